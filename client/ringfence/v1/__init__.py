@@ -1,0 +1,1 @@
+"""The contract's messages and stubs, as generated from protos/ringfence/v1 by scripts/generate."""

@@ -1,0 +1,22 @@
+"""The rules of Ringfence: pure functions over plain state, nothing but Python.
+
+No I/O, no clock, no protobuf, no SQL: ``(state, command, now) -> movements | refusal``. Every rule stands here exactly
+once. Where to look:
+
+===================  ==================================================================================
+``names``            stock keys, group paths, limits of quantities
+``policy``           what an organization's policy allows
+``state``            the loaded rows a batch works on: stocks, pools, reservations, parts
+``journal``          the one function that moves a quantity and writes its ledger entry
+``promise``          net, sellable, the draft in which demands are tried before anything moves
+``sourcing``         which location gives a line that names none
+``allocate``         Allocate, Unallocate, Reallocate
+``reserve``          Reserve, UpdateReservation
+``consume``          Consume, with revive
+``cancel``           Cancel and what it restocks
+``lease``            when a hold ends, and applying what is due
+``supply``           measures, figures, the supply formula, re-valuation
+``balance``          what a query answers: figures, shortfalls, roll-ups
+``decide``           one command in, one outcome out
+===================  ==================================================================================
+"""

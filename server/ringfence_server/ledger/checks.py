@@ -1,0 +1,49 @@
+"""Rules of form that need the policy: paths, dimensions, fallback. Each answers violations, none raises.
+
+What needs no policy (lengths, ranges, UUIDs) is checked at the edge, before a command exists.
+"""
+
+from __future__ import annotations
+
+from .journal import Batch
+from .names import StockKey
+from .outcomes import Invalid, StockNotFound, Violation
+from .policy import Fallback, Policy
+from .state import Stock
+
+
+def path_violation(policy: Policy, path: str, field: str) -> Violation | None:
+    """The path must be one of the policy's."""
+    fault = policy.path_fault(path)
+    return Violation(field, "PATH_NOT_IN_POLICY", fault) if fault else None
+
+
+def dimensions_violation(policy: Policy, key: StockKey, field: str) -> Violation | None:
+    """A key names only dimensions of the policy (the empty value is left out of a parsed key)."""
+    for name, _ in key.dimensions:
+        if name not in policy.dimensions:
+            allowed = ", ".join(policy.dimensions) or "none"
+            return Violation(
+                f"{field}.dimensions", "DIMENSION_NOT_IN_POLICY", f"{name!r} is no dimension of the policy: {allowed}"
+            )
+    return None
+
+
+def fallback_violation(policy: Policy, path: str, fallback: Fallback | None, field: str) -> Violation | None:
+    """A request may narrow the policy's fallback, never widen it."""
+    if fallback is Fallback.ANCESTORS and policy.widest_fallback(path) is Fallback.NONE:
+        return Violation(
+            field, "FALLBACK_WIDER_THAN_POLICY", f"the policy's widest fallback of {path!r} is NONE; leave it unset"
+        )
+    return None
+
+
+def located_stock(batch: Batch, policy: Policy, key: StockKey, field: str) -> Stock | Invalid | StockNotFound:
+    """The stock of an exact key that a source has posted."""
+    stock = batch.stocks.get(key)
+    if stock is not None:
+        return stock
+    violation = dimensions_violation(policy, key, field)
+    if violation is not None:
+        return Invalid((violation,))
+    return StockNotFound(key, field)

@@ -1,0 +1,188 @@
+"""The one function that moves a quantity: it changes the balances and writes the ledger entry, or neither."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from .names import StockKey
+from .policy import Policy
+from .state import EntryKind, MeasureValue, Part, Place, Pool, Reservation, Stock
+
+_OUTSIDE, _FREE, _HELD, _UNSETTLED, _SOLD = Place.OUTSIDE, Place.FREE, Place.HELD, Place.UNSETTLED, Place.SOLD
+_NO_ID = b""
+
+
+class Entry(NamedTuple):
+    """One movement, in the column order of the ledger table."""
+
+    sequence: int
+    stock_id: int
+    previous_sequence: int
+    """The stock key's entry before this one; 0 for its first."""
+    kind: int
+    quantity: int
+    from_place: int
+    from_pool: int
+    to_place: int
+    to_pool: int
+    reservation_id: bytes
+    """Empty when no reservation moved."""
+    part_number: int
+    reservation_previous: int
+    """The reservation's entry before this one; 0 for its first."""
+    request_id: bytes
+    """Empty for what time caused."""
+    measure: str
+    record_time: int
+    effective_time: int
+
+
+class Fact(NamedTuple):
+    """A change of a measure's value, kept beside the entries so that the past can be valued."""
+
+    sequence: int
+    stock_id: int
+    measure: str
+    delta: int
+    value: int
+    position: int
+    source: str
+    count_time: int | None
+    record_time: int
+
+
+class Batch:
+    """One batch's state: the loaded rows, the moment, and what the commands have moved so far."""
+
+    def __init__(
+        self,
+        *,
+        now: int,
+        record_time: int,
+        revision: int,
+        last_sequence: int,
+        new_reservation_id: Callable[[], bytes],
+        new_stock_id: Callable[[], int],
+    ) -> None:
+        self.now = now
+        """The clock, microseconds since the epoch, read after the batch's locks are held. Leases count from it."""
+        self.record_time = record_time
+        """Not before ``now``, and after every instant a reader was answered for."""
+        self.revision = revision
+        self.sequence = last_sequence
+        self.new_reservation_id = new_reservation_id
+        self.new_stock_id = new_stock_id
+        self.stocks: dict[StockKey, Stock] = {}
+        self.reservations: dict[bytes, Reservation] = {}
+        self.policies: dict[str, Policy] = {}
+        self.order_references: dict[tuple[str, str, str], bytes] = {}
+        self.new_order_references: list[tuple[str, str, str, bytes]] = []
+        self.new_policies: list[tuple[str, Policy]] = []
+        self.entries: list[Entry] = []
+        self.facts: list[Fact] = []
+        self.request_id = _NO_ID
+        """The request being decided; empty while what is due is applied."""
+        self.effective_time: int | None = None
+        """Set while a movement counts from another instant than record_time."""
+
+    def policy(self, organization: str) -> Policy:
+        """The organization's policy in force."""
+        return self.policies[organization]
+
+    def move(
+        self,
+        kind: EntryKind,
+        stock: Stock,
+        quantity: int,
+        source: Pool | None,
+        source_place: Place,
+        target: Pool | None,
+        target_place: Place,
+        reservation: Reservation | None = None,
+        part: Part | None = None,
+        measure: str = "",
+    ) -> None:
+        """Moves ``quantity`` > 0 from a place of one pool to a place of another; None stands for outside of all pools.
+
+        Keeps supply = Σ (a + h + c): units that enter or leave the pools change ``supply``, units that enter or leave
+        a promise change ``promised``.
+        """
+        from_pool = to_pool = 0
+        if source is not None:
+            from_pool = source.number
+            source.changed = True
+            if source_place is _FREE:
+                source.free -= quantity
+            elif source_place is _HELD:
+                source.held -= quantity
+                stock.promised -= quantity
+            else:
+                source.unsettled -= quantity
+                stock.promised -= quantity
+        else:
+            stock.supply += quantity
+        if target is not None:
+            to_pool = target.number
+            target.changed = True
+            if target_place is _FREE:
+                target.free += quantity
+            elif target_place is _HELD:
+                target.held += quantity
+                stock.promised += quantity
+            else:
+                target.unsettled += quantity
+                stock.promised += quantity
+        else:
+            stock.supply -= quantity
+        stock.changed = True
+        self.sequence = sequence = self.sequence + 1
+        reservation_id, reservation_previous, part_number = _NO_ID, 0, 0
+        if reservation is not None:
+            reservation_id = reservation.reservation_id
+            reservation_previous = reservation.last_sequence
+            reservation.last_sequence = sequence
+            reservation.changed = True
+            if part is not None:
+                part_number = part.number
+                part.changed = True
+        record_time = self.record_time
+        effective_time = self.effective_time
+        self.entries.append(
+            Entry(
+                sequence,
+                stock.stock_id,
+                stock.last_sequence,
+                kind,
+                quantity,
+                source_place,
+                from_pool,
+                target_place,
+                to_pool,
+                reservation_id,
+                part_number,
+                reservation_previous,
+                self.request_id,
+                measure,
+                record_time,
+                record_time if effective_time is None else effective_time,
+            )
+        )
+        stock.last_sequence = sequence
+
+    def record_fact(self, stock: Stock, value: MeasureValue, delta: int) -> None:
+        """Remembers that a measure changed by ``delta`` to ``value.value``."""
+        self.sequence = sequence = self.sequence + 1
+        self.facts.append(
+            Fact(
+                sequence,
+                stock.stock_id,
+                value.measure,
+                delta,
+                value.value,
+                value.position,
+                value.source,
+                value.count_time,
+                self.record_time,
+            )
+        )

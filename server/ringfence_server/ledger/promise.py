@@ -1,0 +1,171 @@
+"""Promises: what may still be promised, tried in a draft before anything moves.
+
+``net = supply − Σ (h + c) = Σ a``; a promise of q from pool p needs ``a(p) >= q`` and ``net >= q``.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from .names import COMMON, StockKey, ancestors, depth
+from .outcomes import Shortage, ShortageReason
+from .policy import Fallback, Policy
+from .state import Pool, Stock
+
+
+def sellable(stock: Stock, pool: Pool) -> int:
+    """What one pool can promise now: max(0, min(a(p), net))."""
+    return max(0, min(pool.free, stock.net))
+
+
+class Ask(NamedTuple):
+    """A line as the ledger judges it: fallback settled, candidates found."""
+
+    number: int
+    """Its place in the request, from 0."""
+    line_id: str
+    path: str
+    quantity: int
+    fallback: Fallback
+    located: bool
+    key: StockKey
+    """As asked; the location may be empty."""
+    stocks: tuple[Stock, ...]
+    """The stock to take from, or in the policy's order those that may give to a line without a location."""
+
+
+class Take(NamedTuple):
+    """Units that a pool would give to a line."""
+
+    ask: Ask
+    stock: Stock
+    path: str
+    quantity: int
+
+
+class Draft:
+    """A trial: what pools, nets and caps have left after the takes so far. Nothing in the state changes."""
+
+    __slots__ = ("_caps", "_free", "_net", "policy", "takes")
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+        self._free: dict[tuple[int, str], int] = {}
+        self._net: dict[int, int] = {}
+        self._caps: dict[tuple[int, str], int] = {}
+        self.takes: list[Take] = []
+
+    def free(self, stock: Stock, path: str) -> int:
+        """Free units of a pool that are left; a path without quota has none."""
+        left = self._free.get((stock.stock_id, path))
+        if left is None:
+            pool = stock.pools.get(path)
+            left = pool.free if pool is not None else 0
+        return left
+
+    def net(self, stock: Stock) -> int:
+        """Units of the key that can still be promised."""
+        left = self._net.get(stock.stock_id)
+        return stock.supply - stock.promised if left is None else left
+
+    def cap(self, stock: Stock, path: str) -> int | None:
+        """Units the asking path may still take under its sales_cap; None: no cap."""
+        left = self._caps.get((stock.stock_id, path))
+        if left is not None:
+            return left
+        cap = self.policy.sales_cap(path)
+        if cap is None:
+            return None
+        pool = stock.pools.get(path)
+        return cap - (pool.taken if pool is not None else 0)
+
+    def take(self, ask: Ask, stock: Stock, path: str, wanted: int) -> int:
+        """Takes up to ``wanted`` units of one pool for a line; answers how many it got."""
+        free = self.free(stock, path)
+        net = self.net(stock)
+        cap = self.cap(stock, ask.path)
+        got = min(wanted, free, net) if cap is None else min(wanted, free, net, cap)
+        if got <= 0:
+            return 0
+        self._free[(stock.stock_id, path)] = free - got
+        self._net[stock.stock_id] = net - got
+        if cap is not None:
+            self._caps[(stock.stock_id, ask.path)] = cap - got
+        self.takes.append(Take(ask, stock, path, got))
+        return got
+
+    def credit(self, stock: Stock, path: str, asked_path: str, quantity: int) -> None:
+        """Counts units as free that the same request gives back to a pool before it asks."""
+        self._free[(stock.stock_id, path)] = self.free(stock, path) + quantity
+        self._net[stock.stock_id] = self.net(stock) + quantity
+        cap = self.cap(stock, asked_path)
+        if cap is not None:
+            self._caps[(stock.stock_id, asked_path)] = cap + quantity
+
+    def undo(self, mark: int) -> None:
+        """Gives back every take after the first ``mark``."""
+        while len(self.takes) > mark:
+            take = self.takes.pop()
+            stock_id = take.stock.stock_id
+            self._free[(stock_id, take.path)] += take.quantity
+            self._net[stock_id] += take.quantity
+            if (stock_id, take.ask.path) in self._caps:
+                self._caps[(stock_id, take.ask.path)] += take.quantity
+
+
+def fill_located(draft: Draft, asks: list[Ask], wanted: dict[int, int]) -> None:
+    """Fills lines that name their location; ``wanted`` (by line number) is lowered by what each got.
+
+    Lines without fallback first, then pool by pool from the deepest up, in request order within a pool. The pools that
+    lines may draw on are chains of one tree, so this order refuses nothing that could be filled.
+    """
+    borrowers: list[Ask] = []
+    for ask in asks:
+        if ask.fallback is Fallback.NONE:
+            wanted[ask.number] -= draft.take(ask, ask.stocks[0], ask.path, wanted[ask.number])
+        else:
+            borrowers.append(ask)
+    if not borrowers:
+        return
+    for level in range(max(depth(ask.path) for ask in borrowers), -1, -1):
+        for ask in borrowers:
+            above = depth(ask.path) - level
+            if above >= 0 and wanted[ask.number]:
+                path = ancestors(ask.path)[above]
+                wanted[ask.number] -= draft.take(ask, ask.stocks[0], path, wanted[ask.number])
+
+
+def shortage_of(draft: Draft, ask: Ask, missing: int) -> Shortage:
+    """Why a line is short by ``missing`` after all others of the request were tried, and what fallback would give."""
+    stock = best_stock(draft, ask)
+    chain = ancestors(ask.path) if ask.fallback is Fallback.ANCESTORS else (ask.path,)
+    got = ask.quantity - missing
+    net = max(0, draft.net(stock))
+    cap_left = draft.cap(stock, ask.path)
+    free_in_chain = sum(max(0, draft.free(stock, path)) for path in chain)
+    free_with_fallback = sum(max(0, draft.free(stock, path)) for path in ancestors(ask.path))
+    more = min(missing, free_with_fallback, net if cap_left is None else min(net, max(0, cap_left)))
+    bound_path = chain[-1]
+    cap = 0
+    own = stock.pools.get(ask.path)
+    if cap_left is not None and cap_left <= 0:
+        reason, bound_path = ShortageReason.CAP_REACHED, ask.path
+        cap = draft.policy.sales_cap(ask.path) or 0
+    elif free_in_chain > 0 and net < missing:
+        reason, bound_path = ShortageReason.NET_SHORT, COMMON
+    elif ask.path and ask.fallback is Fallback.NONE and (own is None or not own.living):
+        reason = ShortageReason.NO_QUOTA
+    else:
+        reason = ShortageReason.QUOTA_EXHAUSTED
+    return Shortage(ask.line_id, ask.key, ask.path, ask.quantity, got, reason, bound_path, got + more, cap)
+
+
+def best_stock(draft: Draft, ask: Ask) -> Stock:
+    """The candidate that has most left for a line; the first of equals."""
+    if len(ask.stocks) == 1:
+        return ask.stocks[0]
+    chain = ancestors(ask.path) if ask.fallback is Fallback.ANCESTORS else (ask.path,)
+    return max(
+        ask.stocks,
+        key=lambda stock: min(sum(max(0, draft.free(stock, path)) for path in chain), max(0, draft.net(stock))),
+    )
