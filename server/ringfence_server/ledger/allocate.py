@@ -54,7 +54,8 @@ class _Transfers:
             self.short.append(
                 Shortage(str(number + 1), stock.key, asked_path, quantity, available, reason, bound, available, cap)
             )
-            return
+            # Later lines are judged by what this one would leave, so that every short line is named.
+            quantity = available
         giver_key, taker_key = (stock.stock_id, giver), (stock.stock_id, taker)
         self._change[giver_key] = self._change.get(giver_key, 0) - quantity
         self._change[taker_key] = self._change.get(taker_key, 0) + quantity

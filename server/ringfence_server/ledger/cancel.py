@@ -35,6 +35,7 @@ def cancel(batch: Batch, organization: str, command: Cancel) -> Cancelled | Refu
             if line.quantity > left:
                 return NotHeld(reservation, line.line_id, line.quantity, left)
             wanted.append((parts, line.quantity or left))
+        wanted.sort(key=lambda item: item[0][0].line_number)
     else:
         wanted = [(parts, sum(_left(policy, part) for part in parts)) for parts in known.values()]
     cancelled = tuple(_take_back(batch, policy, reservation, parts, quantity) for parts, quantity in wanted)

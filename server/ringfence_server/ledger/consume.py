@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from .commands import Consume, ConsumeDirect, LineQuantity
 from .journal import Batch
@@ -22,7 +22,7 @@ from .outcomes import (
 from .policy import LocationKind, Policy
 from .promise import Ask, Draft
 from .reserve import Plan, asks_of, claim_cap, open_reservation, part_for, plan_takes
-from .state import EntryKind, Part, Place, Pool, Reservation
+from .state import EntryKind, Part, Place, Pool, Reservation, Stock
 from .supply import change_measure
 from .update import find_reservation, lines_by_id, unknown_line
 
@@ -59,18 +59,19 @@ def consume(batch: Batch, organization: str, caller: str, command: Consume) -> C
         if any(part.expired for part in reservation.parts):
             return LeaseExpired(reservation, "")
         return NotHeld(reservation, "", 0, 0)
-    overflow = _overflow(reservation)
+    overflow = _overflow(reservation, (part.stock.pool(part.path) for part in reservation.parts))
     if overflow is not None:
         return overflow
     short = _revive(batch, policy, reservation, revivals)
     if short is not None:
         return short
     sold: list[tuple[str, int]] = []
+    stocks: list[Stock] = []
     for parts, quantity in wanted:
         line = parts[0]
         # Read anew: a revive may have given the line a part that it did not have.
         line_parts = [part for part in reservation.parts if part.line_number == line.line_number]
-        _sell_held(batch, policy, reservation, line_parts, quantity)
+        stocks += _sell_held(batch, policy, reservation, line_parts, quantity)
         sold.append((line.line_id, quantity))
     if command.release_rest:
         for part in reservation.parts:
@@ -78,9 +79,9 @@ def consume(batch: Batch, organization: str, caller: str, command: Consume) -> C
                 quantity = part.held
                 give_back(batch, EntryKind.RELEASE, reservation, part, quantity)
                 part.cancelled += quantity
-    _finish_sale(batch, reservation, command.order_reference, command.attributes)
+    _finish_sale(batch, reservation, caller, command.order_reference, command.attributes)
     reservation.touch()
-    return Consumed(reservation, _at_risk(reservation), tuple(sold))
+    return Consumed(reservation, _at_risk(stocks), tuple(sold))
 
 
 def consume_direct(batch: Batch, organization: str, caller: str, command: ConsumeDirect) -> Consumed | Refusal:
@@ -104,8 +105,9 @@ def consume_direct(batch: Batch, organization: str, caller: str, command: Consum
         part.granted += take.quantity
         claim_cap(part, take.quantity)
         _sell(batch, policy, reservation, part, take.quantity, Place.FREE)
-    _finish_sale(batch, reservation, command.order_reference, command.attributes)
-    return Consumed(reservation, _at_risk(reservation), tuple((ask.line_id, ask.quantity) for ask in asks))
+    _finish_sale(batch, reservation, caller, command.order_reference, command.attributes)
+    sold = tuple((ask.line_id, ask.quantity) for ask in asks)
+    return Consumed(reservation, _at_risk(take.stock for take in plan.takes), sold)
 
 
 def _reference_refusal(
@@ -148,10 +150,12 @@ def _wanted(reservation: Reservation, lines: Sequence[LineQuantity]) -> list[tup
     return wanted
 
 
-def _overflow(reservation: Reservation) -> Overflow | None:
-    for part in reservation.parts:
-        if part.stock.pool(part.path).consumed > MAX_INT64 - part.granted:
-            return Overflow("reservation_id", f"the sales of pool {part.path!r} would leave 64 bits")
+def _overflow(reservation: Reservation, pools: Iterable[Pool]) -> Overflow | None:
+    """Whether some pool's sales could not count all that the reservation may sell of it."""
+    granted = sum(part.granted for part in reservation.parts)
+    for pool in pools:
+        if pool.consumed > MAX_INT64 - granted:
+            return Overflow("reservation_id", f"the sales of pool {pool.path!r} would leave 64 bits")
     return None
 
 
@@ -174,6 +178,9 @@ def _revive(
     plan = plan_takes(Draft(policy), asks, partial=False, split=True)
     if not isinstance(plan, Plan):
         return plan
+    overflow = _overflow(reservation, (take.stock.pool(take.path) for take in plan.takes))
+    if overflow is not None:
+        return overflow
     by_number = {ask.number: (ask, parts) for ask, (parts, _) in zip(asks, revivals, strict=True)}
     for take in plan.takes:
         ask, parts = by_number[take.ask.number]
@@ -198,14 +205,19 @@ def _forget_expired(revived: Part, parts: Sequence[Part], quantity: int) -> None
         quantity -= share
 
 
-def _sell_held(batch: Batch, policy: Policy, reservation: Reservation, parts: Sequence[Part], quantity: int) -> None:
-    """Own units first, then borrowed ones, in the order they were granted."""
+def _sell_held(
+    batch: Batch, policy: Policy, reservation: Reservation, parts: Sequence[Part], quantity: int
+) -> list[Stock]:
+    """Own units first, then borrowed ones, in the order they were granted; answers the stocks that they came from."""
+    stocks: list[Stock] = []
     for part in sorted(parts, key=lambda part: (part.borrowed, part.number)):
         share = min(quantity, part.held)
         if share:
             part.held -= share
             _sell(batch, policy, reservation, part, share, Place.HELD)
+            stocks.append(part.stock)
             quantity -= share
+    return stocks
 
 
 def _sell(batch: Batch, policy: Policy, reservation: Reservation, part: Part, quantity: int, place: Place) -> None:
@@ -225,18 +237,19 @@ def _sell(batch: Batch, policy: Policy, reservation: Reservation, part: Part, qu
     pool.consumed += quantity
 
 
-def _finish_sale(batch: Batch, reservation: Reservation, order_reference: str, attributes: bytes) -> None:
+def _finish_sale(batch: Batch, reservation: Reservation, caller: str, order_reference: str, attributes: bytes) -> None:
     if reservation.consume_time is None:
         reservation.consume_time = batch.record_time
     if attributes:
         reservation.attributes = attributes
     if order_reference and not reservation.order_reference:
         reservation.order_reference = order_reference
-        owner = (reservation.organization, reservation.caller, order_reference)
+        # Of the caller that sells: it need not be the one that reserved, and it is the one that was checked.
+        owner = (reservation.organization, caller, order_reference)
         batch.order_references[owner] = reservation.reservation_id
         batch.new_order_references.append((*owner, reservation.reservation_id))
 
 
-def _at_risk(reservation: Reservation) -> bool:
-    """Whether more is promised on a key of the reservation than is there."""
-    return any(part.stock.net < 0 for part in reservation.parts)
+def _at_risk(stocks: Iterable[Stock]) -> bool:
+    """Whether more is promised on a key of the sale than is there."""
+    return any(stock.net < 0 for stock in stocks)

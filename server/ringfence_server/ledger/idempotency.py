@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from hashlib import blake2b
 from typing import Final, NamedTuple
 
 from .outcomes import RequestIdReused, RequestTooOld
@@ -37,3 +39,10 @@ def too_old(request_id: bytes, now: int) -> RequestTooOld | None:
     made = int.from_bytes(request_id[:6], "big") * 1_000
     kept_since = now - REFUSALS_KEPT
     return RequestTooOld(kept_since) if made < kept_since else None
+
+
+@lru_cache(maxsize=4_096)
+def scope_of(organization: str, caller: str) -> int:
+    """The 64-bit number under which a caller's request ids are its own."""
+    text = f"{organization}\x1f{caller}".encode()
+    return int.from_bytes(blake2b(text, digest_size=8).digest(), "big", signed=True)

@@ -27,7 +27,10 @@ def end_of_lease(bounds: LeaseBounds, lease: Lease, now: int, create_time: int) 
     elif lease.ttl is not None:
         field, end = "ttl", now + lease.ttl
     else:
-        return min(now + bounds.default_lease, latest)
+        field, end = "expiration", min(now + bounds.default_lease, latest)
+        if end <= now:
+            return Violation(field, "HOLD_TOO_LONG", "the policy's max_total_hold leaves no time for a lease")
+        return end
     if end <= now:
         return Violation(field, "LEASE_NOT_IN_FUTURE", "the lease would be over at once; name a later instant")
     if end > now + bounds.max_lease:

@@ -95,12 +95,14 @@ def policy_violations(policy: Policy) -> list[Violation]:
 
 def _name_violations(field: str, names: Sequence[str], *, may_be_empty: bool) -> list[Violation]:
     found = []
+    seen: set[str] = set()
     for number, name in enumerate(names):
         if (not name and not may_be_empty) or (len(name) > MAX_NAME and field != "path_rules"):
             text = f"a name has 1 to {MAX_NAME} characters"
             found.append(Violation(f"policy.{field}[{number}]", "BAD_NAME", text))
-        elif name in names[:number]:
+        elif name in seen:
             found.append(Violation(f"policy.{field}[{number}]", "NAMED_TWICE", f"{name!r} stands there already"))
+        seen.add(name)
     return found
 
 

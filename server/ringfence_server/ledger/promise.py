@@ -135,37 +135,67 @@ def fill_located(draft: Draft, asks: list[Ask], wanted: dict[int, int]) -> None:
                 wanted[ask.number] -= draft.take(ask, ask.stocks[0], path, wanted[ask.number])
 
 
-def shortage_of(draft: Draft, ask: Ask, missing: int) -> Shortage:
-    """Why a line is short by ``missing`` after all others of the request were tried, and what fallback would give."""
+def shortage_of(draft: Draft, ask: Ask, missing: int, *, split: bool = False) -> Shortage:
+    """Why a line is short by ``missing`` after all others of the request were tried, and what fallback would give.
+
+    A line with several candidates is explained by the one that comes nearest; ``split`` says whether it may be added
+    up over all of them.
+    """
     stock = best_stock(draft, ask)
-    chain = ancestors(ask.path) if ask.fallback is Fallback.ANCESTORS else (ask.path,)
     got = ask.quantity - missing
     net = max(0, draft.net(stock))
     cap_left = draft.cap(stock, ask.path)
+    chain = _chain(ask)
     free_in_chain = sum(max(0, draft.free(stock, path)) for path in chain)
-    free_with_fallback = sum(max(0, draft.free(stock, path)) for path in ancestors(ask.path))
-    more = min(missing, free_with_fallback, net if cap_left is None else min(net, max(0, cap_left)))
+    taken = _taken_at(draft, ask, got)
+    within = [_within_reach(draft, ask, each, ancestors(ask.path), taken) for each in ask.stocks]
+    with_fallback = min(ask.quantity, sum(within) if split else max(within))
     bound_path = chain[-1]
     cap = 0
-    own = stock.pools.get(ask.path)
     if cap_left is not None and cap_left <= 0:
         reason, bound_path = ShortageReason.CAP_REACHED, ask.path
         cap = draft.policy.sales_cap(ask.path) or 0
-    elif free_in_chain > 0 and net < missing:
+    elif net < min(missing, free_in_chain):
         reason, bound_path = ShortageReason.NET_SHORT, COMMON
-    elif ask.path and ask.fallback is Fallback.NONE and (own is None or not own.living):
+    elif ask.path and ask.fallback is Fallback.NONE and not any(_has_quota(each, ask.path) for each in ask.stocks):
         reason = ShortageReason.NO_QUOTA
     else:
         reason = ShortageReason.QUOTA_EXHAUSTED
-    return Shortage(ask.line_id, ask.key, ask.path, ask.quantity, got, reason, bound_path, got + more, cap)
+    return Shortage(ask.line_id, ask.key, ask.path, ask.quantity, got, reason, bound_path, with_fallback, cap)
 
 
 def best_stock(draft: Draft, ask: Ask) -> Stock:
-    """The candidate that has most left for a line; the first of equals."""
+    """The candidate that can give most to a line, what it gave already included; the first of equals."""
     if len(ask.stocks) == 1:
         return ask.stocks[0]
-    chain = ancestors(ask.path) if ask.fallback is Fallback.ANCESTORS else (ask.path,)
-    return max(
-        ask.stocks,
-        key=lambda stock: min(sum(max(0, draft.free(stock, path)) for path in chain), max(0, draft.net(stock))),
-    )
+    chain = _chain(ask)
+    taken = _taken_at(draft, ask, 0)
+    return max(ask.stocks, key=lambda stock: _within_reach(draft, ask, stock, chain, taken))
+
+
+def _chain(ask: Ask) -> tuple[str, ...]:
+    """The pools that a line may draw on, its own first."""
+    return ancestors(ask.path) if ask.fallback is Fallback.ANCESTORS else (ask.path,)
+
+
+def _taken_at(draft: Draft, ask: Ask, got: int) -> dict[int, int]:
+    """What a line took so far, by stock. ``got`` is its sum, which spares a line with one candidate the search."""
+    if len(ask.stocks) == 1:
+        return {ask.stocks[0].stock_id: got}
+    taken: dict[int, int] = {}
+    for take in draft.takes:
+        if take.ask.number == ask.number:
+            taken[take.stock.stock_id] = taken.get(take.stock.stock_id, 0) + take.quantity
+    return taken
+
+
+def _within_reach(draft: Draft, ask: Ask, stock: Stock, chain: tuple[str, ...], taken: dict[int, int]) -> int:
+    """Units of one stock that a line has taken or could still take from these pools."""
+    more = min(sum(max(0, draft.free(stock, path)) for path in chain), max(0, draft.net(stock)))
+    cap = draft.cap(stock, ask.path)
+    return taken.get(stock.stock_id, 0) + (more if cap is None else min(more, max(0, cap)))
+
+
+def _has_quota(stock: Stock, path: str) -> bool:
+    pool = stock.pools.get(path)
+    return pool is not None and pool.living

@@ -105,8 +105,9 @@ def candidates(batch: Batch, policy: Policy, key: StockKey) -> tuple[Stock, ...]
 def plan_takes(draft: Draft, asks: list[Ask], *, partial: bool, split: bool) -> Plan | Insufficient | Overflow:
     """Judges all lines of a request together: located lines first, then those to be sourced."""
     wanted = {ask.number: ask.quantity for ask in asks}
-    located = [ask for ask in asks if len(ask.stocks) == 1]
-    sourced = [ask for ask in asks if len(ask.stocks) > 1]
+    # By what the caller named, not by how many candidates there are: all lines to be sourced are judged together.
+    located = [ask for ask in asks if ask.located]
+    sourced = [ask for ask in asks if not ask.located]
     fill_located(draft, located, wanted)
     if sourced:
         fill_sourced(draft, sourced, wanted, split=split)
@@ -115,7 +116,7 @@ def plan_takes(draft: Draft, asks: list[Ask], *, partial: bool, split: bool) -> 
                 take_most_at_one(draft, ask, wanted)
     short = [ask for ask in asks if wanted[ask.number]]
     if short and not (partial and draft.takes):
-        return Insufficient(tuple(shortage_of(draft, ask, wanted[ask.number]) for ask in short))
+        return Insufficient(tuple(shortage_of(draft, ask, wanted[ask.number], split=split) for ask in short))
     for take in draft.takes:
         pool = take.stock.pools.get(take.ask.path)
         if pool is not None and pool.taken > _MOST_TAKEN:

@@ -6,7 +6,7 @@ first location that fills it; 4 split over locations, if policy and request allo
 
 from __future__ import annotations
 
-from .names import ancestors
+from .names import ancestors, depth
 from .policy import Fallback
 from .promise import Ask, Draft, fill_located
 from .state import Stock
@@ -77,11 +77,15 @@ def _fill_whole(draft: Draft, asks: list[Ask], location: str, with_fallback: boo
 
 
 def _fill_split(draft: Draft, asks: list[Ask], wanted: dict[int, int]) -> None:
+    """Own pools of all locations first; then, as within a location, pool by pool from the deepest up."""
     for ask in asks:
         for stock in ask.stocks:
             wanted[ask.number] -= draft.take(ask, stock, ask.path, wanted[ask.number])
-    for ask in asks:
-        if ask.fallback is Fallback.ANCESTORS:
-            for stock in ask.stocks:
-                for path in ancestors(ask.path)[1:]:
+    borrowers = [ask for ask in asks if ask.fallback is Fallback.ANCESTORS and wanted[ask.number]]
+    for level in range(max((depth(ask.path) for ask in borrowers), default=0) - 1, -1, -1):
+        for ask in borrowers:
+            above = depth(ask.path) - level
+            if above > 0:
+                path = ancestors(ask.path)[above]
+                for stock in ask.stocks:
                     wanted[ask.number] -= draft.take(ask, stock, path, wanted[ask.number])

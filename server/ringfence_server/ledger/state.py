@@ -115,8 +115,10 @@ class Stock:
     __slots__ = (
         "changed",
         "key",
+        "known_paths",
         "last_sequence",
         "measures",
+        "measures_known",
         "policy_revision",
         "pools",
         "promised",
@@ -148,7 +150,10 @@ class Stock:
         self.last_sequence = last_sequence
         """The newest ledger entry of the key: the head of the chain by which entries are found."""
         self.pools: dict[str, Pool] = {}
+        self.known_paths: set[str] | None = None
+        """Paths whose pools were looked for; None: all of them. What was not looked for must not be made anew."""
         self.measures: dict[str, MeasureValue] = {}
+        self.measures_known = True
         self.stored = stored
         self.changed = False
 
@@ -161,6 +166,8 @@ class Stock:
         """The pool of the path, made empty and without quota when there is none."""
         pool = self.pools.get(path)
         if pool is None:
+            if self.known_paths is not None and path not in self.known_paths:
+                raise LookupError(f"the pool {path!r} of {self.key} was not loaded")
             pool = self.pools[path] = Pool(path)
         return pool
 
@@ -176,6 +183,8 @@ class Stock:
         """The measure's figure, made zero when it was never posted."""
         value = self.measures.get(name)
         if value is None:
+            if not self.measures_known:
+                raise LookupError(f"the measures of {self.key} were not loaded")
             value = self.measures[name] = MeasureValue(name)
         return value
 

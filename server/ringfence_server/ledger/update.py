@@ -127,15 +127,19 @@ def _differences(reservation: Reservation, lines: Sequence[LineQuantity]) -> lis
 
 
 def _increment(batch: Batch, policy: Policy, parts: list[Part], quantity: int) -> Ask:
-    """The increment as a line of its own: at the line's location, or at those that already give, then the others."""
+    """The increment as a line of its own: at the line's location, or at those that already give, then the others.
+
+    Unless the policy lets lines be split, a line that has units somewhere grows there or not at all.
+    """
     first = parts[0]
     key = first.stock.key
     stocks: tuple[Stock, ...]
     if first.located:
         stocks = (first.stock,)
     else:
-        giving = [part.stock for part in parts if part.granted]
-        stocks = tuple(dict.fromkeys((*giving, *candidates(batch, policy, key))))
+        giving = [part.stock for part in parts if part.held or part.sold]
+        others = candidates(batch, policy, key) if policy.allow_split or not giving else ()
+        stocks = tuple(dict.fromkeys((*giving, *others)))
         key = key._replace(location="")
     return Ask(first.line_number, first.line_id, first.asked_path, quantity, first.fallback, first.located, key, stocks)
 

@@ -1,0 +1,6 @@
+"""Group commit: whatever arrived while the last transaction ran becomes the next one."""
+
+from .committer import Committer, CommitterLimits, Draining, Overloaded
+from .request import Answer, Failure, Request, Stamp
+
+__all__ = ["Answer", "Committer", "CommitterLimits", "Draining", "Failure", "Overloaded", "Request", "Stamp"]

@@ -1,0 +1,124 @@
+"""One batch of requests as a unit of work: pure but for the monotonic instant it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+from ringfence_server.ledger.commands import SetPolicy
+from ringfence_server.ledger.decide import bring_up_to_date, decide
+from ringfence_server.ledger.idempotency import StoredOutcome, repeat_of, too_old
+from ringfence_server.ledger.journal import Batch
+from ringfence_server.ledger.needs import Needs, after_reservations, needs_of
+from ringfence_server.ledger.outcomes import REFUSALS, UNSTORED, Decision, RequestIdReused
+from ringfence_server.ledger.policy import Policy
+from ringfence_server.ledger.policy_change import set_policy
+from ringfence_server.ledger.state import Part, Reservation
+from ringfence_server.ledger.work import OutcomeRow, PolicyUse, RequestKey
+
+from .request import Answer, Failure, Request, Stamp
+
+
+class Poisoned(Exception):
+    """Deciding one request raised: a fault of ours. The batch is rolled back and run again without it."""
+
+    def __init__(self, request: Request) -> None:
+        super().__init__("a command could not be decided")
+        self.request = request
+
+
+class BatchWork:
+    """Decides requests in their order on one state; each one's refusal touches no other."""
+
+    def __init__(self, requests: Sequence[Request], monotonic_now: float) -> None:
+        self.requests = requests
+        self.request_keys: Sequence[RequestKey] = [(request.scope, request.request_id) for request in requests]
+        self.organizations: Collection[str] = {request.organization for request in requests}
+        first = requests[0].command if requests else None
+        self.policy_organization: str | None = requests[0].organization if isinstance(first, SetPolicy) else None
+        self._monotonic_now = monotonic_now
+        self.answers: list[Answer] = []
+
+    def needs(self, policies: Mapping[str, Policy], stored: Mapping[RequestKey, StoredOutcome]) -> Needs:
+        """The rows to load for what is no repeat."""
+        needs = Needs()
+        for request, key in zip(self.requests, self.request_keys, strict=True):
+            if key not in stored:
+                policy = policies[request.organization]
+                needs_of(needs, request.organization, request.caller, request.command, policy)
+        return needs
+
+    def needs_after(
+        self, needs: Needs, policies: Mapping[str, Policy], reservations: Mapping[bytes, Reservation]
+    ) -> None:
+        """Adds what is known only when the named reservations are loaded."""
+        for request in self.requests:
+            after_reservations(needs, request.command, policies[request.organization], reservations)
+
+    def decide(
+        self,
+        batch: Batch,
+        stored: Mapping[RequestKey, StoredOutcome],
+        due: Iterable[tuple[Reservation, Part]],
+        use: PolicyUse | None,
+    ) -> Sequence[OutcomeRow]:
+        """Answers every request in order; what it moved stands in ``batch``. Runs again from nothing when repeated."""
+        self.answers = answers = []
+        kept: list[OutcomeRow] = []
+        known = dict(stored)
+        bring_up_to_date(batch, due)
+        now = batch.now
+        stamp = Stamp(batch.revision, now)
+        for request, key in zip(self.requests, self.request_keys, strict=True):
+            if request.deadline is not None and request.deadline < self._monotonic_now:
+                answers.append(Answer(b"", True, False, now, Failure.DEADLINE))
+                continue
+            earlier = known.get(key)
+            if earlier is not None:
+                repeat = repeat_of(earlier, request.fingerprint)
+                if isinstance(repeat, RequestIdReused):
+                    answers.append(Answer(request.encode(repeat, stamp), True, False, now))
+                else:
+                    answers.append(Answer(repeat.payload, repeat.refusal, True, now))
+                continue
+            late = too_old(request.request_id, now)
+            if late is not None:
+                answers.append(Answer(request.encode(late, stamp), True, False, now))
+                continue
+            first_sequence = batch.sequence
+            batch.request_id = request.request_id
+            try:
+                decision = self._decide(batch, request, use)
+                payload = request.encode(decision, stamp)
+            except Exception as fault:
+                raise Poisoned(request) from fault
+            refusal = isinstance(decision, REFUSALS)
+            answers.append(Answer(payload, refusal, False, now))
+            if not isinstance(decision, UNSTORED):
+                known[key] = StoredOutcome(request.fingerprint, refusal, payload)
+                kept.append(
+                    OutcomeRow(
+                        request.request_id,
+                        request.scope,
+                        request.fingerprint,
+                        refusal,
+                        payload,
+                        batch.record_time,
+                        first_sequence,
+                        batch.sequence,
+                    )
+                )
+        return kept
+
+    @staticmethod
+    def _decide(batch: Batch, request: Request, use: PolicyUse | None) -> Decision:
+        if isinstance(request.command, SetPolicy):
+            assert use is not None
+            return set_policy(batch, request.organization, request.command, use.quotas, use.dimensions)
+        return decide(batch, request.organization, request.caller, request.command)
+
+
+class SweepWork(BatchWork):
+    """A batch without requests: the store applies what is due, nothing else."""
+
+    def __init__(self) -> None:
+        super().__init__((), 0.0)

@@ -1,0 +1,84 @@
+"""The unit of work between committer and store: what to load, what to decide, what to write besides.
+
+The committer makes it, the store runs it inside one transaction; neither imports the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from .idempotency import StoredOutcome
+from .journal import Batch
+from .names import StockKey
+from .needs import Needs
+from .outcomes import QuotaInUse
+from .policy import Policy
+from .state import Part, Reservation
+
+RequestKey = tuple[int, bytes]
+"""(scope of organization and caller, request_id)."""
+
+
+class OutcomeRow(NamedTuple):
+    """An outcome to be kept, in the column order of its table."""
+
+    request_id: bytes
+    scope: int
+    fingerprint: bytes
+    refusal: bool
+    payload: bytes
+    record_time: int
+    first_sequence: int
+    """Ledger entries of the request: first_sequence < sequence <= last_sequence."""
+    last_sequence: int
+
+
+class PolicyUse(NamedTuple):
+    """What stands in the way of a new policy; loaded only when one is to be set."""
+
+    quotas: Sequence[QuotaInUse]
+    dimensions: Collection[str]
+
+
+class Work(Protocol):
+    """One batch, as the store sees it."""
+
+    request_keys: Sequence[RequestKey]
+    organizations: Collection[str]
+    policy_organization: str | None
+    """The organization whose policy this work sets; such a work holds nothing else."""
+
+    def needs(self, policies: Mapping[str, Policy], stored: Mapping[RequestKey, StoredOutcome]) -> Needs:
+        """The rows to load; what is a repeat needs none."""
+
+    def needs_after(
+        self, needs: Needs, policies: Mapping[str, Policy], reservations: Mapping[bytes, Reservation]
+    ) -> None:
+        """Adds what is known only when the named reservations are loaded."""
+
+    def decide(
+        self,
+        batch: Batch,
+        stored: Mapping[RequestKey, StoredOutcome],
+        due: Iterable[tuple[Reservation, Part]],
+        use: PolicyUse | None,
+    ) -> Sequence[OutcomeRow]:
+        """Decides every request on the loaded state; answers the outcomes to keep."""
+
+
+class Committed(NamedTuple):
+    """What a durable batch was."""
+
+    revision: int
+    record_time: int
+    changed: Sequence[StockKey]
+    """Keys whose balances moved."""
+
+
+class StoreUnavailable(Exception):
+    """The store cannot be written or read now; nothing of the batch happened. The request_id tells what did."""
+
+
+class BatchRejected(Exception):
+    """The store refused the batch's rows (a constraint); nothing of the batch happened."""

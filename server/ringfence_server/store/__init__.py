@@ -1,0 +1,1 @@
+"""SQLAlchemy Core over SQLite (embedded default); the rows behind the ledger's rules."""

@@ -1,0 +1,39 @@
+"""Ids made by the application: UUIDv7 for what the world sees, rising 64-bit numbers for stock keys."""
+
+from __future__ import annotations
+
+import secrets
+
+
+class Ids:
+    """Makes ids for one store; used on its one writing thread."""
+
+    def __init__(self, last_stock_id: int = 0) -> None:
+        self._last_stock_id = last_stock_id
+        self._last_millisecond = 0
+        self._last_random = 0
+        self.now = 0
+        """Microseconds since the epoch; set by the batch."""
+
+    def reservation_id(self) -> bytes:
+        """A UUIDv7 (RFC 9562), rising within the process: later reservations lie behind earlier ones in the table."""
+        millisecond = self.now // 1_000
+        if millisecond > self._last_millisecond:
+            self._last_millisecond = millisecond
+            # 73 random bits of 74: room to count up without a carry into the time.
+            self._last_random = secrets.randbits(73)
+        else:
+            self._last_random += secrets.randbits(32) + 1
+        rand = self._last_random & ((1 << 74) - 1)
+        value = (self._last_millisecond & ((1 << 48) - 1)) << 80
+        value |= 0x7 << 76
+        value |= (rand >> 62) << 64
+        value |= 0b10 << 62
+        value |= rand & ((1 << 62) - 1)
+        return value.to_bytes(16, "big")
+
+    def stock_id(self) -> int:
+        """A rising number that begins with the time: neighbours in an import are neighbours on disk."""
+        candidate = (self.now // 1_000) << 20
+        self._last_stock_id = max(candidate, self._last_stock_id + 1)
+        return self._last_stock_id

@@ -1,0 +1,281 @@
+"""Loading what a unit of work needs: a fixed number of statements, however many commands are in it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, Final
+
+from sqlalchemy import Connection, bindparam, distinct, func, literal_column, select
+from sqlalchemy.engine import Dialect
+from sqlalchemy.sql import ClauseElement
+
+from ringfence_server.ledger.idempotency import StoredOutcome
+from ringfence_server.ledger.names import COMMON, StockKey, pool_id
+from ringfence_server.ledger.needs import Needs, part_paths
+from ringfence_server.ledger.outcomes import QuotaInUse
+from ringfence_server.ledger.policy import Policy
+from ringfence_server.ledger.state import Reservation, Stock
+from ringfence_server.ledger.work import PolicyUse, RequestKey
+
+from . import schema
+from .codec import dimensions_of, dimensions_text, policy_of
+from .rows import SqlRow, measure_of, part_of, pool_of, reservation_of, stock_of
+from .statements import KeyedSelect, Statement, joined_select, keyed_select
+
+SLOT: Final = 0
+"""SQLite has one slot: one instead of 64 was worth half the rate again when measured."""
+MOST_DUE: Final = 1_000
+"""Reservations whose leases end in one transaction; more are ended in transactions of their own before it."""
+_MOST_KEYS_CACHED: Final = 65_536
+_DEFAULT_POLICY: Final = Policy()
+
+
+class LoadedState:
+    """Rows of one batch, linked."""
+
+    def __init__(self) -> None:
+        self.stocks: dict[StockKey, Stock] = {}
+        self.by_id: dict[int, Stock] = {}
+        self.reservations: dict[bytes, Reservation] = {}
+
+    def add(self, stock: Stock) -> None:
+        """Makes a stock known by key and number."""
+        self.stocks[stock.key] = stock
+        self.by_id[stock.stock_id] = stock
+
+
+class Loader:
+    """Reads rows into state, for one writing connection; remembers what never changes under it."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        stock, pool, part = schema.stock, schema.pool, schema.part
+        outcome, reference, policy = schema.request_outcome, schema.order_reference, schema.policy
+        self._stocks = keyed_select(dialect, _all_but_slot(stock), stock.c.stock_id)
+        identity = [stock.c.organization, stock.c.sku, stock.c.location, stock.c.dimensions]
+        self._stock_ids = joined_select(dialect, [stock.c.stock_id, *identity], identity)
+        self._pools = joined_select(dialect, _all_but_slot(pool), [pool.c.stock_id, pool.c.pool_id])
+        self._measures = keyed_select(dialect, _all_but_slot(schema.measure), schema.measure.c.stock_id)
+        self._reservations = keyed_select(
+            dialect, _all_but_slot(schema.reservation), schema.reservation.c.reservation_id
+        )
+        self._parts = keyed_select(
+            dialect, [column for column in part.c if column.name != "slot"], part.c.reservation_id
+        )
+        self._outcomes = keyed_select(
+            dialect,
+            [outcome.c.request_id, outcome.c.scope, outcome.c.fingerprint, outcome.c.refusal, outcome.c.payload],
+            outcome.c.request_id,
+        )
+        owner = [reference.c.organization, reference.c.caller, reference.c.order_reference]
+        self._references = joined_select(dialect, [*owner, reference.c.reservation_id], owner)
+        self._policy_heads = KeyedSelect(dialect, _policy_heads, 1)
+        self._policy_bodies = joined_select(
+            dialect, [policy.c.organization, policy.c.body], [policy.c.organization, policy.c.revision]
+        )
+        self._due = Statement(
+            select(part.c.reservation_id)
+            .distinct()
+            .where(
+                part.c.slot == bindparam("slot"),
+                part.c.held > literal_column("0"),
+                part.c.expire_time.is_not(None),
+                part.c.expire_time <= bindparam("until"),
+            )
+            .suffix_with(f"LIMIT {MOST_DUE}"),
+            dialect,
+            ["slot", "until"],
+        )
+        self._ids: dict[StockKey, int] = {}
+        self._cached_policies: dict[str, Policy] = {}
+
+    def forget(self) -> None:
+        """Drops what was remembered, after a batch that did not commit."""
+        self._ids.clear()
+        self._cached_policies.clear()
+
+    def remember(self, stocks: Iterable[Stock]) -> None:
+        """Keeps the numbers of keys, which never change once committed."""
+        if len(self._ids) > _MOST_KEYS_CACHED:
+            self._ids.clear()
+        for stock in stocks:
+            self._ids[stock.key] = stock.stock_id
+
+    def outcomes(self, connection: Connection, keys: Collection[RequestKey]) -> dict[RequestKey, StoredOutcome]:
+        """Outcomes already known under these ids."""
+        wanted = set(keys)
+        found: dict[RequestKey, StoredOutcome] = {}
+        for request_id, scope, fingerprint, refusal, payload in self._outcomes.run(
+            connection, SLOT, list(dict.fromkeys(request_id for _, request_id in keys))
+        ):
+            if (scope, request_id) in wanted:
+                found[scope, request_id] = StoredOutcome(fingerprint, bool(refusal), payload)
+        return found
+
+    def due(self, connection: Connection, until: int) -> list[bytes]:
+        """Reservations with a hold that ends at or before ``until``, at most MOST_DUE."""
+        return [row[0] for row in self._due.run(connection, (SLOT, until))]
+
+    def policies(self, connection: Connection, organizations: Collection[str]) -> dict[str, Policy]:
+        """The policies in force; a remembered one is checked by its revision, in this transaction."""
+        if not organizations:
+            return {}
+        names = list(organizations)
+        heads = dict(self._policy_heads.run(connection, SLOT, names))
+        stale = [
+            (name, revision)
+            for name, revision in heads.items()
+            if name not in self._cached_policies or self._cached_policies[name].revision != revision
+        ]
+        if stale:
+            for name, body in self._policy_bodies.run(connection, SLOT, stale):
+                self._cached_policies[name] = policy_of(body)
+        return {name: self._cached_policies[name] if name in heads else _DEFAULT_POLICY for name in names}
+
+    def reservations(self, connection: Connection, state: LoadedState, ids: Collection[bytes]) -> list[SqlRow]:
+        """Adds reservations; answers the rows of their parts, which need their stocks first."""
+        if not ids:
+            return []
+        wanted = list(ids)
+        for row in self._reservations.run(connection, SLOT, wanted):
+            found = reservation_of(row)
+            state.reservations[found.reservation_id] = found
+        return list(self._parts.run(connection, SLOT, wanted))
+
+    def stocks(
+        self, connection: Connection, state: LoadedState, keys: Collection[StockKey], ids: Collection[int]
+    ) -> None:
+        """Adds the stocks of these keys and numbers that exist and are not there yet."""
+        wanted = {stock_id for stock_id in ids if stock_id not in state.by_id}
+        unknown: list[StockKey] = []
+        for key in keys:
+            if key not in state.stocks:
+                stock_id = self._ids.get(key)
+                if stock_id is None:
+                    unknown.append(key)
+                else:
+                    wanted.add(stock_id)
+        if unknown:
+            rows = [(key.organization, key.sku, key.location, dimensions_text(key.dimensions)) for key in unknown]
+            wanted.update(row[0] for row in self._stock_ids.run(connection, SLOT, rows))
+        if wanted:
+            fresh = [stock_of(row) for row in self._stocks.run(connection, SLOT, sorted(wanted))]
+            for stock in fresh:
+                state.add(stock)
+            self.remember(fresh)
+
+    def link_parts(self, state: LoadedState, rows: Iterable[SqlRow]) -> None:
+        """Puts parts on their reservations and stocks."""
+        for row in rows:
+            reservation_id, *rest = row
+            stock = state.by_id[rest[3]]
+            state.reservations[reservation_id].parts.append(part_of(tuple(rest), stock))
+        for reservation in state.reservations.values():
+            reservation.parts.sort(key=lambda part: part.number)
+
+    def pools(self, connection: Connection, state: LoadedState, needs: Needs) -> None:
+        """Adds the pools that commands and parts can touch, and marks which were looked for."""
+        for key, paths in needs.pools.items():
+            stock = state.stocks.get(key)
+            if stock is not None and stock.known_paths is not None:
+                stock.known_paths |= paths
+        for reservation in state.reservations.values():
+            for part in reservation.parts:
+                if part.stock.known_paths is not None:
+                    part.stock.known_paths |= part_paths(part.path, part.asked_path)
+        wanted: list[tuple[int, int]] = []
+        for stock in state.stocks.values():
+            if stock.known_paths is not None:
+                stock.known_paths.add(COMMON)
+                wanted.extend((stock.stock_id, pool_id(path)) for path in stock.known_paths)
+        for row in self._pools.run(connection, SLOT, wanted):
+            stock_id, pool = pool_of(row)
+            stock = state.by_id[stock_id]
+            if stock.known_paths is not None and pool.path not in stock.known_paths:
+                raise LookupError(f"two paths of {stock.key} share the number of {pool.path!r}")
+            stock.pools[pool.path] = pool
+
+    def measures(self, connection: Connection, state: LoadedState, stocks: Collection[Stock]) -> None:
+        """Adds all measures of these stocks."""
+        if not stocks:
+            return
+        for stock in stocks:
+            stock.measures_known = True
+        for row in self._measures.run(connection, SLOT, [stock.stock_id for stock in stocks]):
+            stock_id, value = measure_of(row)
+            state.by_id[stock_id].measures[value.measure] = value
+
+    def references(
+        self, connection: Connection, wanted: Collection[tuple[str, str, str]]
+    ) -> dict[tuple[str, str, str], bytes]:
+        """Which reservations carry these order references."""
+        if not wanted:
+            return {}
+        rows = self._references.run(connection, SLOT, list(wanted))
+        return {(organization, caller, reference): holder for organization, caller, reference, holder in rows}
+
+    @staticmethod
+    def policy_use(connection: Connection, organization: str) -> PolicyUse:
+        """What stands in the way of a new policy of this organization: one living pool per path, dimension names."""
+        stock, pool = schema.stock, schema.pool
+        allocated = pool.c.free + pool.c.held
+        rows = connection.execute(
+            select(
+                stock.c.sku,
+                stock.c.location,
+                stock.c.dimensions,
+                pool.c.path,
+                func.max(allocated),
+            )
+            .join(pool, (pool.c.slot == stock.c.slot) & (pool.c.stock_id == stock.c.stock_id))
+            .where(
+                stock.c.slot == SLOT,
+                stock.c.organization == organization,
+                pool.c.pool_id != 0,
+                pool.c.living | (pool.c.held > 0) | (pool.c.unsettled > 0),
+            )
+            .group_by(pool.c.path)
+        )
+        quotas = [
+            QuotaInUse(StockKey(organization, sku, location, dimensions_of(dimensions)), path, units)
+            for sku, location, dimensions, path, units in rows
+        ]
+        texts = connection.execute(
+            select(distinct(stock.c.dimensions)).where(
+                stock.c.slot == SLOT, stock.c.organization == organization, stock.c.dimensions != ""
+            )
+        )
+        return PolicyUse(quotas, {name for (text,) in texts for name, _ in dimensions_of(text)})
+
+
+def _all_but_slot(table: Any) -> list[Any]:
+    return [column for column in table.c if column.name != "slot"]
+
+
+def _policy_heads(size: int) -> tuple[ClauseElement, list[str]]:
+    policy = schema.policy
+    names = [f"k{number}" for number in range(size)]
+    clause = (
+        select(policy.c.organization, func.max(policy.c.revision))
+        .where(policy.c.slot == bindparam("slot"), policy.c.organization.in_([bindparam(name) for name in names]))
+        .group_by(policy.c.organization)
+    )
+    return clause, ["slot", *names]
+
+
+def needed_measures(
+    needs: Needs, state: LoadedState, named: Collection[bytes], policies: Mapping[str, Policy]
+) -> list[Stock]:
+    """Stocks whose measures a batch can read or change: facts, sales and returns, and keys to be valued anew."""
+    stocks: dict[int, Stock] = {}
+    for key in needs.measures:
+        stock = state.stocks.get(key)
+        if stock is not None:
+            stocks[stock.stock_id] = stock
+    for reservation_id in named:
+        reservation = state.reservations.get(reservation_id)
+        for part in reservation.parts if reservation is not None else ():
+            stocks[part.stock.stock_id] = part.stock
+    for stock in state.stocks.values():
+        if stock.policy_revision < policies[stock.key.organization].formula_revision:
+            stocks[stock.stock_id] = stock
+    return list(stocks.values())

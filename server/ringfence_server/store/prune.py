@@ -1,0 +1,65 @@
+"""Forgetting, in bounded steps: outcomes past their keeping, and feed rows no watch can resume from."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import Connection, bindparam, delete, func, select
+
+from ringfence_server.ledger.idempotency import EFFECTS_KEPT, REFUSALS_KEPT
+from ringfence_server.ledger.policy import DAY
+
+from . import schema
+from .load import SLOT
+
+ROWS_PER_STEP: Final = 2_000
+FEED_KEPT: Final = DAY
+"""A watch that was away longer is answered with RESET and a fresh snapshot."""
+
+
+class Pruner:
+    """Walks the outcomes in the order of their ids, a bounded piece each step, round and round."""
+
+    def __init__(self) -> None:
+        self._after = b""
+
+    def step(self, connection: Connection, now: int) -> int:
+        """Looks at one piece and deletes what is past its keeping; answers the rows deleted."""
+        outcome = schema.request_outcome
+        rows = connection.execute(
+            select(outcome.c.request_id, outcome.c.scope, outcome.c.refusal, outcome.c.record_time)
+            .where(outcome.c.slot == SLOT, outcome.c.request_id > self._after)
+            .order_by(outcome.c.request_id)
+            .limit(ROWS_PER_STEP)
+        ).all()
+        self._after = rows[-1].request_id if len(rows) == ROWS_PER_STEP else b""
+        gone = [
+            {"gone_id": row.request_id, "gone_scope": row.scope}
+            for row in rows
+            if row.record_time < now - (REFUSALS_KEPT if row.refusal else EFFECTS_KEPT)
+        ]
+        if gone:
+            connection.execute(
+                delete(outcome).where(
+                    outcome.c.slot == SLOT,
+                    outcome.c.request_id == bindparam("gone_id"),
+                    outcome.c.scope == bindparam("gone_scope"),
+                ),
+                gone,
+            )
+        return len(gone) + self._prune_feed(connection, now)
+
+    @staticmethod
+    def _prune_feed(connection: Connection, now: int) -> int:
+        feed = schema.feed
+        oldest = connection.execute(select(func.min(feed.c.revision)).where(feed.c.slot == SLOT)).scalar()
+        if oldest is None:
+            return 0
+        end = connection.execute(
+            select(func.max(feed.c.revision)).where(
+                feed.c.slot == SLOT, feed.c.revision < oldest + ROWS_PER_STEP, feed.c.record_time < now - FEED_KEPT
+            )
+        ).scalar()
+        if end is None:
+            return 0
+        return connection.execute(delete(feed).where(feed.c.slot == SLOT, feed.c.revision <= end)).rowcount

@@ -1,0 +1,116 @@
+"""One unit of work in one transaction: load, decide, write. The same on every database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from sqlalchemy import Connection, bindparam, select
+from sqlalchemy.engine import Dialect
+
+from ringfence_server.ledger.decide import bring_up_to_date
+from ringfence_server.ledger.journal import Batch
+from ringfence_server.ledger.needs import Needs
+from ringfence_server.ledger.state import Part, Reservation
+from ringfence_server.ledger.work import Committed, OutcomeRow, Work
+
+from . import schema
+from .ids import Ids
+from .load import MOST_DUE, SLOT, LoadedState, Loader, needed_measures
+from .moments import Moments
+from .statements import Statement
+from .write import Writer
+
+
+class Transacted(NamedTuple):
+    """What one transaction did."""
+
+    committed: Committed
+    wrote: bool
+    """False: nothing is to be committed (repeats only)."""
+    more_due: bool
+    """The transaction only ended leases, and there are more: the work itself still has to run."""
+
+
+class Transactor:
+    """Runs units of work on one writing connection, inside a transaction that the caller has begun."""
+
+    def __init__(
+        self, dialect: Dialect, *, ids: Ids, moments: Moments, now: Callable[[], int], due_until: Callable[[], int]
+    ) -> None:
+        self.loader = Loader(dialect)
+        self._writer = Writer(dialect)
+        self._ids = ids
+        self._moments = moments
+        self._now = now
+        self._due_until = due_until
+        state = schema.slot_state
+        self._state = Statement(
+            select(state.c.revision, state.c.last_sequence, state.c.now, state.c.record_time).where(
+                state.c.slot == bindparam("slot")
+            ),
+            dialect,
+            ["slot"],
+        )
+
+    def run(self, connection: Connection, work: Work) -> Transacted:
+        """Loads, decides and writes. Call with the database's write lock held: time is read after it."""
+        rows = self._state.run(connection, (SLOT,))
+        revision, last_sequence, last_now, last_record_time = rows[0] if rows else (0, 0, 0, 0)
+        now = max(self._now(), last_now)
+        record_time = self._moments.begin(now, last_record_time)
+        loader = self.loader
+        policies = loader.policies(connection, work.organizations)
+        stored = loader.outcomes(connection, work.request_keys)
+        needs = work.needs(policies, stored)
+        due_until = min(now, self._due_until())
+        due_ids = loader.due(connection, due_until)
+        more_due = len(due_ids) >= MOST_DUE
+        if more_due:
+            # Far more leases ended at once than one transaction should carry: end these first, by themselves.
+            needs = Needs()
+        state = LoadedState()
+        named = set(needs.reservations)
+        part_rows = loader.reservations(connection, state, [*named, *(due for due in due_ids if due not in named)])
+        loader.stocks(connection, state, needs.pools, {row[4] for row in part_rows})
+        loader.link_parts(state, part_rows)
+        if not more_due:
+            known = len(needs.pools)
+            work.needs_after(needs, policies, state.reservations)
+            if len(needs.pools) > known:
+                loader.stocks(connection, state, needs.pools, ())
+        unknown = {stock.key.organization for stock in state.stocks.values()} - policies.keys()
+        policies.update(loader.policies(connection, unknown))
+        loader.pools(connection, state, needs)
+        loader.measures(connection, state, needed_measures(needs, state, named, policies))
+        self._ids.now = now
+        batch = Batch(
+            now=now,
+            record_time=record_time,
+            revision=revision + 1,
+            last_sequence=last_sequence,
+            new_reservation_id=self._ids.reservation_id,
+            new_stock_id=self._ids.stock_id,
+        )
+        batch.stocks = state.stocks
+        batch.reservations = state.reservations
+        batch.policies = policies
+        due: list[tuple[Reservation, Part]] = [
+            (state.reservations[reservation_id], part)
+            for reservation_id in due_ids
+            for part in state.reservations[reservation_id].parts
+            if part.held and part.expire_time is not None and part.expire_time <= due_until
+        ]
+        outcomes: list[OutcomeRow] = []
+        if more_due:
+            bring_up_to_date(batch, due)
+        else:
+            batch.order_references = loader.references(connection, needs.references)
+            use = loader.policy_use(connection, work.policy_organization) if work.policy_organization else None
+            outcomes.extend(work.decide(batch, stored, due, use))
+        wrote = bool(outcomes or batch.entries or any(stock.changed for stock in batch.stocks.values()))
+        if not wrote:
+            return Transacted(Committed(revision, last_record_time, ()), False, False)
+        changed = self._writer.write(connection, batch, outcomes)
+        committed = Committed(batch.revision, record_time, [stock.key for stock in changed])
+        return Transacted(committed, True, more_due)
