@@ -35,12 +35,17 @@ class Layer:
 
 LAYERS = {
     "rpc": Layer(
-        "rpc imports committer and ledger; only app.py puts rpc and store together",
-        may_import=frozenset({"committer", "ledger"}),
+        "rpc imports committer, watch and ledger; only app.py puts rpc and store together",
+        may_import=frozenset({"clock", "committer", "ledger", "watch"}),
         unknown=_SQL,
     ),
     "committer": Layer(
         "committer imports ledger, and knows neither grpc nor SQL",
+        may_import=frozenset({"ledger"}),
+        unknown=_SQL | _WIRE,
+    ),
+    "watch": Layer(
+        "watch imports ledger, and knows neither grpc nor SQL",
         may_import=frozenset({"ledger"}),
         unknown=_SQL | _WIRE,
     ),
@@ -49,8 +54,8 @@ LAYERS = {
         pure=True,
     ),
     "store": Layer(
-        "store imports ledger and SQLAlchemy, and knows neither grpc nor protobuf",
-        may_import=frozenset({"ledger"}),
+        "store imports ledger, the clock and SQLAlchemy, and knows neither grpc nor protobuf",
+        may_import=frozenset({"clock", "ledger"}),
         unknown=_WIRE,
     ),
 }

@@ -95,5 +95,5 @@ def test_an_import_within_the_rules_is_not_found(module: str, source: str) -> No
 
 
 def test_every_layer_of_the_picture_has_its_rule() -> None:
-    """The four layers are named as their packages are."""
-    assert set(LAYERS) == {"rpc", "committer", "ledger", "store"}
+    """The layers are named as their packages are."""
+    assert set(LAYERS) == {"rpc", "committer", "watch", "ledger", "store"}

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ringfence_server.ledger.commands import SetPolicy
+from ringfence_server.ledger.names import StockKey
 from ringfence_server.ledger.work import BatchRejected, Committed, StoreUnavailable, Work
 
 from .request import Answer, Failure, Request
-from .work import BatchWork, Poisoned, SweepWork
+from .work import BatchWork, Poisoned, RevalueWork, SweepWork
 
 _log = logging.getLogger(__name__)
 
@@ -72,7 +73,7 @@ class Committer:
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
-        self._sweeps: list[asyncio.Future[Committed]] = []
+        self._maintenance: deque[tuple[BatchWork, asyncio.Future[Committed]]] = deque()
         self._draining = False
         self._task: asyncio.Task[None] | None = None
         self._lines_per_second = 5_000.0
@@ -121,42 +122,67 @@ class Committer:
         await self._room.wait()
 
     async def sweep(self) -> Committed:
-        """Applies what is due, in the next transaction; with commands queued it goes along with theirs."""
+        """Ends the leases that are due, in a transaction of its own.
+
+        Raises:
+            StoreUnavailable: nothing happened.
+        """
+        return await self._maintain(SweepWork())
+
+    async def revalue(self, keys: Sequence[StockKey]) -> Committed:
+        """Values keys by the policy in force that an older one valued.
+
+        Raises:
+            StoreUnavailable: nothing happened.
+        """
+        return await self._maintain(RevalueWork(keys))
+
+    async def _maintain(self, work: BatchWork) -> Committed:
+        if self._draining:
+            raise StoreUnavailable("the server goes down")
         future: asyncio.Future[Committed] = asyncio.get_running_loop().create_future()
-        self._sweeps.append(future)
+        self._maintenance.append((work, future))
         self._wake.set()
         return await future
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            if not self._queue and not self._sweeps:
+            if not self._queue and not self._maintenance:
                 if self._draining:
                     return
                 self._wake.clear()
                 await self._wake.wait()
                 continue
-            sweeps, self._sweeps = self._sweeps, []
+            if self._maintenance:
+                await self._run_maintenance(*self._maintenance.popleft())
             requests = self._take()
+            if not requests:
+                continue
             started = loop.time()
             try:
-                committed = await self._commit(requests)
-            except Exception as fault:
+                await self._commit(requests)
+            except Exception:
+                # A fault of ours, outside any one command. The loop must live, and every caller must hear.
                 _log.exception("a batch failed")
-                for sweep in sweeps:
-                    if not sweep.done():
-                        sweep.set_exception(fault)
-                continue
+                for request in requests:
+                    _answer(request, Answer(b"", True, False, 0, Failure.INTERNAL))
             spent = loop.time() - started
             lines = sum(request.weight for request in requests)
-            if lines and spent > 0:
+            if spent > 0:
                 self._lines_per_second += 0.1 * (lines / spent - self._lines_per_second)
-            for sweep in sweeps:
-                if not sweep.done():
-                    if committed is None:
-                        sweep.set_exception(StoreUnavailable())
-                    else:
-                        sweep.set_result(committed)
+
+    async def _run_maintenance(self, work: BatchWork, future: asyncio.Future[Committed]) -> None:
+        try:
+            committed = await self._store.run(work)
+        except Exception as fault:
+            if not future.done():
+                future.set_exception(fault)
+            return
+        if self._on_commit is not None:
+            self._on_commit(committed)
+        if not future.done():
+            future.set_result(committed)
 
     def _take(self) -> list[Request]:
         """The next batch, in the order of arrival; a change of policy goes alone."""
@@ -176,42 +202,39 @@ class Committer:
             self._room.set()
         return taken
 
-    async def _commit(self, requests: Sequence[Request]) -> Committed | None:
+    async def _commit(self, requests: Sequence[Request]) -> None:
         """Commits a batch; isolates what poisons it. Answers every request exactly once."""
         pending = list(requests)
-        committed: Committed | None = None
-        while True:
-            work = BatchWork(pending, asyncio.get_running_loop().time()) if pending else SweepWork()
+        while pending:
+            work = BatchWork(pending, asyncio.get_running_loop().time())
             try:
                 committed = await self._store.run(work)
             except Poisoned as poisoned:
                 _log.error("a command could not be decided", exc_info=poisoned.__cause__)
                 pending.remove(poisoned.request)
                 _answer(poisoned.request, Answer(b"", True, False, 0, Failure.INTERNAL))
-                if pending:
-                    continue
-                return committed
+                continue
             except BatchRejected as rejected:
                 if len(pending) <= 1:
                     _log.error("the store refused a command's rows", exc_info=rejected)
                     for request in pending:
                         _answer(request, Answer(b"", True, False, 0, Failure.INTERNAL))
-                    return committed
+                    return
                 # One of them is at fault: halve until it stands alone, so that it takes no other down.
                 middle = len(pending) // 2
-                first = await self._commit(pending[:middle])
-                second = await self._commit(pending[middle:])
-                return second or first
+                await self._commit(pending[:middle])
+                await self._commit(pending[middle:])
+                return
             except StoreUnavailable as away:
                 _log.warning("the store is away: %s", away)
                 for request in pending:
                     _answer(request, Answer(b"", True, False, 0, Failure.STORE))
-                return committed
+                return
             if self._on_commit is not None:
                 self._on_commit(committed)
             for request, answer in zip(pending, work.answers, strict=True):
                 _answer(request, answer)
-            return committed
+            return
 
 
 def _answer(request: Request, answer: Answer) -> None:

@@ -8,6 +8,7 @@ from ringfence_server.ledger.commands import SetPolicy
 from ringfence_server.ledger.decide import bring_up_to_date, decide
 from ringfence_server.ledger.idempotency import StoredOutcome, repeat_of, too_old
 from ringfence_server.ledger.journal import Batch
+from ringfence_server.ledger.names import StockKey
 from ringfence_server.ledger.needs import Needs, after_reservations, needs_of
 from ringfence_server.ledger.outcomes import REFUSALS, UNSTORED, Decision, RequestIdReused
 from ringfence_server.ledger.policy import Policy
@@ -122,3 +123,19 @@ class SweepWork(BatchWork):
 
     def __init__(self) -> None:
         super().__init__((), 0.0)
+
+
+class RevalueWork(BatchWork):
+    """Touches stock keys that an older policy valued, so that nobody has to wait for their first decision."""
+
+    def __init__(self, keys: Sequence[StockKey]) -> None:
+        super().__init__((), 0.0)
+        self._keys = keys
+        self.organizations = {key.organization for key in keys}
+
+    def needs(self, policies: Mapping[str, Policy], stored: Mapping[RequestKey, StoredOutcome]) -> Needs:
+        """The keys with their common pools."""
+        needs = Needs()
+        for key in self._keys:
+            needs.add_pools(key, ())
+        return needs

@@ -74,6 +74,8 @@ class Committed(NamedTuple):
     record_time: int
     changed: Sequence[StockKey]
     """Keys whose balances moved."""
+    policies: Sequence[str] = ()
+    """Organizations whose policy changed."""
 
 
 class StoreUnavailable(Exception):

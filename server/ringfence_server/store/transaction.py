@@ -112,5 +112,7 @@ class Transactor:
         if not wrote:
             return Transacted(Committed(revision, last_record_time, ()), False, False)
         changed = self._writer.write(connection, batch, outcomes)
-        committed = Committed(batch.revision, record_time, [stock.key for stock in changed])
+        committed = Committed(
+            batch.revision, record_time, [stock.key for stock in changed], [name for name, _ in batch.new_policies]
+        )
         return Transacted(committed, True, more_due)

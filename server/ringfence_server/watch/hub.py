@@ -1,0 +1,235 @@
+"""The hub: every commit of this server comes in, every subscription learns which of its keys are no longer as sent.
+
+Level-triggered: what is kept is *which* keys changed, never their states, so a slow subscriber costs a set of keys and
+gets the newest state. Publishing costs the writers one look-up per changed key, plus one wake-up per subscriber that
+was asleep.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from ringfence_server.ledger.names import StockKey
+from ringfence_server.ledger.work import Committed
+
+_MOST_RECENT_KEYS: Final = 200_000
+
+
+class Interest(NamedTuple):
+    """What a subscription wants to hear of."""
+
+    organization: str
+    skus: frozenset[str]
+    """Empty: all."""
+    matches: Callable[[StockKey], bool]
+    """The filters beyond organization and SKU."""
+
+
+class Changes(NamedTuple):
+    """What a subscription took."""
+
+    keys: tuple[StockKey, ...]
+    everything: bool
+    """The rules changed, or more than can be listed: read all that matches anew."""
+    revision: int
+    """All changes up to this revision are covered."""
+
+
+class Closed(Exception):
+    """The server drains; come back with the token."""
+
+
+class Subscription:
+    """One watcher's view of the hub. Used by one task."""
+
+    def __init__(self, hub: Hub, interest: Interest, position: int) -> None:
+        self._hub = hub
+        self.interest = interest
+        self._position = position
+        self._dirty: dict[StockKey, None] = {}
+        self._everything = False
+        self._event = asyncio.Event()
+
+    async def wait(self, timeout_seconds: float) -> bool:
+        """Waits until something changed; False when nothing did in that time.
+
+        Raises:
+            Closed: the hub closes.
+        """
+        if not self._pending():
+            self._event.clear()
+            self._hub.falls_asleep(self)
+            try:
+                async with asyncio.timeout(timeout_seconds):
+                    await self._event.wait()
+            except TimeoutError:
+                self._position_when_idle()
+                return False
+        if self._hub.closed:
+            raise Closed
+        return True
+
+    def take(self) -> Changes:
+        """What changed since the last take."""
+        revision = self._hub.revision
+        everything, self._everything = self._everything, False
+        keys, self._dirty = self._dirty, {}
+        if not self.interest.skus:
+            recent = self._hub.since(self._position, self.interest.organization)
+            if recent is None:
+                everything = True
+            else:
+                keys.update((key, None) for key in recent if self.interest.matches(key))
+        self._position = revision
+        return Changes(() if everything else tuple(keys), everything, revision)
+
+    def close(self) -> None:
+        """Hears no more."""
+        self._hub.remove(self)
+
+    def mark(self, key: StockKey) -> None:
+        """A key of this subscription changed."""
+        if self.interest.matches(key):
+            self._dirty[key] = None
+            self._event.set()
+
+    def mark_everything(self) -> None:
+        """The rules changed: any figure may differ."""
+        self._everything = True
+        self._event.set()
+
+    def wake(self) -> None:
+        """Something changed that may match."""
+        self._event.set()
+
+    def add(self, keys: tuple[StockKey, ...]) -> None:
+        """Keys known to have changed before the subscription began: a resumed watch."""
+        self._dirty.update((key, None) for key in keys if self.interest.matches(key))
+
+    def _pending(self) -> bool:
+        if self._dirty or self._everything or self._hub.closed:
+            return True
+        return not self.interest.skus and self._position < self._hub.newest_of(self.interest.organization)
+
+    def _position_when_idle(self) -> None:
+        if not self._pending():
+            self._position = self._hub.revision
+
+
+class Hub:
+    """Takes commits, serves subscriptions. Lives on the event loop."""
+
+    def __init__(self, revision: int = 0) -> None:
+        self.revision = revision
+        """The newest revision published."""
+        self.closed = False
+        self._start = revision
+        self._by_sku: dict[tuple[str, str], set[Subscription]] = {}
+        self._wide: dict[str, set[Subscription]] = {}
+        self._asleep: dict[str, set[Subscription]] = {}
+        self._recent: deque[tuple[int, str, tuple[StockKey, ...]]] = deque()
+        self._recent_keys = 0
+        self._forgotten: dict[str, int] = {}
+        self._newest: dict[str, int] = {}
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def publish(self, committed: Committed) -> None:
+        """Takes one durable batch."""
+        if committed.revision <= self.revision:
+            return
+        self.revision = revision = committed.revision
+        by_organization: dict[str, list[StockKey]] = {}
+        by_sku = self._by_sku
+        for key in committed.changed:
+            by_organization.setdefault(key.organization, []).append(key)
+            if by_sku:
+                for subscription in by_sku.get((key.organization, key.sku), ()):
+                    subscription.mark(key)
+        for organization, keys in by_organization.items():
+            self._remember(revision, organization, tuple(keys))
+            self._wake_wide(organization)
+        for organization in committed.policies:
+            for subscription in self._subscriptions_of(organization):
+                subscription.mark_everything()
+
+    def subscribe(self, interest: Interest, position: int | None = None) -> Subscription:
+        """Begins to collect changes, from now or from an earlier revision that ``since`` still knows."""
+        subscription = Subscription(self, interest, self.revision if position is None else position)
+        if interest.skus:
+            for sku in interest.skus:
+                self._by_sku.setdefault((interest.organization, sku), set()).add(subscription)
+        else:
+            self._wide.setdefault(interest.organization, set()).add(subscription)
+        self._count += 1
+        return subscription
+
+    def remove(self, subscription: Subscription) -> None:
+        """Ends a subscription."""
+        interest = subscription.interest
+        removed = False
+        for sku in interest.skus:
+            subscriptions = self._by_sku.get((interest.organization, sku), set())
+            removed = removed or subscription in subscriptions
+            subscriptions.discard(subscription)
+            if not subscriptions:
+                self._by_sku.pop((interest.organization, sku), None)
+        wide = self._wide.get(interest.organization, set())
+        removed = removed or subscription in wide
+        wide.discard(subscription)
+        self._asleep.get(interest.organization, set()).discard(subscription)
+        self._count -= removed
+
+    def since(self, revision: int, organization: str) -> dict[StockKey, None] | None:
+        """Keys of an organization changed after a revision, oldest first; None when that is no longer known here."""
+        if revision < self._start or revision < self._forgotten.get(organization, 0):
+            return None
+        keys: dict[StockKey, None] = {}
+        for newer, owner, changed in reversed(self._recent):
+            if newer <= revision:
+                break
+            if owner == organization:
+                keys.update(dict.fromkeys(changed))
+        return keys
+
+    def newest_of(self, organization: str) -> int:
+        """The newest revision that changed a key of the organization; 0 when none did since the start."""
+        return self._newest.get(organization, 0)
+
+    def falls_asleep(self, subscription: Subscription) -> None:
+        """A subscription waits: the next change of its organization wakes it, once."""
+        if not subscription.interest.skus:
+            self._asleep.setdefault(subscription.interest.organization, set()).add(subscription)
+
+    def close(self) -> None:
+        """Wakes every subscription to end with its token."""
+        self.closed = True
+        for organization in {owner for owner, _ in self._by_sku} | set(self._wide):
+            for subscription in self._subscriptions_of(organization):
+                subscription.wake()
+
+    def _remember(self, revision: int, organization: str, keys: tuple[StockKey, ...]) -> None:
+        self._newest[organization] = revision
+        self._recent.append((revision, organization, keys))
+        self._recent_keys += len(keys)
+        while self._recent_keys > _MOST_RECENT_KEYS and len(self._recent) > 1:
+            oldest, owner, gone = self._recent.popleft()
+            self._recent_keys -= len(gone)
+            self._forgotten[owner] = oldest
+
+    def _wake_wide(self, organization: str) -> None:
+        asleep = self._asleep.pop(organization, None)
+        for subscription in asleep or ():
+            subscription.wake()
+
+    def _subscriptions_of(self, organization: str) -> set[Subscription]:
+        found = set(self._wide.get(organization, ()))
+        for (owner, _), subscriptions in self._by_sku.items():
+            if owner == organization:
+                found |= subscriptions
+        return found

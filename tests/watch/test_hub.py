@@ -1,0 +1,140 @@
+"""The hub: which subscription learns of which change."""
+
+import asyncio
+
+import pytest
+
+from ringfence_server.ledger.names import StockKey
+from ringfence_server.ledger.work import Committed
+from ringfence_server.watch import Closed, Hub, Interest
+from ringfence_server.watch import hub as hub_module
+
+
+def key(sku: str, location: str = "north", organization: str = "acme") -> StockKey:
+    return StockKey(organization, sku, location)
+
+
+def commit(revision: int, *keys: StockKey, policies: tuple[str, ...] = ()) -> Committed:
+    return Committed(revision, revision, keys, policies)
+
+
+def interest(*skus: str, organization: str = "acme", location: str = "") -> Interest:
+    return Interest(organization, frozenset(skus), lambda key: not location or key.location == location)
+
+
+def test_a_subscription_hears_of_its_skus_only() -> None:
+    """A change of another SKU, location or organization is not pending."""
+    hub = Hub()
+    subscription = hub.subscribe(interest("BIKE", location="north"))
+    hub.publish(commit(1, key("LAMP"), key("BIKE", "south"), key("BIKE", organization="other")))
+    assert subscription.take().keys == ()
+    hub.publish(commit(2, key("BIKE")))
+    assert subscription.take().keys == (key("BIKE"),)
+
+
+@pytest.mark.parametrize("skus", [("BIKE",), ()])
+def test_several_changes_of_a_key_are_one(skus: tuple[str, ...]) -> None:
+    """What changed three times since the last take is taken once, with the newest revision."""
+    hub = Hub()
+    subscription = hub.subscribe(interest(*skus))
+    for revision in (1, 2, 3):
+        hub.publish(commit(revision, key("BIKE")))
+    changes = subscription.take()
+    assert changes.keys == (key("BIKE"),)
+    assert changes.revision == 3
+    assert subscription.take().keys == ()
+
+
+def test_a_wide_subscription_resumes_from_an_earlier_revision() -> None:
+    """A subscription that begins at an earlier revision takes everything since, and nothing before."""
+    hub = Hub()
+    for revision, sku in enumerate(("A", "B", "C"), start=1):
+        hub.publish(commit(revision, key(sku)))
+    assert set(hub.subscribe(interest(), position=1).take().keys) == {key("B"), key("C")}
+
+
+def test_more_than_is_remembered_means_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A subscription that fell behind what the hub remembers is told to read everything anew, never less."""
+    monkeypatch.setattr(hub_module, "_MOST_RECENT_KEYS", 2)
+    hub = Hub()
+    subscription = hub.subscribe(interest())
+    for revision in range(1, 6):
+        hub.publish(commit(revision, key(f"SKU{revision}")))
+    changes = subscription.take()
+    assert changes.everything
+    assert changes.revision == 5
+    assert hub.since(1, "acme") is None
+
+
+def test_a_revision_before_the_start_is_not_known() -> None:
+    """What was written before the server started is not in the hub: it must be read from the store."""
+    hub = Hub(revision=7)
+    assert hub.since(6, "acme") is None
+    assert hub.since(7, "acme") == {}
+
+
+async def test_waiting_ends_with_a_change() -> None:
+    """A sleeping subscription, wide or not, is woken by the first change that matters to it."""
+    hub = Hub()
+    for subscription in (hub.subscribe(interest("BIKE")), hub.subscribe(interest())):
+        waiting = asyncio.ensure_future(subscription.wait(30))
+        await asyncio.sleep(0)
+        hub.publish(commit(hub.revision + 1, key("BIKE")))
+        assert await waiting
+        subscription.take()
+
+
+async def test_waiting_without_a_change_ends_at_the_timeout() -> None:
+    """Nothing changed: the wait says so, and the position moves on all the same."""
+    hub = Hub()
+    subscription = hub.subscribe(interest())
+    hub.publish(commit(4, key("X", organization="other")))
+    assert not await subscription.wait(0)
+    assert subscription.take().revision == 4
+
+
+async def test_a_change_between_take_and_wait_is_not_lost() -> None:
+    """A change that comes while the subscriber is busy is pending when it waits."""
+    hub = Hub()
+    for subscription in (hub.subscribe(interest("BIKE")), hub.subscribe(interest())):
+        subscription.take()
+        hub.publish(commit(hub.revision + 1, key("BIKE")))
+        assert await subscription.wait(0)
+        assert subscription.take().keys == (key("BIKE"),)
+
+
+async def test_a_change_of_policy_concerns_everything() -> None:
+    """New rules may change any figure: every subscription of the organization reads anew, others do not."""
+    hub = Hub()
+    mine, wide, other = (
+        hub.subscribe(interest("BIKE")),
+        hub.subscribe(interest()),
+        hub.subscribe(interest("BIKE", organization="other")),
+    )
+    hub.publish(commit(1, policies=("acme",)))
+    assert mine.take().everything
+    assert wide.take().everything
+    assert not other.take().everything
+
+
+async def test_a_closing_hub_ends_every_wait() -> None:
+    """When the server drains, whoever waits is told to come back."""
+    hub = Hub()
+    waits = [asyncio.ensure_future(hub.subscribe(interest(*skus)).wait(30)) for skus in (("BIKE",), ())]
+    await asyncio.sleep(0)
+    hub.close()
+    for wait in waits:
+        with pytest.raises(Closed):
+            await wait
+
+
+def test_a_closed_subscription_leaves_nothing_behind() -> None:
+    """Ended subscriptions are neither counted nor looked up."""
+    hub = Hub()
+    subscriptions = [hub.subscribe(interest("A", "B")), hub.subscribe(interest())]
+    assert len(hub) == 2
+    for subscription in subscriptions:
+        subscription.close()
+        subscription.close()
+    assert len(hub) == 0
+    assert not hub._by_sku
