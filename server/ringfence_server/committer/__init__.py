@@ -2,5 +2,16 @@
 
 from .committer import Committer, CommitterLimits, Draining, Overloaded
 from .request import Answer, Failure, Request, Stamp
+from .revaluer import Revaluer
 
-__all__ = ["Answer", "Committer", "CommitterLimits", "Draining", "Failure", "Overloaded", "Request", "Stamp"]
+__all__ = [
+    "Answer",
+    "Committer",
+    "CommitterLimits",
+    "Draining",
+    "Failure",
+    "Overloaded",
+    "Request",
+    "Revaluer",
+    "Stamp",
+]

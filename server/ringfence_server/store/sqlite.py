@@ -16,9 +16,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
 from ringfence_server.clock import Clock
+from ringfence_server.ledger.names import StockKey
 from ringfence_server.ledger.work import Committed, StoreUnavailable, Work
 
 from . import schema
+from .codec import dimensions_of
 from .errors import StoreInUse, translated
 from .ids import Ids
 from .load import SLOT
@@ -81,6 +83,10 @@ class SqliteStore:
     async def next_due(self) -> int | None:
         """The instant (microseconds) at which the next hold ends; None when none has an end."""
         return await self._call(self._next_due)
+
+    async def stale_keys(self, after: int, most: int) -> tuple[list[StockKey], int]:
+        """Keys that an older formula valued, after a stock number; and the number to go on from (0: the end)."""
+        return await self._call(self._stale_keys, after, most)
 
     async def prune(self) -> int:
         """Deletes one bounded step of what is past its keeping; answers the rows deleted."""
@@ -181,6 +187,32 @@ class SqliteStore:
             ).scalar()
         except SQLAlchemyError as error:
             raise translated(error) from error
+
+    def _stale_keys(self, after: int, most: int) -> tuple[list[StockKey], int]:
+        connection, transactor = self._ready()
+        stock = schema.stock
+        keys: list[StockKey] = []
+        try:
+            rows = connection.execute(
+                select(
+                    stock.c.stock_id,
+                    stock.c.organization,
+                    stock.c.sku,
+                    stock.c.location,
+                    stock.c.dimensions,
+                    stock.c.policy_revision,
+                )
+                .where(stock.c.slot == SLOT, stock.c.stock_id > after)
+                .order_by(stock.c.stock_id)
+                .limit(most)
+            ).all()
+            policies = transactor.loader.policies(connection, {row.organization for row in rows})
+        except SQLAlchemyError as error:
+            raise translated(error) from error
+        for row in rows:
+            if row.policy_revision < policies[row.organization].formula_revision:
+                keys.append(StockKey(row.organization, row.sku, row.location, dimensions_of(row.dimensions)))
+        return keys, rows[-1].stock_id if len(rows) == most else 0
 
     def _prune(self) -> int:
         connection, _ = self._ready()
