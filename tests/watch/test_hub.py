@@ -53,16 +53,15 @@ def test_a_wide_subscription_resumes_from_an_earlier_revision() -> None:
     assert set(hub.subscribe(interest(), position=1).take().keys) == {key("B"), key("C")}
 
 
-def test_more_than_is_remembered_means_everything(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A subscription that fell behind what the hub remembers is told to read everything anew, never less."""
+def test_more_than_is_remembered_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A subscription that fell behind what the hub remembers is told so, never given less."""
     monkeypatch.setattr(hub_module, "_MOST_RECENT_KEYS", 2)
     hub = Hub()
     subscription = hub.subscribe(interest())
     for revision in range(1, 6):
         hub.publish(commit(revision, key(f"SKU{revision}")))
     changes = subscription.take()
-    assert changes.everything
-    assert changes.revision == 5
+    assert changes.behind
     assert hub.since(1, "acme") is None
 
 
@@ -126,6 +125,16 @@ async def test_a_closing_hub_ends_every_wait() -> None:
     for wait in waits:
         with pytest.raises(Closed):
             await wait
+
+
+async def test_a_closing_hub_ends_a_pause() -> None:
+    """Whoever waits for its interval when the server drains does not wait for the rest of it."""
+    hub = Hub()
+    pause = asyncio.ensure_future(hub.unless_closed(asyncio.sleep(3_600)))
+    await asyncio.sleep(0)
+    hub.close()
+    with pytest.raises(Closed):
+        await pause
 
 
 def test_a_closed_subscription_leaves_nothing_behind() -> None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
-from typing import Final, NamedTuple
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, NamedTuple
 
 from ringfence_server.ledger.names import StockKey
 from ringfence_server.ledger.work import Committed
@@ -33,7 +33,9 @@ class Changes(NamedTuple):
 
     keys: tuple[StockKey, ...]
     everything: bool
-    """The rules changed, or more than can be listed: read all that matches anew."""
+    """The rules changed: read all that matches anew."""
+    behind: bool
+    """More changed than the hub remembers: come back with the token and ask the store."""
     revision: int
     """All changes up to this revision are covered."""
 
@@ -66,8 +68,11 @@ class Subscription:
                 async with asyncio.timeout(timeout_seconds):
                     await self._event.wait()
             except TimeoutError:
-                self._position_when_idle()
-                return False
+                # A change may have come in the same turn of the loop: then it is pending, and must stay so.
+                if not self._pending():
+                    # Nothing that matters changed up to now: a token may say so.
+                    self._position = self._hub.revision
+                    return False
         if self._hub.closed:
             raise Closed
         return True
@@ -75,16 +80,22 @@ class Subscription:
     def take(self) -> Changes:
         """What changed since the last take."""
         revision = self._hub.revision
+        behind = False
         everything, self._everything = self._everything, False
         keys, self._dirty = self._dirty, {}
         if not self.interest.skus:
             recent = self._hub.since(self._position, self.interest.organization)
             if recent is None:
-                everything = True
+                behind = True
             else:
                 keys.update((key, None) for key in recent if self.interest.matches(key))
         self._position = revision
-        return Changes(() if everything else tuple(keys), everything, revision)
+        return Changes(() if everything else tuple(keys), everything, behind, revision)
+
+    @property
+    def position(self) -> int:
+        """All changes up to this revision have been taken."""
+        return self._position
 
     def close(self) -> None:
         """Hears no more."""
@@ -114,10 +125,6 @@ class Subscription:
             return True
         return not self.interest.skus and self._position < self._hub.newest_of(self.interest.organization)
 
-    def _position_when_idle(self) -> None:
-        if not self._pending():
-            self._position = self._hub.revision
-
 
 class Hub:
     """Takes commits, serves subscriptions. Lives on the event loop."""
@@ -126,6 +133,7 @@ class Hub:
         self.revision = revision
         """The newest revision published."""
         self.closed = False
+        self._closing = asyncio.Event()
         self._start = revision
         self._by_sku: dict[tuple[str, str], set[Subscription]] = {}
         self._wide: dict[str, set[Subscription]] = {}
@@ -209,9 +217,26 @@ class Hub:
     def close(self) -> None:
         """Wakes every subscription to end with its token."""
         self.closed = True
+        self._closing.set()
         for organization in {owner for owner, _ in self._by_sku} | set(self._wide):
             for subscription in self._subscriptions_of(organization):
                 subscription.wake()
+
+    async def unless_closed(self, waiting: Coroutine[Any, Any, None]) -> None:
+        """Awaits something that takes its time, but not beyond the hub's end.
+
+        Raises:
+            Closed: the hub closed first.
+        """
+        task = asyncio.ensure_future(waiting)
+        closing = asyncio.ensure_future(self._closing.wait())
+        try:
+            await asyncio.wait((task, closing), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            task.cancel()
+            closing.cancel()
+        if self.closed:
+            raise Closed
 
     def _remember(self, revision: int, organization: str, keys: tuple[StockKey, ...]) -> None:
         self._newest[organization] = revision
