@@ -12,7 +12,7 @@ from typing import Protocol
 
 from ringfence_server.ledger.commands import SetPolicy
 from ringfence_server.ledger.names import StockKey
-from ringfence_server.ledger.work import BatchRejected, Committed, StoreUnavailable, Work
+from ringfence_server.ledger.work import Committed, StoreUnavailable, Work
 
 from .request import Answer, Failure, Request
 from .work import BatchWork, Poisoned, RevalueWork, SweepWork
@@ -179,10 +179,17 @@ class Committer:
             if not future.done():
                 future.set_exception(fault)
             return
-        if self._on_commit is not None:
-            self._on_commit(committed)
+        self._tell(committed)
         if not future.done():
             future.set_result(committed)
+
+    def _tell(self, committed: Committed) -> None:
+        # The batch is durable: whoever listens cannot undo it, nor keep its callers from their answers.
+        if self._on_commit is not None:
+            try:
+                self._on_commit(committed)
+            except Exception:
+                _log.exception("a listener failed")
 
     def _take(self) -> list[Request]:
         """The next batch, in the order of arrival; a change of policy goes alone."""
@@ -210,34 +217,40 @@ class Committer:
             try:
                 committed = await self._store.run(work)
             except Poisoned as poisoned:
-                _log.error("a command could not be decided", exc_info=poisoned.__cause__)
+                name = poisoned.request.request_id.hex()
+                _log.error("request %s could not be decided", name, exc_info=poisoned.__cause__)
                 pending.remove(poisoned.request)
                 _answer(poisoned.request, Answer(b"", True, False, 0, Failure.INTERNAL))
                 continue
-            except BatchRejected as rejected:
-                if len(pending) <= 1:
-                    _log.error("the store refused a command's rows", exc_info=rejected)
-                    for request in pending:
-                        _answer(request, Answer(b"", True, False, 0, Failure.INTERNAL))
-                    return
-                # One of them is at fault: halve until it stands alone, so that it takes no other down.
-                middle = len(pending) // 2
-                await self._commit(pending[:middle])
-                await self._commit(pending[middle:])
-                return
             except StoreUnavailable as away:
                 _log.warning("the store is away: %s", away)
                 for request in pending:
                     _answer(request, Answer(b"", True, False, 0, Failure.STORE))
                 return
-            if self._on_commit is not None:
-                self._on_commit(committed)
+            except Exception as fault:
+                if len(pending) <= 1:
+                    for request in pending:
+                        _log.error("request %s could not be committed", request.request_id.hex(), exc_info=fault)
+                        _answer(request, Answer(b"", True, False, 0, Failure.INTERNAL))
+                    return
+                # A broken constraint, or a value that no column takes. One of them is at fault: halve until it stands
+                # alone, so that it takes no other down.
+                middle = len(pending) // 2
+                await self._commit(pending[:middle])
+                await self._commit(pending[middle:])
+                return
+            self._tell(committed)
             for request, answer in zip(pending, work.answers, strict=True):
                 _answer(request, answer)
             return
 
 
 def _answer(request: Request, answer: Answer) -> None:
+    sink, request.sink = request.sink, _no_one
     # A sink belongs to a caller who may be gone; its fault must not cost the others their answers.
     with contextlib.suppress(Exception):
-        request.sink(request, answer)
+        sink(request, answer)
+
+
+def _no_one(request: Request, answer: Answer) -> None:
+    """The sink of what is answered: whatever fails afterwards, no caller hears twice."""

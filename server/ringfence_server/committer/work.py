@@ -81,7 +81,7 @@ class BatchWork:
                 else:
                     answers.append(Answer(repeat.payload, repeat.refusal, True, now))
                 continue
-            late = too_old(request.request_id, now)
+            late = too_old(request.request_id, now, batch.forgotten_until.get(request.scope, 0))
             if late is not None:
                 answers.append(Answer(request.encode(late, stamp), True, False, now))
                 continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Final, NamedTuple
@@ -13,6 +14,8 @@ EFFECTS_KEPT: Final = 30 * DAY
 """Microseconds for which the outcome of an effect is kept."""
 REFUSALS_KEPT: Final = 24 * HOUR
 """Microseconds for which the outcome of a refusal is kept."""
+REFUSALS_KEPT_PER_CALLER: Final = 100_000
+"""Refusals kept of one caller; of more, the oldest are forgotten before their time."""
 
 
 class StoredOutcome(NamedTuple):
@@ -28,17 +31,30 @@ def repeat_of(stored: StoredOutcome, fingerprint: bytes) -> StoredOutcome | Requ
     return stored if stored.fingerprint == fingerprint else RequestIdReused()
 
 
-def too_old(request_id: bytes, now: int) -> RequestTooOld | None:
-    """A UUIDv7 (its time is in the id) that is unknown but older than what is kept may have had an outcome already.
+def time_of(request_id: bytes) -> int | None:
+    """When a UUIDv7 was made, by its maker's clock (microseconds since the epoch); other UUIDs carry no time."""
+    return int.from_bytes(request_id[:6], "big") * 1_000 if request_id[6] >> 4 == 7 else None
 
-    Refusals are kept for the shorter time, so that is the bound: a late duplicate of a refused request must not
-    succeed behind its caller's back. Other UUIDs carry no time and are taken as new.
+
+def too_old(request_id: bytes, now: int, forgotten_until: int = 0) -> RequestTooOld | None:
+    """A UUIDv7 that is unknown but older than what is kept may have had an outcome already.
+
+    Refusals are kept for the shorter time, and of a caller that has too many not even that long (``forgotten_until``),
+    so that is the bound: a late duplicate of a refused request must not succeed behind its caller's back. Other UUIDs
+    carry no time and are taken as new.
     """
-    if request_id[6] >> 4 != 7:
-        return None
-    made = int.from_bytes(request_id[:6], "big") * 1_000
-    kept_since = now - REFUSALS_KEPT
-    return RequestTooOld(kept_since) if made < kept_since else None
+    made = time_of(request_id)
+    kept_since = max(now - REFUSALS_KEPT, forgotten_until)
+    return RequestTooOld(kept_since) if made is not None and made < kept_since else None
+
+
+def forgotten_until(request_ids: Iterable[bytes], now: int) -> int:
+    """The instant before which a caller's unknown ids are too old once its refusals of these ids are forgotten.
+
+    An id that lies ahead of ``now`` was made by a clock that is wrong: it must not make the caller's right ones old.
+    """
+    times = (time_of(request_id) for request_id in request_ids)
+    return max((made + 1_000 for made in times if made is not None and made < now), default=0)
 
 
 @lru_cache(maxsize=4_096)

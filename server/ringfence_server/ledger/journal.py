@@ -77,6 +77,8 @@ class Batch:
         self.reservations: dict[bytes, Reservation] = {}
         self.policies: dict[str, Policy] = {}
         self.order_references: dict[tuple[str, str, str], bytes] = {}
+        self.forgotten_until: dict[int, int] = {}
+        """By scope: the instant before which unknown ids of the caller are too old; without one only age makes them so."""
         self.new_order_references: list[tuple[str, str, str, bytes]] = []
         self.new_policies: list[tuple[str, Policy]] = []
         self.entries: list[Entry] = []

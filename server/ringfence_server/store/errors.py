@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
 
 from ringfence_server.ledger.work import BatchRejected, StoreUnavailable
 
@@ -12,8 +12,8 @@ class StoreInUse(StoreUnavailable):
 
 
 def translated(error: SQLAlchemyError) -> Exception:
-    """BatchRejected for broken constraints, StoreUnavailable for everything else."""
+    """BatchRejected for rows that the database refuses, StoreUnavailable for everything else."""
     cause = str(error.orig) if isinstance(error, DBAPIError) else type(error).__name__
-    if isinstance(error, IntegrityError):
+    if isinstance(error, IntegrityError | DataError):
         return BatchRejected(cause)
     return StoreUnavailable(cause)

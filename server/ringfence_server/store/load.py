@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, distinct, func, literal_column, select
+from sqlalchemy import Connection, bindparam, func, literal_column, select
 from sqlalchemy.engine import Dialect
 from sqlalchemy.sql import ClauseElement
 
-from ringfence_server.ledger.idempotency import StoredOutcome
 from ringfence_server.ledger.names import COMMON, StockKey, pool_id
 from ringfence_server.ledger.needs import Needs, part_paths
 from ringfence_server.ledger.outcomes import QuotaInUse
 from ringfence_server.ledger.policy import Policy
 from ringfence_server.ledger.state import Reservation, Stock
-from ringfence_server.ledger.work import PolicyUse, RequestKey
+from ringfence_server.ledger.work import PolicyUse
 
 from . import schema
 from .codec import dimensions_of, dimensions_text, policy_of
@@ -25,7 +24,7 @@ from .statements import KeyedSelect, Statement, joined_select, keyed_select
 SLOT: Final = 0
 """SQLite has one slot: one instead of 64 was worth half the rate again when measured."""
 MOST_DUE: Final = 1_000
-"""Reservations whose leases end in one transaction; more are ended in transactions of their own before it."""
+"""Holds (parts of reservations) that end in one transaction; more are ended in transactions of their own before it."""
 _MOST_KEYS_CACHED: Final = 65_536
 _DEFAULT_POLICY: Final = Policy()
 
@@ -49,7 +48,7 @@ class Loader:
 
     def __init__(self, dialect: Dialect) -> None:
         stock, pool, part = schema.stock, schema.pool, schema.part
-        outcome, reference, policy = schema.request_outcome, schema.order_reference, schema.policy
+        reference, policy = schema.order_reference, schema.policy
         self._stocks = keyed_select(dialect, _all_but_slot(stock), stock.c.stock_id)
         identity = [stock.c.organization, stock.c.sku, stock.c.location, stock.c.dimensions]
         self._stock_ids = joined_select(dialect, [stock.c.stock_id, *identity], identity)
@@ -61,11 +60,6 @@ class Loader:
         self._parts = keyed_select(
             dialect, [column for column in part.c if column.name != "slot"], part.c.reservation_id
         )
-        self._outcomes = keyed_select(
-            dialect,
-            [outcome.c.request_id, outcome.c.scope, outcome.c.fingerprint, outcome.c.refusal, outcome.c.payload],
-            outcome.c.request_id,
-        )
         owner = [reference.c.organization, reference.c.caller, reference.c.order_reference]
         self._references = joined_select(dialect, [*owner, reference.c.reservation_id], owner)
         self._policy_heads = KeyedSelect(dialect, _policy_heads, 1)
@@ -74,13 +68,13 @@ class Loader:
         )
         self._due = Statement(
             select(part.c.reservation_id)
-            .distinct()
             .where(
                 part.c.slot == bindparam("slot"),
                 part.c.held > literal_column("0"),
                 part.c.expire_time.is_not(None),
                 part.c.expire_time <= bindparam("until"),
             )
+            .order_by(part.c.expire_time, part.c.reservation_id)
             .suffix_with(f"LIMIT {MOST_DUE}"),
             dialect,
             ["slot", "until"],
@@ -100,20 +94,11 @@ class Loader:
         for stock in stocks:
             self._ids[stock.key] = stock.stock_id
 
-    def outcomes(self, connection: Connection, keys: Collection[RequestKey]) -> dict[RequestKey, StoredOutcome]:
-        """Outcomes already known under these ids."""
-        wanted = set(keys)
-        found: dict[RequestKey, StoredOutcome] = {}
-        for request_id, scope, fingerprint, refusal, payload in self._outcomes.run(
-            connection, SLOT, list(dict.fromkeys(request_id for _, request_id in keys))
-        ):
-            if (scope, request_id) in wanted:
-                found[scope, request_id] = StoredOutcome(fingerprint, bool(refusal), payload)
-        return found
-
-    def due(self, connection: Connection, until: int) -> list[bytes]:
-        """Reservations with a hold that ends at or before ``until``, at most MOST_DUE."""
-        return [row[0] for row in self._due.run(connection, (SLOT, until))]
+    def due(self, connection: Connection, until: int) -> tuple[list[bytes], bool]:
+        """Reservations with holds that end at or before ``until``, the earliest first, and whether there may be more:
+        of at most MOST_DUE holds."""
+        rows = self._due.run(connection, (SLOT, until))
+        return list(dict.fromkeys(row[0] for row in rows)), len(rows) >= MOST_DUE
 
     def policies(self, connection: Connection, organizations: Collection[str]) -> dict[str, Policy]:
         """The policies in force; a remembered one is checked by its revision, in this transaction."""
@@ -240,9 +225,9 @@ class Loader:
             for sku, location, dimensions, path, units in rows
         ]
         texts = connection.execute(
-            select(distinct(stock.c.dimensions)).where(
-                stock.c.slot == SLOT, stock.c.organization == organization, stock.c.dimensions != ""
-            )
+            select(stock.c.dimensions)
+            .distinct()
+            .where(stock.c.slot == SLOT, stock.c.organization == organization, stock.c.dimensions != "")
         )
         return PolicyUse(quotas, {name for (text,) in texts for name, _ in dimensions_of(text)})
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, create_engine, make_url
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+
+from ringfence_server.ledger.work import StoreUnavailable
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -15,28 +17,55 @@ HEAD = "0001"
 
 
 def upgrade(url: str) -> None:
-    """Brings the database to HEAD. A database that is there already costs one look, not an import of Alembic."""
-    engine = create_engine(make_url(url))
+    """Brings the database to HEAD. A database that is there already costs one look, not an import of Alembic.
+
+    Raises StoreUnavailable for a database of a newer version.
+    """
+    engine = _engine(url)
     try:
         with engine.connect() as connection:
-            if _stamped(connection) == HEAD:
-                return
+            found = _stamped(connection)
+        if found == HEAD:
+            return
         from alembic import command
+        from alembic.util import CommandError
 
-        with engine.begin() as connection:
-            command.upgrade(_config(connection), "head")
+        try:
+            with engine.begin() as connection:
+                command.upgrade(_config(connection), "head")
+        except CommandError:
+            raise StoreUnavailable(
+                f"the database is at revision {found}, this version knows up to {HEAD}: run a newer ringfence"
+            ) from None
     finally:
         engine.dispose()
 
 
 def current(url: str) -> str | None:
     """The revision the database is at; None: empty."""
-    engine = create_engine(make_url(url))
+    engine = _engine(url)
     try:
         with engine.connect() as connection:
             return _stamped(connection)
     finally:
         engine.dispose()
+
+
+def _engine(url: str) -> Engine:
+    engine = create_engine(make_url(url))
+    if engine.dialect.name == "sqlite":
+        # Python's driver would commit every CREATE by itself, and a start cut short would leave half a schema.
+        event.listen(engine, "connect", _begin_nothing)
+        event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _begin_nothing(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None
+
+
+def _begin(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN")
 
 
 def _stamped(connection: Connection) -> str | None:

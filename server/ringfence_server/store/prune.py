@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import Connection, bindparam, delete, func, select
+from sqlalchemy import Connection, bindparam, delete, func, select, tuple_, update
 
-from ringfence_server.ledger.idempotency import EFFECTS_KEPT, REFUSALS_KEPT
+from ringfence_server.ledger.idempotency import EFFECTS_KEPT, REFUSALS_KEPT, time_of, too_old
 from ringfence_server.ledger.policy import DAY
 
 from . import schema
@@ -21,22 +21,24 @@ class Pruner:
     """Walks the outcomes in the order of their ids, a bounded piece each step, round and round."""
 
     def __init__(self) -> None:
-        self._after = b""
+        self._after: tuple[bytes, int] = (b"", 0)
 
     def step(self, connection: Connection, now: int) -> int:
         """Looks at one piece and deletes what is past its keeping; answers the rows deleted."""
-        outcome = schema.request_outcome
+        outcome, state = schema.request_outcome, schema.slot_state
         rows = connection.execute(
-            select(outcome.c.request_id, outcome.c.scope, outcome.c.refusal, outcome.c.record_time)
-            .where(outcome.c.slot == SLOT, outcome.c.request_id > self._after)
-            .order_by(outcome.c.request_id)
+            select(outcome.c.request_id, outcome.c.scope, outcome.c.refusal_number, outcome.c.record_time)
+            .where(outcome.c.slot == SLOT, tuple_(outcome.c.request_id, outcome.c.scope) > self._after)
+            .order_by(outcome.c.request_id, outcome.c.scope)
             .limit(ROWS_PER_STEP)
         ).all()
-        self._after = rows[-1].request_id if len(rows) == ROWS_PER_STEP else b""
+        self._after = (rows[-1].request_id, rows[-1].scope) if len(rows) == ROWS_PER_STEP else (b"", 0)
         gone = [
             {"gone_id": row.request_id, "gone_scope": row.scope}
             for row in rows
-            if row.record_time < now - (REFUSALS_KEPT if row.refusal else EFFECTS_KEPT)
+            if row.record_time < now - (REFUSALS_KEPT if row.refusal_number else EFFECTS_KEPT)
+            # Of a clock that runs ahead: until its own time is over too, its repeat would be taken as new.
+            and (time_of(row.request_id) is None or too_old(row.request_id, now))
         ]
         if gone:
             connection.execute(
@@ -47,6 +49,8 @@ class Pruner:
                 ),
                 gone,
             )
+            # No later batch may take place before the instant for which this was forgotten, should the clock go back.
+            connection.execute(update(state).where(state.c.slot == SLOT, state.c.now < now).values(now=now))
         return len(gone) + self._prune_feed(connection, now)
 
     @staticmethod

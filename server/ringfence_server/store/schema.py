@@ -223,7 +223,9 @@ part = Table(
     _text("document_number"),
     PrimaryKeyConstraint("slot", "reservation_id", "part_number"),
     CheckConstraint("granted = held + unsettled + settled + cancelled + expired", name="granted_accounted"),
-    CheckConstraint("held >= 0 AND unsettled >= 0 AND settled >= 0", name="not_negative"),
+    CheckConstraint(
+        "held >= 0 AND unsettled >= 0 AND settled >= 0 AND cancelled >= 0 AND expired >= 0", name="not_negative"
+    ),
     comment="What one location and pool gave to a line",
     **_CLUSTERED,
 )
@@ -243,13 +245,34 @@ request_outcome = Table(
     _id("request_id"),
     _big("scope"),
     Column("fingerprint", LargeBinary(16), nullable=False),
-    Column("refusal", Boolean, nullable=False),
+    _big("refusal_number"),
     Column("payload", LargeBinary, nullable=False),
     _big("record_time"),
     _big("first_sequence"),
     _big("last_sequence"),
     PrimaryKeyConstraint("slot", "request_id", "scope"),
-    comment="One id, one outcome",
+    comment="One id, one outcome. refusal_number: 0 for an effect, else the number among the caller's refusals",
+    **_CLUSTERED,
+)
+# Refusals alone pay for it: by it a caller's oldest are found when it has too many.
+Index(
+    "ix_request_outcome_refusal",
+    request_outcome.c.slot,
+    request_outcome.c.scope,
+    request_outcome.c.refusal_number,
+    sqlite_where=text("refusal_number > 0"),
+    postgresql_where=text("refusal_number > 0"),
+)
+
+caller = Table(
+    "caller",
+    metadata,
+    _slot(),
+    _big("scope"),
+    _big("refusals"),
+    _big("forgotten_until"),
+    PrimaryKeyConstraint("slot", "scope"),
+    comment="Callers that were refused: how often, and until when refusals were forgotten early",
     **_CLUSTERED,
 )
 

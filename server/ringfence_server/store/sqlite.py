@@ -11,11 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, Any, Final, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event, func, make_url, select
+from sqlalchemy import Connection, Engine, create_engine, event, func, literal_column, make_url, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
 from ringfence_server.clock import Clock
+from ringfence_server.ledger.idempotency import REFUSALS_KEPT_PER_CALLER
 from ringfence_server.ledger.names import StockKey
 from ringfence_server.ledger.work import Committed, StoreUnavailable, Work
 
@@ -26,6 +27,7 @@ from .ids import Ids
 from .load import SLOT
 from .migrate import upgrade
 from .moments import Moments
+from .outcomes import Outcomes
 from .prune import Pruner
 from .transaction import Transacted, Transactor
 
@@ -54,8 +56,12 @@ class SqliteStore:
     server has it.
     """
 
-    def __init__(self, url: str, clock: Clock, *, in_memory: bool = False) -> None:
+    def __init__(
+        self, url: str, clock: Clock, *, in_memory: bool = False, refusals_kept: int = REFUSALS_KEPT_PER_CALLER
+    ) -> None:
+        """``refusals_kept``: of each caller; beyond them its oldest refusals are forgotten."""
         self._clock = clock
+        self._refusals_kept = refusals_kept
         self.moments = Moments()
         self._directory: str | None = None
         if in_memory:
@@ -64,13 +70,16 @@ class SqliteStore:
             self._directory = tempfile.mkdtemp(prefix="ringfence-", dir=base)
             url = f"sqlite:///{self._directory}/ringfence.db"
         self.url = url
-        self.path = Path(make_url(url).database or "ringfence.db").absolute()
+        # Resolved: two names of one file must meet at one lock, and its log lies beside the file itself.
+        self.path = Path(make_url(url).database or "ringfence.db").resolve()
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ringfence-store")
         self._engine: Engine | None = None
         self._connection: Connection | None = None
         self._transactor: Transactor | None = None
-        self._pruner: Pruner | None = None
+        self._pruner = Pruner()
         self._lock_file: IO[str] | None = None
+        self._files: list[tuple[Path, tuple[int, int]]] = []
+        self._unreported: list[StockKey] = []
 
     async def open(self) -> None:
         """Takes the file, migrates it and makes ready to write."""
@@ -108,38 +117,55 @@ class SqliteStore:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._lock_file = _take_file(self.path.with_name(self.path.name + ".lock"))
-            upgrade(self.url)
+            upgrade(f"sqlite:///{self.path}")
+            self._engine = create_engine(
+                f"sqlite:///{self.path}",
+                poolclass=StaticPool,
+                connect_args={"isolation_level": None, "check_same_thread": False, "cached_statements": 512},
+            )
+            event.listen(self._engine, "connect", _prepare)
+            self._connect(self._engine)
         except OSError as error:
+            self._close()
             raise StoreUnavailable(f"the database {self.path} cannot be written: {error.strerror}") from None
         except SQLAlchemyError as error:
+            self._close()
             raise StoreUnavailable(f"the database {self.path} cannot be opened: {translated(error)}") from None
-        self._engine = create_engine(
-            f"sqlite:///{self.path}",
-            poolclass=StaticPool,
-            connect_args={"isolation_level": None, "check_same_thread": False, "cached_statements": 512},
-        )
-        event.listen(self._engine, "connect", _prepare)
-        self._connect()
+        except StoreUnavailable:
+            self._close()
+            raise
 
-    def _connect(self) -> None:
-        assert self._engine is not None
-        connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-        last = connection.execute(select(func.max(schema.stock.c.stock_id)).where(schema.stock.c.slot == SLOT)).scalar()
+    def _connect(self, engine: Engine) -> None:
+        connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        try:
+            # Asks for the write lock once: a file that can only be read is found out here, not by the first caller.
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            stock_id = schema.stock.c.stock_id
+            last = connection.execute(select(func.max(stock_id)).where(schema.stock.c.slot == SLOT)).scalar()
+            connection.exec_driver_sql("ROLLBACK")
+        except SQLAlchemyError:
+            _discard(connection)
+            raise
+        self._files = [(path, _identity(path)) for path in (self.path, self.path.with_name(self.path.name + "-wal"))]
         self._connection = connection
         self._transactor = Transactor(
-            self._engine.dialect,
+            engine.dialect,
             ids=Ids(last or 0),
             moments=self.moments,
+            outcomes=Outcomes(engine.dialect, refusals_kept=self._refusals_kept),
             now=self._clock.now,
             due_until=self._clock.due_until,
         )
-        self._pruner = Pruner()
 
     def _run(self, work: Work) -> Committed:
         while True:
             transacted = self._transact(work)
+            committed = transacted.committed
+            # Kept until a run succeeds: leases may have been ended in transactions before one that failed.
+            self._unreported.extend(committed.changed)
             if not transacted.more_due:
-                return transacted.committed
+                changed, self._unreported = self._unreported, []
+                return committed._replace(changed=list(dict.fromkeys(changed)))
 
     def _transact(self, work: Work) -> Transacted:
         connection, transactor = self._ready()
@@ -147,22 +173,36 @@ class SqliteStore:
         try:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
             transacted = transactor.run(connection, work)
-            connection.exec_driver_sql("COMMIT" if transacted.wrote else "ROLLBACK")
+            self._end(connection, commit=transacted.wrote)
             committed = transacted.wrote
             return transacted
-        except SQLAlchemyError as error:
+        except BaseException as error:
             self._roll_back(connection)
-            raise translated(error) from error
-        except BaseException:
-            self._roll_back(connection)
+            if isinstance(error, SQLAlchemyError):
+                raise translated(error) from error
             raise
         finally:
             self.moments.end(committed=committed)
 
     def _ready(self) -> tuple[Connection, Transactor]:
-        if self._connection is None or self._transactor is None:
+        if self._engine is None:
             raise StoreUnavailable("the database is closed")
+        if self._connection is None:
+            try:
+                self._connect(self._engine)
+            except SQLAlchemyError as error:
+                raise translated(error) from error
+        assert self._connection is not None
+        assert self._transactor is not None
         return self._connection, self._transactor
+
+    def _end(self, connection: Connection, *, commit: bool) -> None:
+        if commit:
+            for path, identity in self._files:
+                # What is written to a file that has no name any more would be answered for and lost.
+                if _identity(path) != identity:
+                    raise StoreUnavailable(f"{path} was moved or replaced: put it back, or restart the server")
+        connection.exec_driver_sql("COMMIT" if commit else "ROLLBACK")
 
     def _roll_back(self, connection: Connection) -> None:
         assert self._transactor is not None
@@ -171,10 +211,10 @@ class SqliteStore:
             raw: Any = connection.connection.dbapi_connection
             if raw is not None and raw.in_transaction:
                 connection.exec_driver_sql("ROLLBACK")
-        except SQLAlchemyError:
-            # The connection itself is gone; a new one finds the file as the last commit left it.
-            connection.invalidate()
-            self._connect()
+        except Exception:
+            # The connection itself is gone; the next one finds the file as the last commit left it.
+            _discard(connection)
+            self._connection = None
 
     def _next_due(self) -> int | None:
         connection, _ = self._ready()
@@ -182,7 +222,10 @@ class SqliteStore:
         try:
             return connection.execute(
                 select(func.min(part.c.expire_time)).where(
-                    part.c.slot == SLOT, part.c.held > 0, part.c.expire_time.is_not(None)
+                    # As a literal, or the partial index is not found to fit.
+                    part.c.slot == SLOT,
+                    part.c.held > literal_column("0"),
+                    part.c.expire_time.is_not(None),
                 )
             ).scalar()
         except SQLAlchemyError as error:
@@ -216,14 +259,16 @@ class SqliteStore:
 
     def _prune(self) -> int:
         connection, _ = self._ready()
-        assert self._pruner is not None
         try:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
-            deleted = self._pruner.step(connection, self._clock.now())
-            connection.exec_driver_sql("COMMIT")
-        except SQLAlchemyError as error:
+            # What is forgotten stays forgotten: a clock in doubt must not be trusted here either.
+            deleted = self._pruner.step(connection, min(self._clock.now(), self._clock.due_until()))
+            self._end(connection, commit=deleted > 0)
+        except BaseException as error:
             self._roll_back(connection)
-            raise translated(error) from error
+            if isinstance(error, SQLAlchemyError):
+                raise translated(error) from error
+            raise
         return deleted
 
     def _close(self) -> None:
@@ -232,8 +277,10 @@ class SqliteStore:
             self._connection = None
         if self._engine is not None:
             self._engine.dispose()
+            self._engine = None
         if self._lock_file is not None:
             self._lock_file.close()
+            self._lock_file = None
 
 
 def _prepare(connection: Any, _record: Any) -> None:
@@ -241,6 +288,19 @@ def _prepare(connection: Any, _record: Any) -> None:
     for pragma in PRAGMAS:
         cursor.execute(pragma)
     cursor.close()
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    try:
+        found = path.stat()
+    except OSError:
+        return (0, 0)
+    return found.st_dev, found.st_ino
+
+
+def _discard(connection: Connection) -> None:
+    connection.invalidate()
+    connection.close()
 
 
 def _take_file(path: Path) -> IO[str]:

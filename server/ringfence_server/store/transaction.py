@@ -16,8 +16,9 @@ from ringfence_server.ledger.work import Committed, OutcomeRow, Work
 
 from . import schema
 from .ids import Ids
-from .load import MOST_DUE, SLOT, LoadedState, Loader, needed_measures
+from .load import SLOT, LoadedState, Loader, needed_measures
 from .moments import Moments
+from .outcomes import Outcomes
 from .statements import Statement
 from .write import Writer
 
@@ -36,9 +37,17 @@ class Transactor:
     """Runs units of work on one writing connection, inside a transaction that the caller has begun."""
 
     def __init__(
-        self, dialect: Dialect, *, ids: Ids, moments: Moments, now: Callable[[], int], due_until: Callable[[], int]
+        self,
+        dialect: Dialect,
+        *,
+        ids: Ids,
+        moments: Moments,
+        outcomes: Outcomes,
+        now: Callable[[], int],
+        due_until: Callable[[], int],
     ) -> None:
         self.loader = Loader(dialect)
+        self._outcomes = outcomes
         self._writer = Writer(dialect)
         self._ids = ids
         self._moments = moments
@@ -61,11 +70,11 @@ class Transactor:
         record_time = self._moments.begin(now, last_record_time)
         loader = self.loader
         policies = loader.policies(connection, work.organizations)
-        stored = loader.outcomes(connection, work.request_keys)
+        stored = self._outcomes.known(connection, work.request_keys)
+        callers = self._outcomes.callers(connection, work.request_keys)
         needs = work.needs(policies, stored)
         due_until = min(now, self._due_until())
-        due_ids = loader.due(connection, due_until)
-        more_due = len(due_ids) >= MOST_DUE
+        due_ids, more_due = loader.due(connection, due_until)
         if more_due:
             # Far more leases ended at once than one transaction should carry: end these first, by themselves.
             needs = Needs()
@@ -95,6 +104,7 @@ class Transactor:
         batch.stocks = state.stocks
         batch.reservations = state.reservations
         batch.policies = policies
+        batch.forgotten_until = {scope: caller.forgotten_until for scope, caller in callers.items()}
         due: list[tuple[Reservation, Part]] = [
             (state.reservations[reservation_id], part)
             for reservation_id in due_ids
@@ -111,7 +121,8 @@ class Transactor:
         wrote = bool(outcomes or batch.entries or any(stock.changed for stock in batch.stocks.values()))
         if not wrote:
             return Transacted(Committed(revision, last_record_time, ()), False, False)
-        changed = self._writer.write(connection, batch, outcomes)
+        changed = self._writer.write(connection, batch)
+        self._outcomes.keep(connection, outcomes, callers, now)
         committed = Committed(
             batch.revision, record_time, [stock.key for stock in changed], [name for name, _ in batch.new_policies]
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from operator import attrgetter
 from struct import pack
 
@@ -11,7 +10,6 @@ from sqlalchemy.engine import Dialect
 
 from ringfence_server.ledger.journal import Batch
 from ringfence_server.ledger.state import Stock
-from ringfence_server.ledger.work import OutcomeRow
 
 from . import schema
 from .codec import policy_text
@@ -49,13 +47,12 @@ class Writer:
         self._update_reservation = update_rows(dialect, schema.reservation, RESERVATION_CHANGES)
         self._insert_part = insert_rows(dialect, schema.part)
         self._update_part = update_rows(dialect, schema.part, PART_CHANGES)
-        self._insert_outcome = insert_rows(dialect, schema.request_outcome)
         self._insert_reference = insert_rows(dialect, schema.order_reference)
         self._insert_policy = insert_rows(dialect, schema.policy)
         self._insert_feed = insert_rows(dialect, schema.feed)
         self._upsert_state = upsert_rows(dialect, schema.slot_state)
 
-    def write(self, connection: Connection, batch: Batch, outcomes: Sequence[OutcomeRow]) -> list[Stock]:
+    def write(self, connection: Connection, batch: Batch) -> list[Stock]:
         """Writes everything marked as changed; answers the stocks whose balances moved."""
         changed = sorted((stock for stock in batch.stocks.values() if stock.changed), key=_by_id)
         for stock in changed:
@@ -82,7 +79,6 @@ class Writer:
         )
         self._insert_entry.run_many(connection, [(SLOT, *entry) for entry in batch.entries])
         self._write_reservations(connection, batch)
-        self._insert_outcome.run_many(connection, [(SLOT, *row) for row in outcomes])
         self._insert_reference.run_many(connection, [(SLOT, *row) for row in batch.new_order_references])
         self._insert_policy.run_many(
             connection,

@@ -12,6 +12,16 @@ depends_on = None
 def upgrade() -> None:
     """Creates every table."""
     op.create_table(
+        "caller",
+        sa.Column("slot", sa.SmallInteger(), nullable=False),
+        sa.Column("scope", sa.BigInteger(), nullable=False),
+        sa.Column("refusals", sa.BigInteger(), nullable=False),
+        sa.Column("forgotten_until", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("slot", "scope", name=op.f("pk_caller")),
+        comment="Callers that were refused: how often, and until when refusals were forgotten early",
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
         "entry",
         sa.Column("slot", sa.SmallInteger(), nullable=False),
         sa.Column("sequence", sa.BigInteger(), nullable=False),
@@ -115,7 +125,10 @@ def upgrade() -> None:
         sa.CheckConstraint(
             "granted = held + unsettled + settled + cancelled + expired", name=op.f("ck_part_granted_accounted")
         ),
-        sa.CheckConstraint("held >= 0 AND unsettled >= 0 AND settled >= 0", name=op.f("ck_part_not_negative")),
+        sa.CheckConstraint(
+            "held >= 0 AND unsettled >= 0 AND settled >= 0 AND cancelled >= 0 AND expired >= 0",
+            name=op.f("ck_part_not_negative"),
+        ),
         sa.PrimaryKeyConstraint("slot", "reservation_id", "part_number", name=op.f("pk_part")),
         comment="What one location and pool gave to a line",
         sqlite_with_rowid=False,
@@ -164,14 +177,22 @@ def upgrade() -> None:
         sa.Column("request_id", sa.LargeBinary(length=16), nullable=False),
         sa.Column("scope", sa.BigInteger(), nullable=False),
         sa.Column("fingerprint", sa.LargeBinary(length=16), nullable=False),
-        sa.Column("refusal", sa.Boolean(), nullable=False),
+        sa.Column("refusal_number", sa.BigInteger(), nullable=False),
         sa.Column("payload", sa.LargeBinary(), nullable=False),
         sa.Column("record_time", sa.BigInteger(), nullable=False),
         sa.Column("first_sequence", sa.BigInteger(), nullable=False),
         sa.Column("last_sequence", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("slot", "request_id", "scope", name=op.f("pk_request_outcome")),
-        comment="One id, one outcome",
+        comment="One id, one outcome. refusal_number: 0 for an effect, else the number among the caller's refusals",
         sqlite_with_rowid=False,
+    )
+    op.create_index(
+        "ix_request_outcome_refusal",
+        "request_outcome",
+        ["slot", "scope", "refusal_number"],
+        unique=False,
+        sqlite_where=sa.text("refusal_number > 0"),
+        postgresql_where=sa.text("refusal_number > 0"),
     )
     op.create_table(
         "reservation",

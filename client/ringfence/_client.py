@@ -1,0 +1,210 @@
+"""The client for threads."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ringfence import _queries
+from ringfence._balance_types import BalanceFilter, RollUp
+from ringfence._calls import Call, command_call
+from ringfence._commands import Command, Line, Reserve
+from ringfence._config import ClientConfig, RetryPolicy
+from ringfence._execute import execute_many
+from ringfence._hold import Hold
+from ringfence._outcomes import CommandWithId, Outcome
+from ringfence._policy_types import Policy
+from ringfence._results import SetPolicyResult
+from ringfence._sync_commands import Commands
+from ringfence._sync_reads import Reads
+from ringfence._sync_transport import SyncTransport
+from ringfence._sync_watch import Watch
+from ringfence._types import VerifyReport
+from ringfence._watch import WatchCursor
+
+if TYPE_CHECKING:
+    import grpc
+
+__all__ = ["Client"]
+
+T = TypeVar("T")
+
+
+class Client(Commands, Reads):
+    """The service, for programs without asyncio. Close it, or use it with `with`.
+
+    Making one connects to nothing; the first call opens the channel. All of it may be used from any thread; what it
+    hands out (a watch, a hold, the outcomes of `execute_many`) belongs to one thread at a time. Make it after a fork.
+    """
+
+    def __init__(
+        self,
+        target: str | None = None,
+        *,
+        organization: str | None = None,
+        caller: str | None = None,
+        timeout: timedelta = timedelta(seconds=10),
+        credentials: grpc.ChannelCredentials | None = None,
+        options: Sequence[tuple[str, Any]] = (),
+        retry: RetryPolicy | None = None,
+        request_ids: Callable[[], str] | None = None,
+    ) -> None:
+        """Sets a client up; `ClientConfig` says what each option means.
+
+        `target`, `organization` and `caller` that are left out come from the environment (RINGFENCE_TARGET,
+        RINGFENCE_ORGANIZATION, RINGFENCE_CALLER) and then from the defaults. Raises ValueError for a setting that
+        cannot be.
+        """
+        self._config = ClientConfig.resolve(
+            target,
+            organization=organization,
+            caller=caller,
+            timeout=timeout,
+            credentials=credentials,
+            options=options,
+            retry=retry,
+            request_ids=request_ids,
+        )
+        self._transport = SyncTransport(self._config)
+        self._watches: weakref.WeakSet[Watch] = weakref.WeakSet()
+
+    @property
+    def config(self) -> ClientConfig:
+        """How the client is set up."""
+        return self._config
+
+    def send(self, command: Command[T], *, request_id: str | None = None, timeout: timedelta | None = None) -> T:
+        """Sends a command as a call of its own and gives its result.
+
+        `request_id` is made when there is none; the same id again has the same outcome. `timeout` is the deadline over
+        all tries; None is the client's. Every mutating method takes both.
+
+        Raises InvalidArgument, RequestIdReused, RequestTooOld; Overloaded, RateLimited or Unavailable when nothing was
+        done; OutcomeUnknown when that is not known; Unauthenticated, PermissionDenied; the method's own refusals; and
+        ValueError or TypeError, before anything is sent, for a command that cannot be written.
+        """
+        call = command_call(command, request_id or self._config.request_ids())
+        return self._transport.call(call, timeout)
+
+    def set_policy(
+        self,
+        policy: Policy,
+        *,
+        expected_revision: int | None = None,
+        request_id: str | None = None,
+        timeout: timedelta | None = None,
+    ) -> SetPolicyResult:
+        """Replaces the policy, if the one in force still has `expected_revision`: None is the one `policy` was read as.
+
+        Raises RevisionMismatch when somebody else set it in between, QuotaInUse with the quotas it would orphan,
+        ValueError for a policy that was never read when there is no `expected_revision`.
+        """
+        call = _queries.set_policy(policy, expected_revision, request_id or self._config.request_ids())
+        return self._transport.call(call, timeout)
+
+    def watch(
+        self,
+        filter: BalanceFilter | None = None,
+        *,
+        roll_up: RollUp | Iterable[RollUp] = (),
+        min_interval: timedelta | None = None,
+        resume_token: str = "",
+        checkpoint_interval: timedelta | None = None,
+    ) -> Watch:
+        """The current state of what matches, then every change of it, newest state per key.
+
+        `min_interval` is the least time between two deliveries, to 24 hours; what changes several times in between
+        comes once. `resume_token` goes on where an earlier watch of the same filter stood. `checkpoint_interval` is the
+        time without a change after which a CHECKPOINT comes, 1 second to 1 hour; None is 15 seconds.
+
+        The watch reconnects and resumes by itself. Iterating raises InvalidArgument, Unauthenticated, PermissionDenied,
+        and Unavailable when nothing answers at all.
+        """
+        request = _queries.watch_balances(
+            filter, roll_up=roll_up, min_interval=min_interval, checkpoint_interval=checkpoint_interval
+        )
+        watch = Watch(self._transport, WatchCursor(request, self._config, resume_token))
+        self._watches.add(watch)
+        return watch
+
+    def hold(
+        self,
+        lines: Line | Iterable[Line],
+        *,
+        owner: str = "",
+        ttl: timedelta | None = None,
+        expire_time: datetime | None = None,
+        never: bool = False,
+        allow_partial: bool = False,
+        allow_split: bool = False,
+        request_id: str | None = None,
+    ) -> Hold:
+        """Reserves for the time of a block, and gives back at its end what the block did not consume:
+
+            with client.hold(Line("LAMP", "berlin", 1), ttl=timedelta(minutes=15)) as hold:
+                take_payment()
+                hold.consume(order_reference="4711")
+
+        Entering raises what `reserve` raises.
+        """
+        command = Reserve(
+            lines,
+            owner=owner,
+            ttl=ttl,
+            expire_time=expire_time,
+            never=never,
+            allow_partial=allow_partial,
+            allow_split=allow_split,
+        )
+        return Hold(self, command, request_id)
+
+    def execute_many(
+        self,
+        commands: Iterable[CommandWithId],
+        *,
+        timeout: timedelta = timedelta(seconds=60),
+        max_in_flight: int = 4_000,
+        max_commands_per_message: int = 1_000,
+    ) -> Iterator[Outcome[Any]]:
+        """Sends any number of commands over one Execute stream and gives their outcomes, in the order of the commands.
+
+        A command may come with a request_id of the caller's, as a pair. `commands` is read as there is room, so it may
+        be endless. A refusal is an outcome, not an exception. Leaving the loop early gives up what is unanswered.
+
+        `timeout` is how long a command waits for its answer, over all reconnections; `max_in_flight` how many may be
+        without an answer on the stream; `max_commands_per_message` how many travel together, 1 to 1,000.
+
+        Raises what ends the stream for good: Unauthenticated, PermissionDenied, Unsupported.
+        """
+        return execute_many(
+            self._transport,
+            commands,
+            timeout=timeout,
+            max_in_flight=max_in_flight,
+            max_commands_per_message=max_commands_per_message,
+        )
+
+    def close(self) -> None:
+        """Ends watches and pipelines and closes the channel. Closing twice is nothing."""
+        for watch in list(self._watches):
+            watch.close()
+        self._transport.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _call(self, call: Call[T], timeout: timedelta | None) -> T:
+        return self._transport.call(call, timeout)
+
+    def _last_answer(
+        self, call: Call[VerifyReport], timeout: timedelta | None, progress: Callable[[VerifyReport], None] | None
+    ) -> VerifyReport:
+        return self._transport.last_answer(call, timeout, progress)

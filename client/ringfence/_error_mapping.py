@@ -1,0 +1,257 @@
+"""From what the wire says to the exception that a caller sees. The one place that knows codes, reasons and details."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable
+from typing import Any
+
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+
+from ringfence import _errors as e
+from ringfence import _parse
+from ringfence._wire import SHORTAGE_REASON, to_timedelta
+from ringfence.v1 import errors_pb2
+
+DOMAIN = "ringfence"
+_DETAILS_KEY = "grpc-status-details-bin"
+_SHOWN = 5
+"""Lines of a long list that a message spells out; the fields of the exception hold all."""
+
+_BY_REASON: dict[str, type[e.RingfenceError]] = {
+    "INSUFFICIENT_QUANTITY": e.InsufficientQuantity,
+    "LEASE_EXPIRED": e.LeaseExpired,
+    "NOT_HELD": e.NotHeld,
+    "QUOTA_IN_USE": e.QuotaInUse,
+    "ORDER_REFERENCE_IN_USE": e.OrderReferenceInUse,
+    "RESERVATION_NOT_FOUND": e.ReservationNotFound,
+    "STOCK_NOT_FOUND": e.StockNotFound,
+    "REVISION_MISMATCH": e.RevisionMismatch,
+    "VALUE_MISMATCH": e.ValueMismatch,
+    "QUANTITY_OVERFLOW": e.QuantityOverflow,
+    "REQUEST_ID_REUSED": e.RequestIdReused,
+    "REQUEST_TOO_OLD": e.RequestTooOld,
+    "OVERLOADED": e.Overloaded,
+    "RATE_LIMITED": e.RateLimited,
+    "STORE_UNAVAILABLE": e.Unavailable,
+    "DRAINING": e.Unavailable,
+}
+
+_BY_CODE: dict[str, type[e.RingfenceError]] = {
+    "INVALID_ARGUMENT": e.InvalidArgument,
+    "OUT_OF_RANGE": e.InvalidArgument,
+    "FAILED_PRECONDITION": e.Refused,
+    "ALREADY_EXISTS": e.Refused,
+    "ABORTED": e.Refused,
+    "NOT_FOUND": e.NotFound,
+    "UNAVAILABLE": e.Unavailable,
+    "DEADLINE_EXCEEDED": e.DeadlineExceeded,
+    "UNAUTHENTICATED": e.Unauthenticated,
+    "PERMISSION_DENIED": e.PermissionDenied,
+    "UNIMPLEMENTED": e.Unsupported,
+    "INTERNAL": e.InternalError,
+    "UNKNOWN": e.InternalError,
+    "DATA_LOSS": e.InternalError,
+}
+
+_DETAIL_TYPES: dict[str, Any] = {
+    message.DESCRIPTOR.full_name: message
+    for message in (
+        error_details_pb2.ErrorInfo,
+        error_details_pb2.BadRequest,
+        error_details_pb2.ResourceInfo,
+        error_details_pb2.RetryInfo,
+        errors_pb2.InsufficientQuantity,
+        errors_pb2.ReservationRefusal,
+        errors_pb2.QuotasInUse,
+        errors_pb2.Mismatch,
+    )
+}
+
+# gRPC's own words for a call that found no connection: such a call never left this process.
+_NEVER_SENT = ("failed to connect to all addresses", "DNS resolution failed", "empty address list", "Name resolution")
+
+
+# What ends a stream for good, because no other stream will do better.
+ENDS_STREAMS = (e.Refused, e.InvalidArgument, e.Unauthenticated, e.PermissionDenied, e.Unsupported, e.ClientClosed)
+
+
+class Certainty(enum.Enum):
+    """What an error tells about the request it answers."""
+
+    DECIDED = enum.auto()
+    """The service decided the request: this is its outcome, or it can have none."""
+    NOT_DONE = enum.auto()
+    """This try did nothing; an earlier one may have."""
+    UNKNOWN = enum.auto()
+    """This try may have been carried out."""
+
+
+def from_rpc_error(error: Any, request_id: str = "") -> e.RingfenceError:
+    """The exception for a `grpc.RpcError` of either kind of channel. `error` becomes its `__cause__`."""
+    code = error.code()
+    status = _status_of(error.trailing_metadata())
+    if status is None:
+        status = status_pb2.Status(code=code.value[0], message=error.details() or "")
+    mapped = from_status(status, request_id)
+    mapped.__cause__ = error
+    return mapped
+
+
+def closed_under(request_id: str) -> e.ClientClosed:
+    """The client was closed while a request was on its way."""
+    return e.ClientClosed("the client was closed during the call", code="CANCELLED", request_id=request_id)
+
+
+def from_status(status: status_pb2.Status, request_id: str = "") -> e.RingfenceError:
+    """The exception for a google.rpc.Status, as a call's error or as an outcome of Execute."""
+    details = _details(status)
+    info: Any = details.get("google.rpc.ErrorInfo")
+    reason = info.reason if info is not None and info.domain == DOMAIN else ""
+    try:
+        code = code_pb2.Code.Name(status.code)
+    except ValueError:
+        code = str(status.code)
+    retry: Any = details.get("google.rpc.RetryInfo")
+    context = e.ErrorContext(
+        code=code,
+        reason=reason,
+        metadata=dict(info.metadata) if info is not None else {},
+        request_id=request_id,
+        retry_after=to_timedelta(retry.retry_delay) if retry is not None else None,
+        raw=status,
+    )
+    kind = _BY_REASON.get(reason) or _BY_CODE.get(code, e.RingfenceError)
+    return _build(kind, status.message or code, details, context)
+
+
+def certainty(error: e.RingfenceError) -> Certainty:
+    """What the error tells about the request it answers."""
+    if isinstance(error, (e.Refused, e.InvalidArgument)):
+        return Certainty.DECIDED
+    if isinstance(error, (e.RateLimited, e.Overloaded, e.Unauthenticated, e.PermissionDenied, e.Unsupported)):
+        return Certainty.NOT_DONE
+    if isinstance(error, e.DeadlineExceeded) and error.reason:
+        return Certainty.NOT_DONE  # the service itself says that it did not decide in time
+    if isinstance(error, e.ClientClosed) and error.code != "CANCELLED":
+        return Certainty.NOT_DONE
+    if isinstance(error, e.Unavailable) and (error.reason == "DRAINING" or never_sent(error)):
+        return Certainty.NOT_DONE
+    return Certainty.UNKNOWN
+
+
+def never_sent(error: e.RingfenceError) -> bool:
+    """Whether no connection was there to send the request over."""
+    return error.code == "UNAVAILABLE" and not error.reason and str(error).startswith(_NEVER_SENT)
+
+
+def may_retry(error: e.RingfenceError) -> bool:
+    """Whether the same request may be sent again: UNAVAILABLE and what carries RetryInfo, but never a refusal."""
+    if isinstance(error, (e.Refused, e.InvalidArgument)):
+        return False
+    return error.code == "UNAVAILABLE" or error.retry_after is not None
+
+
+def _build(
+    kind: type[e.RingfenceError], message: str, details: dict[str, Any], context: e.ErrorContext
+) -> e.RingfenceError:
+    """An exception of `kind` with the fields that its detail fills."""
+    if issubclass(kind, e.InsufficientQuantity):
+        shortages = [_shortage(found) for found in _items(details, "ringfence.v1.InsufficientQuantity", "shortages")]
+        return kind(_listed("not enough", shortages, context) or message, shortages=shortages, **context)
+    if issubclass(kind, (e.LeaseExpired, e.NotHeld)):
+        refusal: Any = details.get("ringfence.v1.ReservationRefusal")
+        if refusal is None:
+            return kind(message, **context)
+        return kind(
+            message,
+            reservation=_parse.reservation(refusal.reservation) if refusal.HasField("reservation") else None,
+            line_id=refusal.line_id,
+            requested=refusal.requested,
+            available=refusal.available,
+            **context,
+        )
+    if issubclass(kind, e.QuotaInUse):
+        quotas = [
+            e.OrphanedQuota(_parse.stock_key(found.key), found.path, found.allocated)
+            for found in _items(details, "ringfence.v1.QuotasInUse", "quotas")
+        ]
+        return kind(_listed(message, quotas, context) or message, quotas=quotas, **context)
+    if issubclass(kind, e.OrderReferenceInUse):
+        known = context.get("metadata", {})
+        return kind(
+            message,
+            order_reference=known.get("order_reference", ""),
+            reservation_id=known.get("reservation_id", ""),
+            **context,
+        )
+    if issubclass(kind, e.NotFound):
+        resource: Any = details.get("google.rpc.ResourceInfo")
+        if resource is None:
+            return kind(message, **context)
+        return kind(message, resource_type=resource.resource_type, resource_name=resource.resource_name, **context)
+    if issubclass(kind, (e.RevisionMismatch, e.ValueMismatch)):
+        found: Any = details.get("ringfence.v1.Mismatch")
+        if found is None:
+            return kind(message, **context)
+        return kind(
+            f"{message} ({found.field}: expected {found.expected}, is {found.current})",
+            field=found.field,
+            expected=found.expected,
+            current=found.current,
+            **context,
+        )
+    if issubclass(kind, (e.InvalidArgument, e.QuantityOverflow)):
+        violations = [
+            e.FieldViolation(found.field, found.description, found.reason)
+            for found in _items(details, "google.rpc.BadRequest", "field_violations")
+        ]
+        return kind(_listed(message, violations, context) or message, violations=violations, **context)
+    return kind(message, **context)
+
+
+def _shortage(message: errors_pb2.Shortage) -> e.Shortage:
+    return e.Shortage(
+        line_id=message.line_id,
+        key=_parse.stock_key(message.key),
+        path=message.path,
+        requested=message.requested,
+        available=message.available,
+        reason=SHORTAGE_REASON[message.reason],
+        bound_path=message.bound_path,
+        available_with_fallback=message.available_with_fallback,
+        cap=message.cap,
+    )
+
+
+def _listed(head: str, items: list[Any], context: e.ErrorContext) -> str:
+    """The items behind `head`, or an empty text when there are none or the head says it already."""
+    if not items or (len(items) == 1 and str(items[0]) in head):
+        return ""
+    shown = "; ".join(str(item) for item in items[:_SHOWN])
+    omitted = context.get("metadata", {}).get("omitted", "")
+    left = max(0, len(items) - _SHOWN) + (int(omitted) if omitted.isdecimal() else 0)
+    return f"{head}: {shown}" + (f"; and {left} more" if left else "")
+
+
+def _items(details: dict[str, Any], name: str, field: str) -> Iterable[Any]:
+    detail = details.get(name)
+    return getattr(detail, field) if detail is not None else ()
+
+
+def _details(status: status_pb2.Status) -> dict[str, Any]:
+    """The details this client knows, by message name."""
+    found: dict[str, Any] = {}
+    for packed in status.details:
+        name = packed.type_url.rpartition("/")[2]
+        known = _DETAIL_TYPES.get(name)
+        if known is not None:
+            found[name] = known.FromString(packed.value)
+    return found
+
+
+def _status_of(metadata: Iterable[tuple[str, Any]] | None) -> status_pb2.Status | None:
+    for key, value in metadata or ():
+        if key == _DETAILS_KEY:
+            return status_pb2.Status.FromString(value)
+    return None

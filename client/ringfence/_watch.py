@@ -1,0 +1,98 @@
+"""Where a watch stands: what to ask for after a broken stream, and what its reader is told. No gRPC, no waiting."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from datetime import timedelta
+
+from ringfence import _errors as e
+from ringfence import _rpcs
+from ringfence._balance_types import WatchEvent
+from ringfence._config import ClientConfig
+from ringfence._enums import WatchEventKind
+from ringfence._error_mapping import ENDS_STREAMS
+from ringfence._parse import watch_event
+from ringfence._retry import Attempts, pause_seconds
+from ringfence._wire import to_timedelta
+from ringfence.v1 import balance_pb2
+
+_log = logging.getLogger("ringfence")
+
+_DEFAULT_CHECKPOINT = timedelta(seconds=15)
+_SLACK = timedelta(seconds=15)
+
+
+class WatchCursor:
+    """The state of one watch over all its streams."""
+
+    def __init__(self, request: balance_pb2.WatchBalancesRequest, config: ClientConfig, resume_token: str) -> None:
+        self._request = request
+        self._config = config
+        self.resume_token = resume_token
+        """Where to go on after the last event given out; empty while there is nothing to resume."""
+        self._began = False
+        self._restarted = False
+        self._failures = 0
+        self._first: Attempts | None = None
+        self._deadline = 0.0
+
+    @property
+    def idle_limit(self) -> timedelta:
+        """How long a living stream can be silent: a checkpoint is due by then, or the next delivery."""
+        longest = max(
+            to_timedelta(self._request.checkpoint_interval) or _DEFAULT_CHECKPOINT,
+            to_timedelta(self._request.min_interval),
+        )
+        return 2 * longest + _SLACK
+
+    def request(self) -> balance_pb2.WatchBalancesRequest:
+        """The request of the next stream."""
+        message = balance_pb2.WatchBalancesRequest()
+        message.CopyFrom(self._request)
+        message.resume_token = self.resume_token
+        # A reader that has pieces of a snapshot which cannot be resumed must drop them before it gets another one.
+        self._restarted = self._began and not self.resume_token
+        return message
+
+    def accept(self, message: balance_pb2.WatchBalancesResponse) -> list[WatchEvent]:
+        """The events that a message of the stream means to the reader: none, one, or a RESET before it."""
+        self._began = True
+        self._failures = 0
+        if message.event == balance_pb2.WATCH_EVENT_RESUME:
+            self.resume_token = message.resume_token or self.resume_token
+            return []
+        events: list[WatchEvent] = []
+        if self._restarted and message.event != balance_pb2.WATCH_EVENT_RESET:
+            events.append(watch_event(balance_pb2.WatchBalancesResponse(event=balance_pb2.WATCH_EVENT_RESET)))
+        self._restarted = False
+        event = watch_event(message)
+        if event.kind in {WatchEventKind.RESET, WatchEventKind.SNAPSHOT}:
+            # Until SNAPSHOT_END there is nothing to resume, and the old token is worth nothing any more.
+            self.resume_token = event.resume_token
+        elif event.resume_token:
+            self.resume_token = event.resume_token
+        events.append(event)
+        return events
+
+    def broken(self, error: e.RingfenceError | None) -> float:
+        """The seconds to wait before the next stream, after one ended; raises `error` when no other will do better.
+
+        `error` is None when the service ended the stream in good order, or it was silent for too long. Once the service
+        has answered, there is always a next stream; before that there is one only within the client's timeout, because
+        a wrong target must not look like a quiet day.
+        """
+        # INTERNAL counts only when the service itself says so: proxies and broken connections answer it too.
+        if isinstance(error, ENDS_STREAMS) or (isinstance(error, e.InternalError) and error.reason):
+            raise error
+        self._failures += 1
+        if self._began:
+            if self._failures == 2:
+                _log.warning("a watch has lost %s and tries to reconnect: %s", self._config.target, error or "silence")
+            return pause_seconds(self._config.retry, self._failures, error, random.random)
+        if self._first is None:
+            self._first = Attempts(self._config.retry, name=_rpcs.WATCH_BALANCES.name, target=self._config.target)
+            self._deadline = time.monotonic() + self._config.timeout.total_seconds()
+        never_began = e.Unavailable("the service ended the watch before its first event", code="UNAVAILABLE")
+        return self._first.failed(error or never_began, self._deadline - time.monotonic())

@@ -1,0 +1,112 @@
+"""`scripts/bench`: runs the scenarios and prints the table.
+
+Exits with 1 when a figure misses its bound, with 2 when one could not be measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+
+import grpc
+
+from scripts.benchmarks.figures import Figure, table
+from scripts.benchmarks.http2 import ProtocolFailure
+from scripts.benchmarks.processes import StartFailure, cores
+from scripts.benchmarks.scenarios import FULL_SCENARIOS, SCENARIOS, Bench
+from scripts.benchmarks.targets import BenchFailure, Settings, Targets
+
+_PROJECT = Path(__file__).resolve().parent.parent.parent
+_PACKAGES = ("grpcio", "protobuf", "sqlalchemy", "uvloop")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench",
+        description="Measures the service against a bare echo and the usual handler, on this machine, as ratios.",
+    )
+    every = [*SCENARIOS, *FULL_SCENARIOS]
+    parser.add_argument("--only", nargs="+", choices=every, metavar="NAME", help=f"some of: {', '.join(every)}")
+    parser.add_argument(
+        "--full", action="store_true", help=f"also {' and '.join(FULL_SCENARIOS)}: a database of 1,000,000 keys"
+    )
+    parser.add_argument("--seconds", type=float, default=Settings.seconds, help="per measurement (%(default)s)")
+    parser.add_argument(
+        "--rounds", type=int, default=Settings.rounds, help="per figure; the median counts (%(default)s)"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to FILE, - for the output")
+    # Not the temporary directory: that is memory on many systems, where a durable commit costs nothing.
+    parser.add_argument(
+        "--directory", type=Path, default=_PROJECT / "build", help="for the databases; a disk, not memory (build/)"
+    )
+    parser.add_argument("--big-database", type=Path, help="keeps the database of 1,000,000 keys here for the next run")
+    parser.add_argument(
+        "--watch-interval", type=int, default=1_000, metavar="MILLISECONDS", help="of the 1,000 watchers (%(default)s)"
+    )
+    parser.add_argument("--no-pin", action="store_true", help="let servers and generator share all cores")
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Runs the benchmark and answers the exit code."""
+    arguments = _arguments()
+    servers, generator = (set(), set()) if arguments.no_pin else cores()
+    if generator:
+        os.sched_setaffinity(0, generator)
+    settings = Settings(seconds=arguments.seconds, rounds=arguments.rounds)
+    machine = _machine(servers, generator)
+    for name, value in machine.items():
+        print(f"{name}: {value}", file=sys.stderr)
+    scenarios = {**SCENARIOS, **FULL_SCENARIOS} if arguments.full or arguments.only else SCENARIOS
+    figures: list[Figure] = []
+    failed = False
+    arguments.directory.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="ringfence-bench-", dir=arguments.directory) as temporary:
+        directory = Path(temporary).resolve()
+        bench = Bench(
+            targets=Targets(directory, settings, servers),
+            settings=settings,
+            big_database=(arguments.big_database or directory / "big.db").resolve(),
+            watch_interval_milliseconds=arguments.watch_interval,
+        )
+        for scenario in arguments.only or scenarios:
+            print(f"… {scenario}", file=sys.stderr)
+            try:
+                figures += scenarios[scenario](bench)
+            except (BenchFailure, ProtocolFailure, StartFailure, grpc.RpcError) as error:
+                # The others are worth having: an hour of measuring is not thrown away for one.
+                print(f"{scenario} failed: {error}", file=sys.stderr)
+                failed = True
+    if arguments.json:
+        text = json.dumps({"machine": machine, "figures": [figure.as_json() for figure in figures]}, indent=2)
+        if str(arguments.json) == "-":
+            print(text)
+            return _verdict(figures, failed)
+        arguments.json.write_text(text + "\n", encoding="utf-8")
+    print(table(figures))
+    return _verdict(figures, failed)
+
+
+def _verdict(figures: list[Figure], failed: bool) -> int:
+    return 2 if failed else int(any(figure.passed is False for figure in figures))
+
+
+def _machine(servers: set[int], generator: set[int]) -> dict[str, str]:
+    pinned = "not pinned: servers and generator share all cores"
+    if servers and servers != generator:
+        pinned = f"servers on core {sorted(servers)}, generator and watchers on core {sorted(generator)}"
+    return {
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}",
+        "python": f"{platform.python_version()}, " + ", ".join(f"{name} {version(name)}" for name in _PACKAGES),
+        "cores": pinned,
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

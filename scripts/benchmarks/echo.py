@@ -1,0 +1,67 @@
+"""A bare grpc.aio server of the same messages: it parses each request and answers a canned response, and nothing else.
+
+What it reaches is what grpc.aio and protobuf cost; the rest of the service's time is the service's own.
+Run as `python -m scripts.benchmarks.echo --port-file PATH`.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+from ringfence.v1 import allocation_service_pb2 as allocation
+from ringfence.v1 import balance_pb2
+from scripts.benchmarks.messages import canned_query, canned_reserve
+from scripts.benchmarks.serving import serve
+
+_IDENTIFIER = "0199a000-0000-7000-8000-000000000000"
+
+
+_reserved = canned_reserve(_IDENTIFIER)
+_queried = canned_query()
+
+
+async def _reserve(request: allocation.ReserveRequest, context: object) -> allocation.ReserveResponse:
+    return _reserved
+
+
+async def _query(request: balance_pb2.QueryBalanceRequest, context: object) -> balance_pb2.QueryBalanceResponse:
+    return _queried
+
+
+async def _execute(
+    requests: AsyncIterator[allocation.ExecuteRequest], context: object
+) -> AsyncIterator[allocation.ExecuteResponse]:
+    async for request in requests:
+        identifiers = [command.reserve.request_id for command in request.commands]
+        outcomes = [allocation.Outcome(request_id=identifier, reserve=_reserved) for identifier in identifiers]
+        yield allocation.ExecuteResponse(outcomes=outcomes)
+
+
+def _methods() -> dict[str, grpc.RpcMethodHandler[Any, Any]]:
+    return {
+        "Reserve": grpc.unary_unary_rpc_method_handler(
+            _reserve, allocation.ReserveRequest.FromString, allocation.ReserveResponse.SerializeToString
+        ),
+        "QueryBalance": grpc.unary_unary_rpc_method_handler(
+            _query, balance_pb2.QueryBalanceRequest.FromString, balance_pb2.QueryBalanceResponse.SerializeToString
+        ),
+        "Execute": grpc.stream_stream_rpc_method_handler(
+            _execute, allocation.ExecuteRequest.FromString, allocation.ExecuteResponse.SerializeToString
+        ),
+    }
+
+
+def main() -> None:
+    """Serves until SIGTERM."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--port-file", type=Path, required=True)
+    serve(_methods(), parser.parse_args().port_file)
+
+
+if __name__ == "__main__":
+    main()

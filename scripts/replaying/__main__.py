@@ -1,0 +1,194 @@
+"""`scripts/replay`: replays an order file against a server. Exits with 0 when everything adds up, 1 when something does
+not or went wrong, 2 when it could not run."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import sys
+import tempfile
+from datetime import timedelta
+from fractions import Fraction
+from pathlib import Path
+
+from rich.console import Console
+
+from ringfence import AsyncClient, RingfenceError, VerifyReport, uuid7
+from scripts.replaying.audit import Audit
+from scripts.replaying.invoices import Invoices
+from scripts.replaying.order_file import OrderFileError, read_rows
+from scripts.replaying.plan import make_plan
+from scripts.replaying.progress import Display
+from scripts.replaying.replay import Replay, Stopped
+from scripts.replaying.report import Outcome
+from scripts.replaying.sample import sample_rows
+from scripts.replaying.server import OwnServer, ServerFailed
+from scripts.replaying.show import show
+from scripts.replaying.tally import Tally
+
+_TIMEOUT = timedelta(seconds=60)
+
+
+class NotRun(Exception):
+    """The replay could not run; its text says why."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command with these arguments, or the process's, and gives its exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        outcome = _replay(options)
+    except (NotRun, OrderFileError, ServerFailed, OSError) as error:
+        print(f"scripts/replay: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("scripts/replay: interrupted", file=sys.stderr)
+        return 130
+    if options.json is not None:
+        text = json.dumps(outcome.as_json(options.top), indent=2, ensure_ascii=False) + "\n"
+        if options.json == Path("-"):
+            sys.stdout.write(text)
+        else:
+            options.json.write_text(text, encoding="utf-8")
+    if options.json != Path("-"):
+        show(outcome, Console(highlight=False), options.top)
+    return 0 if outcome.ok else 1
+
+
+def _replay(options: argparse.Namespace) -> Outcome:
+    with contextlib.ExitStack() as stack:
+        display = stack.enter_context(Display(Console(stderr=True)))
+        with display.bar("reading"):
+            invoices = _read(options.file, options.limit)
+        target = options.target
+        if target is None:
+            directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ringfence-replay-")))
+            database = (options.database or directory / "ringfence.db").resolve()
+            with display.bar("starting a server"):
+                target = stack.enter_context(OwnServer(directory, database)).target
+        return asyncio.run(_replay_against(target, invoices, options, display))
+
+
+def _read(file: Path | None, limit: int | None) -> Invoices:
+    if file is None:
+        sample = sample_rows()[:limit]
+        invoices = Invoices(lambda: sample)
+    else:
+        invoices = Invoices(lambda: read_rows(file, limit))
+    if not invoices.skus:
+        raise NotRun(f"{file or 'the sample'}: no line moves any stock")
+    return invoices
+
+
+async def _replay_against(target: str, invoices: Invoices, options: argparse.Namespace, display: Display) -> Outcome:
+    organization = options.organization or f"replay-{uuid7()}"
+    tally, audit = Tally(), Audit()
+    verify: VerifyReport | None = None
+    with display.bar("planning"):
+        plan = make_plan(invoices, options.share, options.fenced)
+    async with AsyncClient(target, organization=organization, caller="replay", timeout=_TIMEOUT) as client:
+        replay = Replay(client, plan, tally, partial=options.partial, lines_in_flight=options.lines_in_flight)
+        with display.bar("opening stock"):
+            try:
+                if (await client.list_stock(page_size=1).page()).items:
+                    raise NotRun(f"organization {organization} has stock already: choose another one, or name none")
+                await replay.set_up()
+            except RingfenceError as error:
+                raise NotRun(f"{target}: {type(error).__name__}: {error}") from error
+        try:
+            with display.bar("replaying", invoices.lines) as bar:
+                await replay.run(invoices, lambda: bar.at(tally.file_lines, f"{tally.refused:,} refused"))
+                bar.finish(tally.file_lines, f"{tally.refused:,} refused")
+            await _check(client, tally, audit, display)
+            with display.bar("Verify") as bar:
+                verify = await client.verify(
+                    progress=lambda report: bar.at(report.keys_checked, total=report.keys_total)
+                )
+        except Stopped as stopped:
+            tally.error("stopped", str(stopped))
+        except RingfenceError as error:
+            tally.error(error, "checking")
+    return Outcome(
+        source=str(options.file or "sample"),
+        target=target,
+        organization=organization,
+        share=float(options.share),
+        fenced=float(options.fenced),
+        invoices=invoices,
+        plan=plan,
+        tally=tally,
+        audit=audit,
+        verify=verify,
+        seconds=replay.seconds,
+    )
+
+
+async def _check(client: AsyncClient, tally: Tally, audit: Audit, display: Display) -> None:
+    with display.bar("comparing stock"):
+        await audit.compare_stock(client, tally)
+        await audit.compare_balances(client, tally)
+    with display.bar("walking the ledger") as bar:
+        await audit.walk_ledger(client, bar.at)
+        bar.finish(audit.entries, total=audit.entries)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="scripts/replay",
+        description="Replays an order file through the client: stocks a warehouse, ring-fences a part of it, reserves "
+        "and consumes every invoice in order, cancels and returns what comes back, and checks that it all adds up.",
+        epilog="The file's columns: InvoiceNo, StockCode, Quantity, InvoiceDate, CustomerID, Country; in time order.",
+    )
+    parser.add_argument("file", type=Path, nargs="?", help="CSV, plain or gzip (default: a small sample made here)")
+    parser.add_argument("--target", help="a running server, host:port (default: one of its own on a free port)")
+    parser.add_argument("--organization", help="must have no stock (default: a new one for each replay)")
+    parser.add_argument("--database", type=Path, help="keep the own server's database here (default: thrown away)")
+    parser.add_argument(
+        "--share",
+        type=_share,
+        default=Fraction(1),
+        help="opening stock, as a share of what would serve every order (default: 1.0)",
+    )
+    parser.add_argument(
+        "--fenced",
+        type=_part,
+        default=Fraction(1, 2),
+        help="how much of the opening stock is ring-fenced for groups, 0 to 1 (default: 0.5)",
+    )
+    parser.add_argument("--partial", action="store_true", help="grant what there is of an order that is short")
+    parser.add_argument("--limit", type=_count, metavar="LINES", help="only the first lines of the file")
+    parser.add_argument("--top", type=_count, default=10, help="rows of each list (default: %(default)s)")
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="also write the report to FILE; -: only that, on the output"
+    )
+    parser.add_argument(
+        "--lines-in-flight", type=_count, default=8_192, metavar="LINES", help="on their way at once (%(default)s)"
+    )
+    return parser
+
+
+def _share(text: str) -> Fraction:
+    number = Fraction(text)  # exactly as written: 0.1 is a tenth
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"{text} is below 0")
+    return number
+
+
+def _part(text: str) -> Fraction:
+    number = _share(text)
+    if number > 1:
+        raise argparse.ArgumentTypeError(f"{text} is above 1")
+    return number
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is below 1")
+    return number
+
+
+if __name__ == "__main__":
+    sys.exit(main())

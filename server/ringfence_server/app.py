@@ -1,0 +1,291 @@
+"""The composition root: puts store, committer, reader, watch hub and gRPC together, and takes them apart again."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import socket
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any, Final
+
+import grpc
+import grpc.aio
+from grpc_channelz.v1 import channelz
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from .clock import Clock, SystemClock
+from .committer import Committer, CommitterLimits
+from .committer.revaluer import Revaluer
+from .ledger.names import MAX_LINES
+from .ledger.work import Committed, StoreUnavailable
+from .metrics import Metrics
+from .rpc.handlers import serve_all
+from .rpc.registry import SERVICES, all_handlers
+from .rpc.services import Counts, RpcLimits, Services
+from .store.sqlite import SqliteStore
+from .upkeep import Sweeper, prune_forever
+from .watch import Hub
+
+_log = logging.getLogger(__name__)
+
+_SMALLEST_QUEUE: Final = 2 * MAX_LINES
+
+
+class StartFailed(Exception):
+    """The server cannot start, said in one plain line."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerConfig:
+    """How a server is set up."""
+
+    host: str = "127.0.0.1"
+    """The address to listen on; "0.0.0.0" is every IPv4 address, "::" every address."""
+    port: int = 50_051
+    """0 takes a free one."""
+    database_url: str = "sqlite:///ringfence.db"
+    """Where the ledger is kept, as SQLAlchemy writes it; relative paths count from the working directory."""
+    in_memory: bool = False
+    """Keeps everything in memory, for trying out: it is gone with the server. The database URL is not used."""
+    queue_lines: int = 20_000
+    """Lines of commands that may wait for a transaction; what comes beyond is told OVERLOADED."""
+    default_deadline_seconds: float = 30.0
+    """How long a unary command may wait for its decision when its caller set no deadline."""
+    max_message_bytes: int = 4 * 1024 * 1024
+    """The largest message that is taken. 2,000 lines are 200 to 400 KiB, and 3.8 MiB with the longest ASCII names."""
+    metrics_port: int | None = None
+    """Serves Prometheus metrics on this port of the same host; 0 takes a free one, None serves none."""
+    channelz: bool = False
+    """Serves grpc.channelz.v1, which tells of every connection."""
+    reflection: bool = True
+    """Serves grpc.reflection.v1alpha, so that grpcurl and its like need no .proto files."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port <= 65_535:
+            raise ValueError(f"port is 0 to 65535, not {self.port}")
+        if self.queue_lines < _SMALLEST_QUEUE:
+            raise ValueError(f"queue_lines is at least {_SMALLEST_QUEUE}, two of the largest requests")
+        if self.default_deadline_seconds <= 0:
+            raise ValueError("default_deadline_seconds is above zero")
+        if self.max_message_bytes < 65_536:
+            raise ValueError("max_message_bytes is at least 65536")
+
+
+class Server:
+    """One server of one database. Used on one event loop; started and stopped once."""
+
+    def __init__(self, config: ServerConfig, *, clock: Clock | None = None) -> None:
+        self.config = config
+        self.clock: Clock = clock or SystemClock()
+        self.port = 0
+        """The port it listens on, once started."""
+        self.metrics_port: int | None = None
+        """The port metrics are served on, once started."""
+        self.services: Services
+        """What its handlers work with, once started."""
+        self._metrics = Metrics()
+        self._draining = asyncio.Event()
+        self._health = health.aio.HealthServicer()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._closing = contextlib.AsyncExitStack()
+        self._stopping: asyncio.Task[None] | None = None
+        self._stopped = asyncio.Event()
+        self._server: grpc.aio.Server
+        self._committer: Committer
+        self._hub: Hub
+        self._sweeper: Sweeper
+        self._revaluer: Revaluer
+
+    async def start(self) -> int:
+        """Opens the database, migrating it, and serves; answers the port.
+
+        Raises:
+            StartFailed: the port, the host or the database cannot be had.
+        """
+        _probe(self.config.host, self.config.port)
+        try:
+            async with self._closing:
+                await self._start()
+                # Started: what was opened stays open until stop.
+                self._closing = self._closing.pop_all()
+        except StoreUnavailable as away:
+            raise StartFailed(str(away)) from None
+        return self.port
+
+    async def stop(self, grace_seconds: float = 10.0) -> None:
+        """Drains and stops: says NOT_SERVING, refuses new commands with DRAINING, ends watches with their token,
+        commits what was taken, and cancels the calls that are still open after ``grace_seconds``."""
+        if self._stopping is None:
+            self._stopping = asyncio.create_task(self._stop(grace_seconds))
+        await asyncio.shield(self._stopping)
+
+    async def wait(self) -> None:
+        """Returns when the server has stopped."""
+        await self._stopped.wait()
+
+    @property
+    def database(self) -> str:
+        """Where the ledger is kept, for people."""
+        return "in memory" if self.config.in_memory else self._database
+
+    async def _start(self) -> None:
+        config, clock = self.config, self.clock
+        store = SqliteStore(config.database_url, clock, in_memory=config.in_memory)
+        self._closing.push_async_callback(store.close)
+        await store.open()
+        self._database = str(store.path)
+        try:  # DEVELOPMENT
+            from .store.reader import Reader
+        except ModuleNotFoundError:
+            reader = None
+        else:
+            reader = Reader(store.url, clock, store.moments)
+            self._closing.push_async_callback(reader.close)
+            await reader.open()
+        self._committer = committer = Committer(
+            self._metrics.measured(store),
+            limits=CommitterLimits(max_queued_lines=config.queue_lines),
+            on_commit=self._committed,
+        )
+        # Ends what is due since the server last ran, and tells from which revision on watchers hear of changes.
+        self._hub = Hub()
+        self._sweeper = Sweeper(store, committer, clock)
+        self._revaluer = Revaluer(store, committer)
+        committer.start()
+        self._closing.push_async_callback(committer.drain)
+        first = await committer.sweep()
+        self._hub = Hub(first.revision)
+        counts = Counts()
+        self.services = Services(
+            committer=committer,
+            reader=reader,
+            clock=clock,
+            limits=RpcLimits(default_deadline_seconds=config.default_deadline_seconds),
+            hub=self._hub,
+            draining=self._draining,
+            counts=counts,
+        )
+        self._metrics.watch(counts, committer)
+        await self._serve()
+        for upkeep in (self._sweeper.run(), self._revaluer.run(), prune_forever(store)):
+            self._keep(upkeep)
+
+    async def _serve(self) -> None:
+        config = self.config
+        if config.metrics_port is not None:
+            try:
+                self.metrics_port = self._metrics.serve(config.host, config.metrics_port)
+            except OSError as error:
+                raise StartFailed(_cannot_listen(config.host, config.metrics_port, error)) from None
+            self._closing.callback(self._metrics.close)
+        self._server = server = grpc.aio.server(options=_options(config))
+        added: Any = _Generic()
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, added)
+        names = [*SERVICES, health.SERVICE_NAME]
+        if config.reflection:
+            names.append(reflection.SERVICE_NAME)
+            reflection.enable_server_reflection(names, added)
+        if config.channelz:
+            channelz.add_channelz_servicer(added)
+        server.add_generic_rpc_handlers((serve_all(all_handlers(self.services)), *added.handlers))
+        try:
+            self.port = server.add_insecure_port(_address(config.host, config.port))
+        except RuntimeError:
+            raise StartFailed(f"cannot listen on {_address(config.host, config.port)}") from None
+        await server.start()
+        for name in ("", *SERVICES):
+            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+
+    def _keep(self, upkeep: Coroutine[Any, Any, None]) -> None:
+        self._tasks.append(asyncio.create_task(upkeep))
+
+    def _committed(self, committed: Committed) -> None:
+        self._hub.publish(committed)
+        self._sweeper.written()
+        if committed.policies:
+            self._revaluer.policy_changed()
+
+    async def _stop(self, grace_seconds: float) -> None:
+        try:
+            await self._health.enter_graceful_shutdown()
+            self._draining.set()
+            self._hub.close()
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            # Streams and calls wait for these outcomes. A store that hangs must not keep the server from going down.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(max(grace_seconds, 1.0)):
+                    await self._committer.drain()
+            await self._server.stop(grace_seconds)
+            await self._closing.aclose()
+        finally:
+            self._stopped.set()
+
+
+class _Generic:
+    """Takes what generated code registers, as generic handlers only: grpc.aio waits on one future per method that is
+    registered by name, for every call that comes in."""
+
+    def __init__(self) -> None:
+        self.handlers: list[grpc.GenericRpcHandler] = []
+
+    def add_generic_rpc_handlers(self, handlers: tuple[grpc.GenericRpcHandler, ...]) -> None:
+        """Keeps them."""
+        self.handlers.extend(handlers)
+
+    def add_registered_method_handlers(self, service: str, handlers: object) -> None:
+        """The same methods once more, by name."""
+
+
+def _options(config: ServerConfig) -> tuple[tuple[str, int], ...]:
+    return (
+        # On, a second server would bind the same port in silence.
+        ("grpc.so_reuseport", 0),
+        ("grpc.max_receive_message_length", config.max_message_bytes),
+        ("grpc.max_send_message_length", -1),
+        # Finds dead watchers within two minutes.
+        ("grpc.keepalive_time_ms", 90_000),
+        ("grpc.keepalive_timeout_ms", 20_000),
+        ("grpc.keepalive_permit_without_calls", 1),
+        # By default connections that are pinged more often than every five minutes are ended; clients in the field ping
+        # every ten seconds.
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+        ("grpc.http2.max_pings_without_data", 0),
+        ("grpc.enable_channelz", int(config.channelz)),
+    )
+
+
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _probe(host: str, port: int) -> None:
+    """Finds out why a port cannot be had: gRPC itself says only that it cannot, at length."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except socket.gaierror:
+        raise StartFailed(f"the host {host!r} is not known") from None
+    try:
+        with socket.socket(family, kind, protocol) as probe:
+            # As gRPC binds: connections of a server that just ended do not block the port, a live server does.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        raise StartFailed(_cannot_listen(host, port, error)) from None
+
+
+def _cannot_listen(host: str, port: int, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"port {port} of {host} is in use; name another with --port, or 0 for a free one"
+    if error.errno == errno.EACCES:
+        return f"port {port} of {host} needs more rights than this user has; take one above 1023"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"{host} is no address of this machine"
+    return f"cannot listen on {_address(host, port)}: {error.strerror}"

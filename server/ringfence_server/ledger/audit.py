@@ -1,0 +1,110 @@
+"""What must add up: every balance is the sum of its ledger entries, and the sums agree with each other.
+
+Pure: one stock key's rows and sums come in, flaws come out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from .names import pool_id
+from .policy import Policy
+from .reading import Flaw
+from .state import Place, Pool, Stock
+from .supply import supply_of
+
+
+class PartSums(NamedTuple):
+    """Sums over the parts of reservations that one pool gave, and over those that its path asked for."""
+
+    held: int = 0
+    unsettled: int = 0
+    sold: int = 0
+    taken: int = 0
+    """Granted, less what expired or was cancelled, over the parts whose line asked this path."""
+
+
+class KeySums(NamedTuple):
+    """What a stock key's balances have to be, recomputed."""
+
+    ledger: Mapping[tuple[int, int], int]
+    """Units by (pool number, place), over all entries."""
+    sold: Mapping[str, int]
+    """Units by measure that sales of an OWNED location took out of the count, less what came back."""
+    facts: Mapping[str, int]
+    """Posted changes by measure."""
+    parts: Mapping[str, PartSums]
+    """By path."""
+
+
+_NO_PARTS = PartSums()
+_PLACES = ((Place.FREE, "free"), (Place.HELD, "held"), (Place.UNSETTLED, "unsettled"))
+
+
+def flaws_of(stock: Stock, policy: Policy | None, sums: KeySums) -> Iterator[Flaw]:
+    """What does not add up of one stock key, as it is stored, with all its pools and measures.
+
+    ``policy`` is the version that the key was valued by; None when there is no such version.
+    """
+    free = promised = 0
+    for pool in stock.pools.values():
+        free += pool.free
+        promised += pool.held + pool.unsettled
+        yield from _pool_flaws(stock, pool, sums)
+    yield from _unknown_pools(stock, sums)
+    if stock.supply != free + promised:
+        yield _flaw(stock, "", "CONSERVATION", f"supply is {stock.supply}, its pools sum to {free + promised}")
+    if stock.promised != promised:
+        text = f"promised is {stock.promised}, held and unsettled of its pools sum to {promised}"
+        yield _flaw(stock, "", "PROMISED_IS_SUM", text)
+    if policy is None:
+        text = f"it was valued by policy revision {stock.policy_revision}, which is not there"
+        yield _flaw(stock, "", "FORMULA", text)
+    elif stock.supply != supply_of(policy, stock):
+        text = f"supply is {stock.supply}, the formula of revision {policy.revision} gives {supply_of(policy, stock)}"
+        yield _flaw(stock, "", "FORMULA", text)
+    for name in stock.measures.keys() | sums.facts.keys() | sums.sold.keys():
+        value = stock.measures[name].value if name in stock.measures else 0
+        posted, sold = sums.facts.get(name, 0), sums.sold.get(name, 0)
+        if value != posted - sold:
+            text = f"{name} is {value}, but {posted} were posted and {sold} sold"
+            yield _flaw(stock, "", "MEASURE_IS_SUM_OF_FACTS", text)
+
+
+def _pool_flaws(stock: Stock, pool: Pool, sums: KeySums) -> Iterator[Flaw]:
+    ledger, number = sums.ledger, pool.number
+    for place, name in _PLACES:
+        stored, summed = getattr(pool, name), ledger.get((number, place), 0)
+        if stored != summed:
+            text = f"{name} is {stored}, its ledger entries sum to {summed}"
+            yield _flaw(stock, pool.path, "BALANCE_IS_SUM_OF_LEDGER", text)
+        if stored < 0 and (pool.path or place is not Place.FREE):
+            yield _flaw(stock, pool.path, "NOT_NEGATIVE", f"{name} is {stored}")
+    parts = sums.parts.get(pool.path, _NO_PARTS)
+    for name, stored, summed in (
+        ("held", pool.held, parts.held),
+        ("unsettled", pool.unsettled, parts.unsettled),
+        ("consumed", pool.consumed, parts.sold),
+        ("taken", pool.taken, parts.taken),
+    ):
+        if stored != summed:
+            text = f"{name} is {stored}, the parts of its reservations sum to {summed}"
+            yield _flaw(stock, pool.path, "BALANCE_IS_SUM_OF_PARTS", text)
+
+
+def _unknown_pools(stock: Stock, sums: KeySums) -> Iterator[Flaw]:
+    known = {pool.number for pool in stock.pools.values()}
+    for (number, place), units in sums.ledger.items():
+        if units and number not in known:
+            where = f"{Place(place).name.lower()} in pool number {number}, which is not there"
+            text = f"ledger entries leave {units} units {where}"
+            yield _flaw(stock, "", "BALANCE_IS_SUM_OF_LEDGER", text)
+    for path, parts in sums.parts.items():
+        if parts != _NO_PARTS and pool_id(path) not in known:
+            text = f"reservations have {tuple(parts)} of a pool that is not there"
+            yield _flaw(stock, path, "BALANCE_IS_SUM_OF_PARTS", text)
+
+
+def _flaw(stock: Stock, path: str, rule: str, description: str) -> Flaw:
+    return Flaw(stock.key, path, rule, description)

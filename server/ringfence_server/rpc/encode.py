@@ -1,0 +1,149 @@
+"""A decision as the bytes that are stored and answered.
+
+Runs inside the transaction, on the store's thread, right after the decision: the state it refers to changes with the
+next command. A refusal becomes its google.rpc.Status.
+"""
+
+from __future__ import annotations
+
+from ringfence.v1 import allocation_service_pb2 as pb
+from ringfence.v1 import common_pb2, policy_service_pb2, stock_service_pb2
+from ringfence_server.committer import Stamp
+from ringfence_server.ledger.outcomes import (
+    REFUSALS,
+    Cancelled,
+    Consumed,
+    Decision,
+    PolicySet,
+    PoolsChanged,
+    Posted,
+    Reserved,
+    Updated,
+)
+
+from .errors import refusal_status
+from .render import key_fields, pool_fields, reservation_fields
+from .render_policy import policy_message
+from .times import time_fields
+from .tokens import revision_token
+
+
+def reserve(decision: Decision, stamp: Stamp) -> bytes:
+    """A ReserveResponse."""
+    if isinstance(decision, Reserved):
+        return pb.ReserveResponse(
+            reservation=reservation_fields(decision.reservation),
+            fill=common_pb2.FILL_FULL if decision.full else common_pb2.FILL_PARTIAL,
+            revision=revision_token(stamp.revision),
+            server_time=time_fields(stamp.server_time),
+        ).SerializeToString()
+    return _refused(decision)
+
+
+def consume(decision: Decision, stamp: Stamp) -> bytes:
+    """A ConsumeResponse."""
+    if isinstance(decision, Consumed):
+        return pb.ConsumeResponse(
+            reservation=reservation_fields(decision.reservation),
+            at_risk=decision.at_risk,
+            consumed=[{"line_id": line_id, "quantity": quantity} for line_id, quantity in decision.quantities],
+            revision=revision_token(stamp.revision),
+            server_time=time_fields(stamp.server_time),
+        ).SerializeToString()
+    return _refused(decision)
+
+
+def cancel(decision: Decision, stamp: Stamp) -> bytes:
+    """A CancelResponse."""
+    if isinstance(decision, Cancelled):
+        return pb.CancelResponse(
+            reservation=reservation_fields(decision.reservation),
+            lines=[
+                {"line_id": line.line_id, "quantity": line.quantity, "restock": line.restock.value}
+                for line in decision.lines
+            ],
+            revision=revision_token(stamp.revision),
+            server_time=time_fields(stamp.server_time),
+        ).SerializeToString()
+    return _refused(decision)
+
+
+def update_reservation(decision: Decision, stamp: Stamp) -> bytes:
+    """An UpdateReservationResponse."""
+    if isinstance(decision, Updated):
+        return pb.UpdateReservationResponse(
+            reservation=reservation_fields(decision.reservation),
+            revision=revision_token(stamp.revision),
+            server_time=time_fields(stamp.server_time),
+        ).SerializeToString()
+    return _refused(decision)
+
+
+def allocate(decision: Decision, stamp: Stamp) -> bytes:
+    """An AllocateResponse."""
+    if isinstance(decision, PoolsChanged):
+        return pb.AllocateResponse(
+            pools=[pool_fields(stock, pool) for stock, pool in decision.pools],
+            revision=revision_token(stamp.revision),
+            server_time=time_fields(stamp.server_time),
+        ).SerializeToString()
+    return _refused(decision)
+
+
+def unallocate(decision: Decision, stamp: Stamp) -> bytes:
+    """An UnallocateResponse."""
+    if isinstance(decision, PoolsChanged):
+        return pb.UnallocateResponse(
+            pools=[pool_fields(stock, pool) for stock, pool in decision.pools],
+            revision=revision_token(stamp.revision),
+            server_time=time_fields(stamp.server_time),
+            quantities=decision.quantities,
+        ).SerializeToString()
+    return _refused(decision)
+
+
+def reallocate(decision: Decision, stamp: Stamp) -> bytes:
+    """A ReallocateResponse."""
+    if isinstance(decision, PoolsChanged):
+        return pb.ReallocateResponse(
+            pools=[pool_fields(stock, pool) for stock, pool in decision.pools],
+            revision=revision_token(stamp.revision),
+            server_time=time_fields(stamp.server_time),
+        ).SerializeToString()
+    return _refused(decision)
+
+
+def post_stock(decision: Decision, stamp: Stamp) -> bytes:
+    """A PostStockResponse."""
+    if isinstance(decision, Posted):
+        return stock_service_pb2.PostStockResponse(
+            outcomes=[
+                {
+                    "key": key_fields(outcome.key),
+                    "measure": outcome.measure,
+                    "result": outcome.result.value,
+                    "value": outcome.value,
+                    "position": outcome.position,
+                    "supply": outcome.stock.supply,
+                }
+                for outcome in decision.outcomes
+            ],
+            revision=revision_token(stamp.revision),
+            server_time=time_fields(stamp.server_time),
+        ).SerializeToString()
+    return _refused(decision)
+
+
+def set_policy(decision: Decision, stamp: Stamp) -> bytes:
+    """A SetPolicyResponse."""
+    if isinstance(decision, PolicySet):
+        return policy_service_pb2.SetPolicyResponse(
+            policy=policy_message(decision.policy), server_time=time_fields(stamp.server_time)
+        ).SerializeToString()
+    return _refused(decision)
+
+
+def _refused(decision: Decision) -> bytes:
+    if isinstance(decision, REFUSALS):
+        return refusal_status(decision)
+    raise AssertionError(f"{type(decision).__name__} is not what this command comes to")

@@ -1,0 +1,99 @@
+"""GetReservation and ListReservations: reservations as they stand, everything due applied."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ringfence.v1 import allocation_service_pb2 as pb
+from ringfence_server.ledger.names import MAX_SKU
+from ringfence_server.ledger.outcomes import Invalid, ReservationNotFound, Violation
+from ringfence_server.ledger.reading import Reader, ReservationQuery
+from ringfence_server.ledger.state import ReservationState
+
+from . import forms
+from .balance_messages import names_of
+from .errors import Refused
+from .identity import Identity
+from .pages import bad_page, bound, page_size
+from .render import reservation_fields
+from .services import Services
+from .times import time_fields
+from .tokens import page_position, page_token
+
+_MOST_STATES = 100
+
+
+class GetReservation:
+    """The behaviour of GetReservation."""
+
+    def __init__(self, services: Services) -> None:
+        self._reader: Reader = services.reader
+
+    async def __call__(
+        self, request: pb.GetReservationRequest, identity: Identity, context: Any
+    ) -> pb.GetReservationResponse:
+        """Answers the reservation, or refuses with RESERVATION_NOT_FOUND: another organization's does not exist."""
+        faults: list[Violation] = []
+        reservation_id = forms.reservation_id(request.reservation_id, "reservation_id", faults)
+        if faults:
+            raise Refused(Invalid(tuple(faults)))
+        instant, reservation = await self._reader.reservation(identity.organization, reservation_id)
+        if reservation is None:
+            raise Refused(ReservationNotFound(reservation_id))
+        return pb.GetReservationResponse(reservation=reservation_fields(reservation), server_time=time_fields(instant))
+
+
+class ListReservations:
+    """The behaviour of ListReservations."""
+
+    def __init__(self, services: Services) -> None:
+        self._reader: Reader = services.reader
+
+    async def __call__(
+        self, request: pb.ListReservationsRequest, identity: Identity, context: Any
+    ) -> pb.ListReservationsResponse:
+        """Answers one page, newest first."""
+        faults: list[Violation] = []
+        query = _query_of(request, identity.organization, faults)
+        size = page_size(request.page_size, faults)
+        if faults:
+            raise Refused(Invalid(tuple(faults)))
+        position = page_position(identity.organization, request, (str,))
+        try:
+            after = None if position is None else bytes.fromhex(position[0])
+        except ValueError:
+            raise bad_page() from None
+        read = await self._reader.reservations(query, after, size)
+        token = "" if read.last is None else page_token(identity.organization, request, (read.last.hex(),))
+        return pb.ListReservationsResponse(
+            reservations=[reservation_fields(reservation) for reservation in read.reservations],
+            next_page_token=token,
+            server_time=time_fields(read.instant),
+        )
+
+
+def _query_of(request: pb.ListReservationsRequest, organization: str, faults: list[Violation]) -> ReservationQuery:
+    states: set[ReservationState] = set()
+    if len(request.states) > _MOST_STATES:
+        faults.append(Violation("states", "TOO_MANY", f"at most {_MOST_STATES}"))
+    else:
+        for number, state in enumerate(request.states):
+            member = forms.member(ReservationState, state, f"states[{number}]", faults)
+            if member is not None:
+                states.add(member)
+            elif not state:
+                faults.append(Violation(f"states[{number}]", "REQUIRED", "a state; leave the list empty for all"))
+    if request.sku:
+        names_of((request.sku,), "sku", faults, longest=MAX_SKU)
+    if request.location:
+        forms.name(request.location, "location", faults)
+    return ReservationQuery(
+        organization,
+        frozenset(states),
+        forms.label(request.owner, "owner", faults),
+        request.sku,
+        request.location,
+        forms.label(request.order_reference, "order_reference", faults),
+        bound(request, "create_time_from", faults),
+        bound(request, "create_time_until", faults),
+    )

@@ -1,0 +1,350 @@
+"""WatchBalances: the current state of what matches, then every change of it, newest state per key.
+
+The stream subscribes before it reads its first state, so nothing falls between the two; what changes meanwhile is sent
+afterwards, perhaps a second time, never not at all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ringfence.v1 import balance_pb2
+from ringfence_server.ledger.balance import Balance, BalanceFilter, balances_of, is_shown
+from ringfence_server.ledger.names import StockKey
+from ringfence_server.ledger.outcomes import Invalid, Violation
+from ringfence_server.ledger.policy import Policy
+from ringfence_server.ledger.reading import KeyPosition, Reader
+from ringfence_server.ledger.rollup import RollUp, RollUps
+from ringfence_server.ledger.state import Stock
+from ringfence_server.watch import Closed, Hub, Interest, Pacer, Subscription
+
+from .balance_messages import balance_fields, filter_of, roll_up_of
+from .errors import Refused
+from .handlers import Handlers, server_stream
+from .identity import Identity
+from .render import key_fields
+from .services import Services
+from .times import span_of, time_fields
+from .tokens import revision_of_watch, watch_token
+
+_MOST_A_MESSAGE: Final = 500
+_KEYS_A_READ: Final = 200
+_MOST_ROWS: Final = 10_000
+"""Rows of a watched roll-up: they are all kept, to send what differs."""
+_MOST_RESUMED: Final = 50_000
+"""Keys changed since a token that are sent one by one; more are a RESET."""
+_MOST_REMEMBERED: Final = 100_000
+_FLOOR_SECONDS: Final = 0.1
+_DEFAULT_CHECKPOINT_SECONDS: Final = 15.0
+_SCAN_SHARE: Final = 10
+"""A watched roll-up that has to scan spends at most one part in this many of the time scanning."""
+_SECOND: Final = 1_000_000
+
+Response = balance_pb2.WatchBalancesResponse
+Event = balance_pb2.WatchEvent
+
+
+def watch_handlers(services: Services) -> Handlers:
+    """The handler of WatchBalances."""
+    pacer = Pacer()
+
+    async def watch(
+        request: balance_pb2.WatchBalancesRequest, identity: Identity, context: Any
+    ) -> AsyncIterator[Response]:
+        policy = await services.reader.policy(identity.organization)
+        assert policy is not None, "every organization has a policy in force"
+        spec = _spec_of(request, identity.organization, policy)
+        services.counts.watchers += 1
+        watcher = _Watcher(services, pacer, spec, policy)
+        try:
+            async for response in watcher.run(request.resume_token):
+                yield response
+        finally:
+            watcher.close()
+            services.counts.watchers -= 1
+
+    method = "/ringfence.v1.AllocationService/WatchBalances"
+    request_type = balance_pb2.WatchBalancesRequest
+    return {method: server_stream("WatchBalances", request_type, watch, services.counts)}
+
+
+@dataclass(frozen=True)
+class _Spec:
+    """What is watched, and how."""
+
+    organization: str
+    wanted: BalanceFilter
+    roll_up: RollUp | None
+    min_interval: int
+    """Microseconds; 0: the server's floor."""
+    checkpoint_seconds: float
+    digest: bytes
+    """Of the filter and the roll-up: a token of another watch cannot be continued."""
+
+
+def _spec_of(request: balance_pb2.WatchBalancesRequest, organization: str, policy: Policy) -> _Spec:
+    faults: list[Violation] = []
+    wanted = filter_of(request.filter, faults)
+    roll_up = roll_up_of(request.roll_up, faults) if request.roll_up else None
+    min_interval = span_of(request.min_interval) if request.HasField("min_interval") else 0
+    if min_interval is None or not 0 <= min_interval <= 86_400 * _SECOND:
+        faults.append(Violation("min_interval", "OUT_OF_RANGE", "0 to 24 hours"))
+    checkpoint = span_of(request.checkpoint_interval) if request.HasField("checkpoint_interval") else 0
+    if checkpoint is None or (checkpoint and not _SECOND <= checkpoint <= 3_600 * _SECOND):
+        faults.append(Violation("checkpoint_interval", "OUT_OF_RANGE", "1 second to 1 hour, or 0 for 15 seconds"))
+    if faults:
+        raise Refused(Invalid(tuple(faults)))
+    digest = watch_digest(request)
+    seconds = (checkpoint or 0) / _SECOND or _DEFAULT_CHECKPOINT_SECONDS
+    return _Spec(organization, wanted, roll_up, min_interval or 0, seconds, digest)
+
+
+def watch_digest(request: balance_pb2.WatchBalancesRequest) -> bytes:
+    """What makes two watches the same: the filter and the roll-up; a pace may change."""
+    same = balance_pb2.WatchBalancesRequest(filter=request.filter, roll_up=request.roll_up)
+    return same.SerializeToString(deterministic=True)
+
+
+class _Watcher:
+    """One stream."""
+
+    def __init__(self, services: Services, pacer: Pacer, spec: _Spec, policy: Policy) -> None:
+        self._reader: Reader = services.reader
+        self._clock = services.clock
+        self._hub: Hub = services.hub
+        self._pacer = pacer
+        self._spec = spec
+        key_filter = spec.wanted.keys(spec.organization, policy)
+        interest = Interest(spec.organization, frozenset(spec.wanted.skus), key_filter.matches)
+        self._subscription: Subscription = self._hub.subscribe(interest)
+        self._revision = self._hub.revision
+        self._gone: set[tuple[StockKey, str]] = set()
+        self._rows: dict[Any, Balance] = {}
+        self._scan_seconds = 0.0
+
+    def close(self) -> None:
+        """Hears no more."""
+        self._subscription.close()
+
+    async def run(self, resume_token: str) -> AsyncIterator[Response]:
+        """Every message of the stream."""
+        if resume_token and await self._resume(resume_token):
+            pass
+        else:
+            if resume_token:
+                yield self._message(Event.WATCH_EVENT_RESET)
+            async for response in self._snapshot():
+                yield response
+        loop = asyncio.get_running_loop()
+        delivered, delivered_at = loop.time(), self._clock.now()
+        try:
+            while True:
+                if not await self._subscription.wait(self._spec.checkpoint_seconds):
+                    self._revision = self._subscription.position
+                    yield self._message(Event.WATCH_EVENT_CHECKPOINT, token=True)
+                    continue
+                await self._pace(loop, delivered, delivered_at)
+                await self._pacer.turn()
+                delivered, delivered_at = loop.time(), self._clock.now()
+                async for response in self._changes():
+                    yield response
+        except Closed:
+            yield self._message(Event.WATCH_EVENT_RESUME, token=True)
+
+    async def _pace(self, loop: asyncio.AbstractEventLoop, delivered: float, delivered_at: int) -> None:
+        """Waits until the watcher's own interval is over; a draining server does not wait for it."""
+        floor = delivered + max(_FLOOR_SECONDS, _SCAN_SHARE * self._scan_seconds) - loop.time()
+        if self._spec.min_interval > _FLOOR_SECONDS * _SECOND:
+            await self._hub.unless_closed(self._clock.sleep_until(delivered_at + self._spec.min_interval))
+        if floor > 0:
+            await self._hub.unless_closed(asyncio.sleep(floor))
+
+    # --- first state -------------------------------------------------------------------------------------------------
+
+    async def _resume(self, token: str) -> bool:
+        """Marks what changed since the token; False when that cannot be told."""
+        revision = revision_of_watch(token, self._spec.organization, self._spec.digest)
+        if revision is None or revision > self._hub.revision:
+            return False
+        keys: Iterable[StockKey] | None = self._hub.since(revision, self._spec.organization)
+        if keys is None:
+            keys = await self._reader.changed_since(self._spec.organization, revision, _MOST_RESUMED)
+        if keys is None:
+            return False
+        self._subscription.add(tuple(keys))
+        if self._spec.roll_up is not None:
+            # The rows that the watcher has are not known here: all are sent once more, and only then differences.
+            self._subscription.mark_everything()
+        self._revision = revision
+        return True
+
+    async def _snapshot(self) -> AsyncIterator[Response]:
+        async for balances in self._everything():
+            yield self._message(Event.WATCH_EVENT_SNAPSHOT, balances)
+        yield self._message(Event.WATCH_EVENT_SNAPSHOT_END, token=True)
+
+    async def _everything(self) -> AsyncIterator[list[Any]]:
+        """All that matches, in messages. Each piece is a snapshot of its own: a slow reader must not keep one open."""
+        if self._spec.roll_up is not None:
+            rows = await self._scan(self._spec.wanted)
+            self._rows = dict(rows)
+            for start in range(0, len(rows), _MOST_A_MESSAGE):
+                piece = rows[start : start + _MOST_A_MESSAGE]
+                yield [balance_fields(row, self._clock.now()) for _, row in piece]
+            return
+        spec = self._spec
+        start_key: KeyPosition | None = None
+        pending: list[Any] = []
+        while True:
+            async with self._reader.snapshot(spec.organization) as snapshot:
+                key_filter = spec.wanted.keys(spec.organization, snapshot.policy)
+                read = await snapshot.keys(key_filter, start_key, _KEYS_A_READ)
+                for stock in read.stocks:
+                    pending.extend(
+                        balance_fields(balance, snapshot.moment.instant)
+                        for balance in balances_of(snapshot.policy, stock, spec.wanted)
+                    )
+            start_key = read.last
+            while len(pending) >= _MOST_A_MESSAGE or (start_key is None and pending):
+                yield pending[:_MOST_A_MESSAGE]
+                pending = pending[_MOST_A_MESSAGE:]
+            if start_key is None:
+                return
+
+    # --- changes -----------------------------------------------------------------------------------------------------
+
+    async def _changes(self) -> AsyncIterator[Response]:
+        changes = self._subscription.take()
+        if changes.behind:
+            # More changed than is remembered here while this reader was slow: the store knows what, a new stream asks.
+            raise Closed
+        if self._spec.roll_up is not None:
+            balances, removed = await self._changed_rows(changes.keys, changes.everything)
+            for response in self._pieces(balances, removed):
+                yield response
+        elif changes.everything:
+            async for balances in self._everything():
+                yield self._message(Event.WATCH_EVENT_CHANGES, balances)
+        else:
+            for start in range(0, len(changes.keys), _KEYS_A_READ):
+                balances, removed = await self._changed_keys(changes.keys[start : start + _KEYS_A_READ])
+                last = start + _KEYS_A_READ >= len(changes.keys)
+                for response in self._pieces(balances, removed, finish=last, revision=changes.revision):
+                    yield response
+            return
+        self._revision = changes.revision
+        yield self._message(Event.WATCH_EVENT_CHECKPOINT, token=True)
+
+    async def _changed_keys(self, keys: Sequence[StockKey]) -> tuple[list[Any], list[Any]]:
+        read = await self._reader.points(self._spec.organization, keys)
+        balances: list[Any] = []
+        removed: list[Any] = []
+        for stock in read.stocks.values():
+            shown = set()
+            for balance in balances_of(read.policy, stock, self._spec.wanted):
+                shown.add(balance.path)
+                self._gone.discard((stock.key, balance.path))
+                balances.append(balance_fields(balance, read.moment.instant))
+            removed.extend(self._removed(stock, shown))
+        return balances, removed
+
+    def _removed(self, stock: Stock, shown: set[str]) -> list[Any]:
+        """Pools of a changed key that have nothing to show any more, each said once."""
+        removed = []
+        for pool in stock.pools.values():
+            path = pool.path
+            if path in shown or is_shown(pool) or not self._spec.wanted.has_path(path):
+                continue
+            if (stock.key, path) not in self._gone:
+                if len(self._gone) >= _MOST_REMEMBERED:
+                    self._gone.clear()
+                self._gone.add((stock.key, path))
+                removed.append({"key": key_fields(stock.key), "path": path})
+        return removed
+
+    # --- roll-ups ----------------------------------------------------------------------------------------------------
+
+    async def _changed_rows(self, keys: Sequence[StockKey], everything: bool) -> tuple[list[Any], list[Any]]:
+        """Rows that differ from those sent. Rows that keep SKUs apart are read for the changed SKUs only."""
+        by = self._spec.roll_up
+        assert by is not None
+        wanted = self._spec.wanted
+        skus = {key.sku for key in keys}
+        narrow = by.sku and not everything and len(skus) <= _KEYS_A_READ
+        if narrow:
+            wanted = wanted._replace(skus=tuple(sorted(skus)))
+        rows = dict(await self._scan(wanted))
+        before = {key: row for key, row in self._rows.items() if not narrow or row.key.sku in skus}
+        instant = self._clock.now()
+        balances = [balance_fields(row, instant) for key, row in rows.items() if _differs(before.get(key), row)]
+        removed = [
+            {"key": key_fields(row.key), "path": row.path, "location_group": row.location_group}
+            for key, row in before.items()
+            if key not in rows
+        ]
+        for key in before:
+            del self._rows[key]
+        self._rows.update(rows)
+        return balances, removed
+
+    async def _scan(self, wanted: BalanceFilter) -> list[tuple[Any, Balance]]:
+        by = self._spec.roll_up
+        assert by is not None
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        organization = self._spec.organization
+        async with self._reader.snapshot(organization, long=True) as snapshot:
+            sums = RollUps(snapshot.policy, wanted, by, most=_MOST_ROWS)
+            start: KeyPosition | None = None
+            while True:
+                read = await snapshot.keys(wanted.keys(organization, snapshot.policy), start, _KEYS_A_READ)
+                for stock in read.stocks:
+                    sums.add(stock)
+                start = read.last
+                if start is None:
+                    break
+        rows = sums.rows()
+        if len(rows) > _MOST_ROWS:
+            text = f"a watched roll-up has at most {_MOST_ROWS:,} rows: narrow the filter or keep less apart"
+            raise Refused(Invalid((Violation("roll_up", "TOO_MANY", text),)))
+        self._scan_seconds = loop.time() - started
+        return [(sums.key_of(row), row) for row in rows]
+
+    # --- messages ----------------------------------------------------------------------------------------------------
+
+    def _pieces(
+        self, balances: list[Any], removed: list[Any], *, finish: bool = False, revision: int = 0
+    ) -> Iterable[Response]:
+        """Messages of bounded size; only the last one of a delivery moves the token on."""
+        while len(balances) > _MOST_A_MESSAGE or len(removed) > _MOST_A_MESSAGE:
+            yield self._message(Event.WATCH_EVENT_CHANGES, balances[:_MOST_A_MESSAGE], removed[:_MOST_A_MESSAGE])
+            balances, removed = balances[_MOST_A_MESSAGE:], removed[_MOST_A_MESSAGE:]
+        if finish:
+            self._revision = revision
+        if balances or removed or finish:
+            yield self._message(Event.WATCH_EVENT_CHANGES, balances, removed, token=True)
+
+    def _message(
+        self,
+        event: balance_pb2.WatchEvent,
+        balances: Sequence[Any] = (),
+        removed: Sequence[Any] = (),
+        *,
+        token: bool = False,
+    ) -> Response:
+        spec = self._spec
+        return Response(
+            event=event,
+            balances=balances,
+            removed=removed,
+            resume_token=watch_token(self._revision, spec.organization, spec.digest) if token else "",
+            server_time=time_fields(self._clock.now()),
+        )
+
+
+def _differs(before: Balance | None, row: Balance) -> bool:
+    """Whether a row says something else than the one sent; a newer revision alone is nothing to say."""
+    return before is None or before._replace(revision=row.revision) != row

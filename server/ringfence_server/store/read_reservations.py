@@ -1,0 +1,236 @@
+"""Reading reservations as they stand at an instant: everything due until then is applied, nothing is written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from sqlalchemy import Connection, and_, func, select
+from sqlalchemy.engine import Dialect
+
+from ringfence_server.ledger.balance import scratch_batch
+from ringfence_server.ledger.lease import apply_due
+from ringfence_server.ledger.names import pool_id
+from ringfence_server.ledger.reading import LiveHold, ReservationQuery
+from ringfence_server.ledger.state import Place, Reservation, Stock
+
+from . import schema
+from .load import SLOT
+from .read_keys import View
+from .rows import part_of, reservation_of, stock_of
+from .statements import keyed_select
+
+_MOST_LOOKED_AT: Final = 10_000
+"""Reservations looked at for one page; a filter that matches few gives short pages."""
+_ROWS_AT_ONCE: Final = 500
+_MOST_ENTRIES_FOR_HOLDS: Final = 20_000
+_SECOND: Final = 1_000_000
+
+
+class ReservationRows:
+    """Statements over reservations. Safe to use from several reading threads."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._reservations = keyed_select(
+            dialect, _all_but_slot(schema.reservation), schema.reservation.c.reservation_id
+        )
+        self._parts = keyed_select(dialect, _all_but_slot(schema.part), schema.part.c.reservation_id)
+        self._stocks = keyed_select(dialect, _all_but_slot(schema.stock), schema.stock.c.stock_id)
+
+    def by_id(self, connection: Connection, ids: Sequence[bytes], until: int) -> list[Reservation]:
+        """These reservations as far as they exist, newest first, with what is due until an instant applied."""
+        found = {}
+        for row in self._reservations.run(connection, SLOT, ids):
+            reservation = reservation_of(row)
+            found[reservation.reservation_id] = reservation
+        if not found:
+            return []
+        part_rows = [tuple(row) for row in self._parts.run(connection, SLOT, list(found))]
+        stocks: dict[int, Stock] = {}
+        for row in self._stocks.run(connection, SLOT, list({row[4] for row in part_rows})):
+            stock = stock_of(row)
+            # No pools: only what a part holds and where it is counts here.
+            stock.known_paths = None
+            stocks[stock.stock_id] = stock
+        for reservation_id, *rest in part_rows:
+            found[reservation_id].parts.append(part_of(tuple(rest), stocks[rest[3]]))
+        for reservation in found.values():
+            reservation.parts.sort(key=lambda part: part.number)
+        apply_due(
+            scratch_batch(until), [(owner, part) for owner in found.values() for part in owner.parts if part.held]
+        )
+        return [found[reservation_id] for reservation_id in sorted(found, reverse=True)]
+
+    def page(
+        self, connection: Connection, query: ReservationQuery, after: bytes | None, most: int, until: int
+    ) -> tuple[list[Reservation], bytes | None]:
+        """Matching reservations, newest first, and the id to go on after; None at the end."""
+        if query.order_reference:
+            ids = [found for found in _by_reference(connection, query) if after is None or found < after]
+            matching = [found for found in self.by_id(connection, ids, until) if _matches(query, found)]
+            rest = matching[most:]
+            return matching[:most], matching[most - 1].reservation_id if rest else None
+        found: list[Reservation] = []
+        below = after
+        if below is None and query.create_time_until is not None:
+            # An id is made just before its reservation is recorded, never after.
+            below = _first_id(query.create_time_until // 1_000 + 1)
+        oldest = None
+        if query.create_time_from is not None:
+            oldest = _first_id(max(0, (query.create_time_from - _SECOND) // 1_000))
+        for _ in range(0, _MOST_LOOKED_AT, _ROWS_AT_ONCE):
+            rows = self._heads(connection, below, oldest)
+            wanted = [row[0] for row in rows if _head_matches(query, *row[1:])]
+            for start in range(0, len(wanted), most):
+                for reservation in self.by_id(connection, wanted[start : start + most], until):
+                    if _matches(query, reservation):
+                        found.append(reservation)
+                        if len(found) == most:
+                            return found, reservation.reservation_id
+            if len(rows) < _ROWS_AT_ONCE:
+                return found, None
+            below = rows[-1][0]
+        return found, below
+
+    @staticmethod
+    def _heads(connection: Connection, below: bytes | None, oldest: bytes | None) -> Sequence[Any]:
+        table = schema.reservation
+        query = select(table.c.reservation_id, table.c.organization, table.c.owner, table.c.create_time)
+        query = query.where(table.c.slot == SLOT)
+        if below is not None:
+            query = query.where(table.c.reservation_id < below)
+        if oldest is not None:
+            query = query.where(table.c.reservation_id >= oldest)
+        return connection.execute(query.order_by(table.c.reservation_id.desc()).limit(_ROWS_AT_ONCE)).all()
+
+
+class HoldRows:
+    """Finds the live holds of a pool by its key's chain of entries: every held unit came by an entry of it."""
+
+    def of_pool(self, connection: Connection, view: View, stock: Stock, path: str, most: int) -> list[LiveHold]:
+        """Live holds, earliest end first, those without an end last; the search ends when they add up to what the pool
+        holds, or after 20,000 entries."""
+        pool = stock.pools.get(path)
+        if pool is None or not pool.held:
+            return []
+        held_after: dict[tuple[bytes, int], int] = {}
+        holds: dict[tuple[bytes, int], LiveHold] = {}
+        missing = pool.held
+        for row in connection.execute(
+            _chain_with_parts(stock.stock_id, pool_id(path)), execution_options={"yield_per": _ROWS_AT_ONCE}
+        ):
+            part = (row.reservation_id, row.part_number)
+            if view.past is not None and row.record_time > view.past.instant:
+                if row.effective_time > view.past.instant:
+                    change = (row.from_place == Place.HELD) - (row.to_place == Place.HELD)
+                    held_after[part] = held_after.get(part, 0) + change * row.quantity
+                continue
+            if row.to_place != Place.HELD or part in holds:
+                continue
+            over = row.expire_time is not None and row.expire_time <= view.instant
+            quantity = (0 if over else row.held) + held_after.get(part, 0)
+            if quantity > 0:
+                holds[part] = LiveHold(row.reservation_id, row.owner, quantity, row.expire_time)
+                missing -= quantity
+                if missing <= 0:
+                    break
+        return sorted(holds.values(), key=_by_end)[:most]
+
+
+def _chain_with_parts(stock_id: int, number: int) -> Any:
+    stock, entry, part, reservation = schema.stock, schema.entry, schema.part, schema.reservation
+    wanted = [
+        entry.c.previous_sequence,
+        entry.c.quantity,
+        entry.c.from_place,
+        entry.c.from_pool,
+        entry.c.to_place,
+        entry.c.to_pool,
+        entry.c.reservation_id,
+        entry.c.part_number,
+        entry.c.record_time,
+        entry.c.effective_time,
+    ]
+    chain = (
+        select(*wanted)
+        .select_from(stock)
+        .join(entry, and_(entry.c.slot == stock.c.slot, entry.c.sequence == stock.c.last_sequence))
+        .where(stock.c.slot == SLOT, stock.c.stock_id == stock_id)
+        .cte("chain", recursive=True)
+    )
+    chain = chain.union_all(
+        select(*wanted)
+        .select_from(chain)
+        .join(entry, and_(entry.c.slot == SLOT, entry.c.sequence == chain.c.previous_sequence))
+    )
+    near = select(chain).limit(_MOST_ENTRIES_FOR_HOLDS).subquery("near")
+    return (
+        select(near, part.c.held, part.c.expire_time, reservation.c.owner)
+        .join(
+            part,
+            and_(
+                part.c.slot == SLOT,
+                part.c.reservation_id == near.c.reservation_id,
+                part.c.part_number == near.c.part_number,
+            ),
+        )
+        .join(reservation, and_(reservation.c.slot == SLOT, reservation.c.reservation_id == near.c.reservation_id))
+        .where(
+            ((near.c.to_place == Place.HELD) & (near.c.to_pool == number))
+            | ((near.c.from_place == Place.HELD) & (near.c.from_pool == number))
+        )
+    )
+
+
+def _by_end(hold: LiveHold) -> tuple[bool, int, bytes]:
+    return hold.expire_time is None, hold.expire_time or 0, hold.reservation_id
+
+
+def _by_reference(connection: Connection, query: ReservationQuery) -> list[bytes]:
+    """Reservations of the organization with an order reference, newest first. The reference is unique per caller, and
+    callers are few: each is skipped to, none of the references between is read."""
+    reference = schema.order_reference
+    mine = and_(reference.c.slot == SLOT, reference.c.organization == query.organization)
+    callers = select(func.min(reference.c.caller).label("caller")).where(mine).cte("callers", recursive=True)
+    following = (
+        select(func.min(reference.c.caller)).where(mine, reference.c.caller > callers.c.caller).scalar_subquery()
+    )
+    callers = callers.union_all(select(following).where(callers.c.caller.is_not(None)))
+    rows = connection.execute(
+        select(reference.c.reservation_id)
+        .select_from(callers)
+        .join(
+            reference,
+            and_(mine, reference.c.caller == callers.c.caller, reference.c.order_reference == query.order_reference),
+        )
+    )
+    return sorted((row[0] for row in rows), reverse=True)
+
+
+def _head_matches(query: ReservationQuery, organization: str, owner: str, create_time: int) -> bool:
+    return (
+        organization == query.organization
+        and (not query.owner or owner == query.owner)
+        and (query.create_time_from is None or create_time >= query.create_time_from)
+        and (query.create_time_until is None or create_time < query.create_time_until)
+    )
+
+
+def _matches(query: ReservationQuery, found: Reservation) -> bool:
+    if not _head_matches(query, found.organization, found.owner, found.create_time):
+        return False
+    if query.states and found.state not in query.states:
+        return False
+    parts = found.parts
+    if query.sku and not any(part.stock.key.sku == query.sku for part in parts):
+        return False
+    return not query.location or any(part.stock.key.location == query.location for part in parts if part.granted)
+
+
+def _first_id(millisecond: int) -> bytes:
+    """The lowest UUIDv7 of a millisecond."""
+    return (millisecond << 80).to_bytes(16, "big")
+
+
+def _all_but_slot(table: Any) -> list[Any]:
+    return [column for column in table.c if column.name != "slot"]

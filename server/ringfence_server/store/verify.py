@@ -1,0 +1,235 @@
+"""Recomputing every balance from the ledger: one snapshot, a merge of ordered scans, constant memory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any, Final
+
+from sqlalchemy import Connection, and_, case, func, literal, select, union_all
+
+from ringfence_server.ledger.audit import KeySums, PartSums, flaws_of
+from ringfence_server.ledger.policy import Policy
+from ringfence_server.ledger.reading import Flaw, VerifyProgress
+from ringfence_server.ledger.state import Place
+
+from . import schema
+from .load import SLOT
+from .read_keys import KeyRows
+from .read_lanes import begin_transaction
+from .rows import measure_of, pool_of, stock_of
+
+MOST_FLAWS: Final = 1_000
+_ROWS_AT_ONCE: Final = 2_000
+_KEYS_BETWEEN_LOOKS: Final = 200
+
+
+class Verification:
+    """One verification on one connection; ``advance`` it until it is done. ``progress`` may be asked from elsewhere."""
+
+    def __init__(self, organization: str, sku: str, keys: KeyRows) -> None:
+        self._organization = organization
+        self._sku = sku
+        self._keys = keys
+        self._steps: Iterator[None] | None = None
+        self._checked = 0
+        self._entries = 0
+        self._total = 0
+        self._done = False
+        self._flaws: list[Flaw] = []
+
+    def progress(self) -> VerifyProgress:
+        """How far it is; flaws come with the last."""
+        return VerifyProgress(
+            self._checked, self._entries, self._total, self._done, tuple(self._flaws) if self._done else ()
+        )
+
+    def advance(self, connection: Connection, seconds: float) -> VerifyProgress:
+        """Goes on for about so long. Sorting the ledger's sums is one statement and may take longer."""
+        if self._steps is None:
+            begin_transaction(connection)
+            self._steps = self._check(connection)
+        until = time.monotonic() + seconds
+        for _ in self._steps:
+            if time.monotonic() >= until:
+                return self.progress()
+        self._done = True
+        return self.progress()
+
+    def _check(self, connection: Connection) -> Iterator[None]:
+        stock = schema.stock
+        mine = self._mine()
+        counted = select(func.count()).select_from(stock).where(mine)
+        self._total = connection.execute(counted).scalar() or 0
+        yield
+        policies: dict[int, Policy | None] = {}
+        moved, parts = (self._all_moved(), self._all_parts()) if not self._sku else self._moved_and_parts_of_sku()
+        ledger = _Merge(connection, _ledger_sums(moved))
+        part_sums = _Merge(connection, _part_sums(parts))
+        pools = _Merge(connection, self._rows_of(schema.pool))
+        measures = _Merge(connection, self._rows_of(schema.measure))
+        facts = _Merge(connection, self._fact_sums())
+        columns = [column for column in stock.c if column.name != "slot"]
+        rows = _stream(connection, select(*columns).where(mine).order_by(stock.c.stock_id))
+        for row in rows:
+            found = stock_of(row)
+            found.known_paths = None
+            found.measures_known = True
+            stock_id = found.stock_id
+            for pool_row in pools.take(stock_id):
+                pool = pool_of(pool_row)[1]
+                found.pools[pool.path] = pool
+            for measure_row in measures.take(stock_id):
+                value = measure_of(measure_row)[1]
+                found.measures[value.measure] = value
+            balances: dict[tuple[int, int], int] = {}
+            sold: dict[str, int] = {}
+            for _, pool_id, place, measure, units, entries in ledger.take(stock_id):
+                self._entries += entries
+                if place == Place.SOLD:
+                    sold[measure] = units
+                else:
+                    balances[pool_id, place] = units
+            sums = KeySums(
+                balances,
+                sold,
+                {measure: delta for _, measure, delta in facts.take(stock_id)},
+                {path: PartSums(*values) for _, path, *values in part_sums.take(stock_id)},
+            )
+            revision = found.policy_revision
+            if revision not in policies:
+                policies[revision] = self._keys.policy_version(connection, self._organization, revision)
+            for flaw in flaws_of(found, policies[revision], sums):
+                if len(self._flaws) < MOST_FLAWS:
+                    self._flaws.append(flaw)
+            self._checked += 1
+            if self._checked % _KEYS_BETWEEN_LOOKS == 0:
+                yield
+        self._total = self._checked
+
+    def _mine(self) -> Any:
+        stock = schema.stock
+        mine = and_(stock.c.slot == SLOT, stock.c.organization == self._organization)
+        return and_(mine, stock.c.sku == self._sku) if self._sku else mine
+
+    def _rows_of(self, table: Any) -> Any:
+        query = select(*[column for column in table.c if column.name != "slot"]).where(table.c.slot == SLOT)
+        return self._of_my_keys(query, table).order_by(table.c.stock_id)
+
+    def _fact_sums(self) -> Any:
+        fact = schema.fact
+        query = select(fact.c.stock_id, fact.c.measure, func.sum(fact.c.delta)).where(fact.c.slot == SLOT)
+        query = self._of_my_keys(query, fact)
+        return query.group_by(fact.c.stock_id, fact.c.measure).order_by(fact.c.stock_id)
+
+    def _of_my_keys(self, query: Any, table: Any) -> Any:
+        if not self._sku:
+            return query
+        return query.where(table.c.stock_id.in_(select(schema.stock.c.stock_id).where(self._mine())))
+
+    @staticmethod
+    def _all_moved() -> Any:
+        entry = schema.entry
+        return select(entry).where(entry.c.slot == SLOT).subquery("moved")
+
+    @staticmethod
+    def _all_parts() -> Any:
+        part = schema.part
+        return select(part).where(part.c.slot == SLOT).subquery("parts")
+
+    def _moved_and_parts_of_sku(self) -> tuple[Any, Any]:
+        """The entries of one SKU's keys, along their chains, and the parts that these moved."""
+        stock, entry, part = schema.stock, schema.entry, schema.part
+        chain = (
+            select(entry)
+            .select_from(stock)
+            .join(entry, and_(entry.c.slot == stock.c.slot, entry.c.sequence == stock.c.last_sequence))
+            .where(self._mine())
+            .cte("chain", recursive=True)
+        )
+        chain = chain.union_all(
+            select(entry)
+            .select_from(chain)
+            .join(entry, and_(entry.c.slot == SLOT, entry.c.sequence == chain.c.previous_sequence))
+        )
+        moved_parts = select(chain.c.reservation_id, chain.c.part_number).distinct().subquery("moved_parts")
+        parts = (
+            select(part)
+            .select_from(moved_parts)
+            .join(
+                part,
+                and_(
+                    part.c.slot == SLOT,
+                    part.c.reservation_id == moved_parts.c.reservation_id,
+                    part.c.part_number == moved_parts.c.part_number,
+                ),
+            )
+            .subquery("parts")
+        )
+        return chain, parts
+
+
+class _Merge:
+    """An ordered scan that gives up the rows of one stock key after the other."""
+
+    def __init__(self, connection: Connection, query: Any) -> None:
+        self._rows = _stream(connection, query)
+        self._ahead: Any = next(self._rows, None)
+
+    def take(self, stock_id: int) -> Iterator[Any]:
+        """Rows of this key; those of keys before it are another organization's and are passed over."""
+        ahead = self._ahead
+        while ahead is not None and ahead[0] <= stock_id:
+            if ahead[0] == stock_id:
+                yield ahead
+            ahead = self._ahead = next(self._rows, None)
+
+
+def _stream(connection: Connection, query: Any) -> Iterator[Any]:
+    return iter(connection.execute(query, execution_options={"yield_per": _ROWS_AT_ONCE}))
+
+
+def _ledger_sums(moved: Any) -> Any:
+    """Units and entries by stock key, pool, place and, of what was sold, measure; in the order of stock keys."""
+    sides = []
+    for side, sign in (("to", 1), ("from", -1)):
+        place = moved.c[f"{side}_place"]
+        # Every entry is counted once: where it went to a pool or was sold, else where it came from.
+        counted = literal(1) if sign > 0 else case((moved.c.to_place == Place.OUTSIDE, 1), else_=0)
+        sides.append(
+            select(
+                moved.c.stock_id,
+                moved.c[f"{side}_pool"].label("pool_id"),
+                place.label("place"),
+                case((place == Place.SOLD, moved.c.measure), else_="").label("measure"),
+                (moved.c.quantity if sign > 0 else -moved.c.quantity).label("units"),
+                counted.label("entries"),
+            ).where(place != Place.OUTSIDE)
+        )
+    both = union_all(*sides).subquery("both")
+    by = [both.c.stock_id, both.c.pool_id, both.c.place, both.c.measure]
+    return select(*by, func.sum(both.c.units), func.sum(both.c.entries)).group_by(*by).order_by(both.c.stock_id)
+
+
+def _part_sums(parts: Any) -> Any:
+    """Units of parts by stock key and path: what each pool gave, and what each path took."""
+    nothing = literal(0)
+    gave = select(
+        parts.c.stock_id,
+        parts.c.path.label("path"),
+        parts.c.held.label("held"),
+        parts.c.unsettled.label("unsettled"),
+        (parts.c.unsettled + parts.c.settled).label("sold"),
+        nothing.label("taken"),
+    )
+    took = select(
+        parts.c.stock_id,
+        parts.c.asked_path,
+        nothing,
+        nothing,
+        nothing,
+        (parts.c.granted - parts.c.expired - parts.c.cancelled),
+    )
+    both = union_all(gave, took).subquery("both")
+    sums = [func.sum(both.c[name]) for name in ("held", "unsettled", "sold", "taken")]
+    return select(both.c.stock_id, both.c.path, *sums).group_by(both.c.stock_id, both.c.path).order_by(both.c.stock_id)

@@ -1,0 +1,24 @@
+"""One server for the tests of a module; each test has an organization of its own in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from ringfence import uuid7
+from ringfence.testing import RingfenceServer
+from tests.cli.run import Cli
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[RingfenceServer]:
+    """A running server; its clock is moved by the tests, and only forward."""
+    with RingfenceServer() as running:
+        yield running
+
+
+@pytest.fixture
+def cli(server: RingfenceServer) -> Cli:
+    """The command line for an empty organization."""
+    return Cli(server, uuid7())

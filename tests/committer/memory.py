@@ -1,0 +1,198 @@
+"""A write store in memory over the real rules, whose transactions a test starts, holds up and makes fail."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any, Final
+
+from ringfence_server.committer import Answer, Committer, Request, Stamp
+from ringfence_server.ledger.commands import Command
+from ringfence_server.ledger.idempotency import StoredOutcome, scope_of
+from ringfence_server.ledger.journal import Batch
+from ringfence_server.ledger.names import COMMON, StockKey
+from ringfence_server.ledger.outcomes import Decision, QuotaInUse
+from ringfence_server.ledger.policy import Policy
+from ringfence_server.ledger.state import Reservation, Stock
+from ringfence_server.ledger.work import Committed, PolicyUse, RequestKey, Work
+
+ORGANIZATION: Final = "default"
+CALLER: Final = "webshop"
+NOON: Final = 1_772_452_800_000_000
+"""2 March 2026, 12:00 UTC, in microseconds."""
+
+
+@dataclass
+class Rows:
+    """What the store has."""
+
+    stocks: dict[StockKey, Stock] = field(default_factory=dict)
+    reservations: dict[bytes, Reservation] = field(default_factory=dict)
+    references: dict[tuple[str, str, str], bytes] = field(default_factory=dict)
+    outcomes: dict[RequestKey, StoredOutcome] = field(default_factory=dict)
+    policies: dict[str, Policy] = field(default_factory=dict)
+    revision: int = 0
+    sequence: int = 0
+
+
+class MemoryStore:
+    """Runs each unit of work on a copy of the rows and keeps the copy when nothing failed: all or nothing."""
+
+    def __init__(self) -> None:
+        self.rows = Rows()
+        self.now = NOON
+        self.batches: list[int] = []
+        """How many requests each transaction that was tried had."""
+        self.faults: list[Exception | None] = []
+        """What the next transactions fail with; None: they do not."""
+        self.rejects: Callable[[Work], Exception | None] = lambda _: None
+        """What a transaction with such requests fails with when it is to be committed."""
+        self.entered = asyncio.Event()
+        """Set while a transaction is under way."""
+        self._open = asyncio.Event()
+        self._open.set()
+
+    def hold(self) -> None:
+        """The next transaction starts and goes no further until ``let_go``."""
+        self._open.clear()
+        self.entered.clear()
+
+    def let_go(self) -> None:
+        """Held transactions go on."""
+        self._open.set()
+
+    async def run(self, work: Work) -> Committed:
+        """One transaction."""
+        self.batches.append(len(work.request_keys))
+        self.entered.set()
+        await self._open.wait()
+        fault = self.faults.pop(0) if self.faults else None
+        if fault is not None:
+            raise fault
+        rows = copy.deepcopy(self.rows)
+        batch = self._decide(rows, work)
+        fault = self.rejects(work)
+        if fault is not None:
+            raise fault
+        rows.policies.update(batch.new_policies)
+        self.rows = rows
+        changed = [stock.key for stock in batch.stocks.values() if stock.changed]
+        return Committed(rows.revision, batch.record_time, changed, [name for name, _ in batch.new_policies])
+
+    def _decide(self, rows: Rows, work: Work) -> Batch:
+        rows.revision += 1
+        batch = Batch(
+            now=self.now,
+            record_time=self.now,
+            revision=rows.revision,
+            last_sequence=rows.sequence,
+            new_reservation_id=lambda: (len(batch.reservations) + 1).to_bytes(16, "big"),
+            new_stock_id=lambda: len(batch.stocks) + 1,
+        )
+        batch.stocks, batch.reservations = rows.stocks, rows.reservations
+        batch.order_references = rows.references
+        batch.policies = {name: rows.policies.get(name, Policy()) for name in {*work.organizations, ORGANIZATION}}
+        stored = {key: rows.outcomes[key] for key in work.request_keys if key in rows.outcomes}
+        work.needs_after(work.needs(batch.policies, stored), batch.policies, rows.reservations)
+        due = [
+            (reservation, part)
+            for reservation in rows.reservations.values()
+            for part in reservation.parts
+            if part.held and part.expire_time is not None and part.expire_time <= self.now
+        ]
+        for stock in rows.stocks.values():
+            stock.changed = False
+        for outcome in work.decide(batch, stored, due, _use_of(rows.stocks)):
+            rows.outcomes[outcome.scope, outcome.request_id] = StoredOutcome(
+                outcome.fingerprint, outcome.refusal, outcome.payload
+            )
+        rows.sequence = batch.sequence
+        return batch
+
+    def free(self, sku: str, path: str = COMMON) -> int:
+        """Free units of a pool at the north store."""
+        return self.rows.stocks[key(sku)].pool(path).free
+
+
+def _use_of(stocks: Mapping[StockKey, Stock]) -> PolicyUse:
+    quotas = [
+        QuotaInUse(stock.key, pool.path, pool.free + pool.held)
+        for stock in stocks.values()
+        for pool in stock.pools.values()
+        if pool.path
+    ]
+    return PolicyUse(quotas, {name for stock in stocks for name, _ in stock.dimensions})
+
+
+def key(sku: str) -> StockKey:
+    """A stock key at the north store."""
+    return StockKey(ORGANIZATION, sku, "north")
+
+
+def request_id(number: int) -> bytes:
+    """A random-looking UUID, which carries no time."""
+    return bytes.fromhex(f"{number:012x}40008000000000000000")
+
+
+class Caller:
+    """Puts requests to a committer and keeps what comes back, by their number."""
+
+    def __init__(self, committer: Committer) -> None:
+        self.committer = committer
+        self.answers: dict[int, list[Answer]] = {}
+        self.order: list[int] = []
+        """Numbers of the requests in the order in which they were answered."""
+        self._waiting: dict[int, asyncio.Future[Answer]] = {}
+
+    def submit(
+        self,
+        number: int,
+        command: Command,
+        *,
+        id_number: int | None = None,
+        weight: int = 1,
+        deadline: float | None = None,
+        encode: Callable[[Decision, Stamp], bytes] | None = None,
+    ) -> asyncio.Future[Answer]:
+        """Submits a command; the future is its answer. ``id_number`` names the id when it is not the number's own."""
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+
+        def sink(request: Request, answer: Answer) -> None:
+            self.answers.setdefault(number, []).append(answer)
+            self.order.append(number)
+            if not future.done():
+                future.set_result(answer)
+
+        self.committer.submit(
+            Request(
+                organization=ORGANIZATION,
+                caller=CALLER,
+                scope=scope_of(ORGANIZATION, CALLER),
+                request_id=request_id(number if id_number is None else id_number),
+                fingerprint=blake2b(repr(command).encode(), digest_size=16).digest(),
+                command=command,
+                weight=weight,
+                deadline=deadline,
+                encode=encode or described,
+                sink=sink,
+            )
+        )
+        self._waiting[number] = future
+        return future
+
+    async def all(self) -> list[Answer]:
+        """The answers of everything submitted, in the order it was submitted."""
+        return await asyncio.gather(*self._waiting.values())
+
+
+def described(decision: Decision, stamp: Stamp) -> bytes:
+    """An encoding that a test can read: the decision's name and the batch's revision."""
+    return f"{type(decision).__name__}@{stamp.revision}".encode()
+
+
+def explode(*_: Any) -> bytes:
+    """An encoding that fails: what poisons a batch."""
+    raise ZeroDivisionError

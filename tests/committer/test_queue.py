@@ -1,0 +1,135 @@
+"""The committer's queue: bounded, with room for those who can wait, and emptied before the server ends."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from ringfence_server.committer import CommitterLimits, Draining, Overloaded
+from ringfence_server.ledger.commands import DEFAULT_LEASE, Command, Lease, Reserve, ReserveLine
+from ringfence_server.ledger.work import StoreUnavailable
+from tests.committer.conftest import Desk
+from tests.committer.memory import key
+
+
+def reserve(quantity: int, lease: Lease = DEFAULT_LEASE) -> Command:
+    """An order of lamps."""
+    return Reserve((ReserveLine("1", key("LAMP"), "", quantity, None),), "", lease, False, False)
+
+
+@pytest.fixture
+def limits() -> CommitterLimits:
+    """A queue of ten lines."""
+    return CommitterLimits(max_queued_lines=10)
+
+
+async def hold_one(desk: Desk) -> None:
+    """A transaction is under way; what comes now has to wait."""
+    desk.store.hold()
+    desk.caller.submit(0, reserve(1))
+    await desk.store.entered.wait()
+
+
+async def test_a_full_queue_refuses(desk: Desk) -> None:
+    """The eleventh waiting line is Overloaded, says when to come back, and is never executed."""
+    await hold_one(desk)
+    for number in range(1, 11):
+        desk.caller.submit(number, reserve(1))
+    assert desk.committer.queued_lines == 10
+    with pytest.raises(Overloaded) as refused:
+        desk.caller.submit(11, reserve(1))
+    assert refused.value.retry_after_seconds > 0
+    desk.store.let_go()
+    await desk.caller.all()
+    assert desk.store.free("LAMP") == 100 - 11
+    assert desk.committer.queued_lines == 0
+
+
+async def test_the_queue_is_bounded_in_lines(desk: Desk) -> None:
+    """A command of eight lines leaves room for two, not for three."""
+    await hold_one(desk)
+    desk.caller.submit(1, reserve(1), weight=8)
+    with pytest.raises(Overloaded):
+        desk.caller.submit(2, reserve(1), weight=3)
+    desk.caller.submit(3, reserve(1), weight=2)
+    desk.store.let_go()
+    assert len(await desk.caller.all()) == 3
+
+
+async def test_a_command_larger_than_the_queue_is_taken_when_nothing_waits(desk: Desk) -> None:
+    """Otherwise it could never be carried out."""
+    answer = await desk.caller.submit(1, reserve(1), weight=2_000)
+    assert not answer.refusal
+
+
+async def test_room_is_half_a_queue(desk: Desk) -> None:
+    """A stream that waits for room goes on when at most half of the queue is taken."""
+    await hold_one(desk)
+    for number in range(1, 5):
+        desk.caller.submit(number, reserve(1))
+    await asyncio.wait_for(desk.committer.room(), 1)
+    desk.caller.submit(5, reserve(1))
+    waiting = asyncio.ensure_future(desk.committer.room())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    desk.store.let_go()
+    await asyncio.wait_for(waiting, 1)
+
+
+async def test_draining_commits_what_was_taken_and_takes_no_more(desk: Desk) -> None:
+    """What waited is committed and answered; what comes then is refused; then the loop has ended."""
+    await hold_one(desk)
+    desk.caller.submit(1, reserve(1))
+    desk.caller.submit(2, reserve(1))
+    drained = asyncio.ensure_future(desk.committer.drain())
+    await asyncio.sleep(0)
+    with pytest.raises(Draining):
+        desk.caller.submit(3, reserve(1))
+    assert not drained.done()
+    desk.store.let_go()
+    await asyncio.wait_for(drained, 1)
+    assert desk.store.free("LAMP") == 97
+    assert desk.store.batches == [1, 2]
+
+
+async def test_draining_lets_those_go_who_wait_for_room(desk: Desk) -> None:
+    """A stream that waits hears of the end."""
+    await hold_one(desk)
+    for number in range(1, 11):
+        desk.caller.submit(number, reserve(1))
+    waiting = asyncio.ensure_future(desk.committer.room())
+    drained = asyncio.ensure_future(desk.committer.drain())
+    await asyncio.wait_for(waiting, 1)
+    desk.store.let_go()
+    await drained
+
+
+async def test_a_sweep_ends_what_is_due(desk: Desk) -> None:
+    """Leases that are over give their units back though nobody asks, and listeners hear of it."""
+    await desk.caller.submit(1, reserve(10, Lease(ttl=60_000_000)))
+    desk.store.now += 60_000_000
+    committed = await desk.committer.sweep()
+    assert desk.store.free("LAMP") == 100
+    assert committed.changed == [key("LAMP")]
+    assert desk.told[-1] == committed
+
+
+async def test_a_sweep_tells_when_the_store_is_away(desk: Desk) -> None:
+    """The fault is the sweeper's to handle; commands behind it are carried out."""
+    desk.store.hold()
+    sweep = asyncio.ensure_future(desk.committer.sweep())
+    await desk.store.entered.wait()
+    future = desk.caller.submit(1, reserve(1))
+    desk.store.faults = [StoreUnavailable("disk full")]
+    desk.store.let_go()
+    with pytest.raises(StoreUnavailable):
+        await sweep
+    assert not (await future).refusal
+
+
+async def test_a_sweep_is_refused_while_draining(desk: Desk) -> None:
+    """It would wait for ever: nobody runs it any more."""
+    await desk.committer.drain()
+    with pytest.raises(StoreUnavailable):
+        await asyncio.wait_for(desk.committer.sweep(), 1)

@@ -1,0 +1,192 @@
+"""Decides commands on a state in memory, the way the committer and a store do, and checks each one as it happens."""
+
+from __future__ import annotations
+
+from typing import Final, TypeVar
+
+from ringfence_server.ledger.commands import Command, SetPolicy
+from ringfence_server.ledger.decide import bring_up_to_date, decide
+from ringfence_server.ledger.journal import Batch
+from ringfence_server.ledger.names import COMMON, StockKey
+from ringfence_server.ledger.needs import Needs, after_reservations, needs_of, part_paths
+from ringfence_server.ledger.outcomes import REFUSALS, Decision, QuotaInUse, Refusal
+from ringfence_server.ledger.policy import MINUTE, Policy
+from ringfence_server.ledger.policy_change import set_policy
+from ringfence_server.ledger.state import MeasureValue, Part, Pool, Reservation, Stock
+from tests.ledger.checks import Journal, Snapshot, check_promises, check_stock, mark_stored, rows, snapshot
+
+SECOND: Final = 1_000_000
+START: Final = 1_772_442_000 * SECOND
+"""2 March 2026, 9:00 UTC."""
+ORGANIZATION: Final = "default"
+CALLER: Final = "webshop"
+
+R = TypeVar("R")
+
+
+class Refused(Exception):
+    """A command that was expected to succeed was refused."""
+
+    def __init__(self, why: Refusal) -> None:
+        super().__init__(repr(why))
+        self.why = why
+
+
+class Engine:
+    """The state of one organization. For each command only the rows that ``needs`` names are loaded, as by a store;
+    after each command section 2 of the semantics, the ledger's sums and the marks for writing are checked, and that a
+    refusal changed nothing."""
+
+    def __init__(self, policy: Policy | None = None) -> None:
+        self.now = START
+        self.policies = {ORGANIZATION: policy or Policy()}
+        self.stocks: dict[StockKey, Stock] = {}
+        self.reservations: dict[bytes, Reservation] = {}
+        self.references: dict[tuple[str, str, str], bytes] = {}
+        self.journal = Journal()
+        self.history: dict[tuple[StockKey, str, str], int] = {}
+        self._requests = 0
+        self._ids = 0
+        self._sequence = 0
+        self.batch = self._new_batch()
+
+    @property
+    def policy(self) -> Policy:
+        """The policy in force."""
+        return self.policies[ORGANIZATION]
+
+    def advance(self, *, minutes: int = 0, seconds: int = 0, microseconds: int = 0) -> None:
+        """The next batch, later: what is due is applied to every key, and keys are valued by the policy in force."""
+        self.now += minutes * MINUTE + seconds * SECOND + microseconds
+        self.batch = batch = self._new_batch()
+        due = self.due()
+        needs = Needs()
+        needs.pools = {each: {COMMON} for each in self.stocks}
+        needs.measures = set(self.stocks)
+        needs.reservations = {reservation.reservation_id for reservation, _ in due}
+        before = self.snapshot()
+        hidden = self._load(needs)
+        bring_up_to_date(batch, due)
+        self._unload(hidden)
+        self._check(before, b"")
+
+    def due(self) -> list[tuple[Reservation, Part]]:
+        """Parts whose hold has ended but is not yet given back."""
+        return [
+            (reservation, part)
+            for reservation in self.reservations.values()
+            for part in reservation.parts
+            if part.held and part.expire_time is not None and part.expire_time <= self.now
+        ]
+
+    def decide(self, command: Command, *, caller: str = CALLER) -> Decision:
+        """Decides one command as a batch does, and checks what it did."""
+        self._requests += 1
+        request_id = self.batch.request_id = self._requests.to_bytes(16, "big")
+        before = self.snapshot()
+        state = (self.batch.sequence, list(self.batch.new_order_references), list(self.batch.new_policies))
+        needs = Needs()
+        needs_of(needs, ORGANIZATION, caller, command, self.policy)
+        after_reservations(needs, command, self.policy, self.reservations)
+        hidden = self._load(needs)
+        try:
+            decision = self._decide(command, caller)
+        finally:
+            self._unload(hidden)
+        after = self._check(before, request_id)
+        if isinstance(decision, REFUSALS):
+            assert after == before, "a refusal changes nothing"
+            unchanged = (self.batch.sequence, self.batch.new_order_references, self.batch.new_policies)
+            assert state == unchanged, "a refusal writes nothing"
+        return decision
+
+    def _decide(self, command: Command, caller: str) -> Decision:
+        if not isinstance(command, SetPolicy):
+            return decide(self.batch, ORGANIZATION, caller, command)
+        quotas = [
+            QuotaInUse(stock.key, pool.path, pool.free + pool.held)
+            for stock in self.stocks.values()
+            for pool in stock.pools.values()
+            if pool.path and (pool.living or pool.held or pool.unsettled)
+        ]
+        dimensions = {name for each in self.stocks for name, _ in each.dimensions}
+        return set_policy(self.batch, ORGANIZATION, command, quotas, dimensions)
+
+    def effect(self, kind: type[R], command: Command, *, caller: str = CALLER) -> R:
+        """Decides a command that has to succeed. Raises Refused when it does not."""
+        decision = self.decide(command, caller=caller)
+        if isinstance(decision, REFUSALS):
+            raise Refused(decision)
+        assert isinstance(decision, kind)
+        return decision
+
+    def _new_batch(self) -> Batch:
+        batch = Batch(
+            now=self.now,
+            record_time=self.now,
+            revision=1,
+            last_sequence=self._sequence,
+            new_reservation_id=lambda: self._new_id().to_bytes(16, "big"),
+            new_stock_id=self._new_id,
+        )
+        batch.policies = self.policies
+        batch.order_references = self.references
+        return batch
+
+    def _new_id(self) -> int:
+        self._ids += 1
+        return self._ids
+
+    def _load(self, needs: Needs) -> list[tuple[Stock, dict[str, Pool], dict[str, MeasureValue]]]:
+        """Puts into the batch what ``needs`` names and hides the rest; answers what is hidden."""
+        batch = self.batch
+        batch.reservations = {each: self.reservations[each] for each in needs.reservations if each in self.reservations}
+        paths = {each: set(found) for each, found in needs.pools.items()}
+        measures = set(needs.measures)
+        for reservation in batch.reservations.values():
+            for part in reservation.parts:
+                paths.setdefault(part.stock.key, {COMMON}).update(part_paths(part.path, part.asked_path))
+                measures.add(part.stock.key)
+        batch.stocks = {each: self.stocks[each] for each in paths if each in self.stocks}
+        hidden = []
+        for stock in batch.stocks.values():
+            known = paths[stock.key]
+            unknown = {path: pool for path, pool in stock.pools.items() if path not in known}
+            stock.pools = {path: pool for path, pool in stock.pools.items() if path in known}
+            stock.known_paths = known
+            stock.measures_known = stock.key in measures
+            values = {} if stock.measures_known else stock.measures
+            stock.measures = stock.measures if stock.measures_known else {}
+            hidden.append((stock, unknown, values))
+        return hidden
+
+    def _unload(self, hidden: list[tuple[Stock, dict[str, Pool], dict[str, MeasureValue]]]) -> None:
+        for stock, pools, measures in hidden:
+            assert not pools.keys() & stock.pools.keys(), "a pool was made that was not loaded"
+            stock.pools |= pools
+            stock.measures |= measures
+            stock.known_paths = None
+            stock.measures_known = True
+        self.stocks |= self.batch.stocks
+        self.reservations |= self.batch.reservations
+
+    def snapshot(self) -> Snapshot:
+        """The values of every row there is."""
+        return snapshot(self.stocks.values(), self.reservations.values())
+
+    def _check(self, before: Snapshot, request_id: bytes) -> Snapshot:
+        """Everything that holds after any command; answers the state as it is."""
+        stocks, reservations = self.stocks.values(), self.reservations.values()
+        after = self.snapshot()
+        for name, row in rows(stocks, reservations):
+            assert row.changed or before.get(name) == after[name], f"{name} changed and is not marked for writing"
+        assert not before.keys() - after.keys(), "nothing that was stored disappears"
+        self.journal.add(self.batch.entries, self.batch.facts, request_id)
+        self.batch.entries, self.batch.facts = [], []
+        self._sequence = self.batch.sequence
+        for stock in stocks:
+            check_stock(stock, self.policy)
+            self.journal.check(stock)
+        check_promises(stocks, reservations, self.history)
+        mark_stored(stocks, reservations)
+        return after

@@ -1,0 +1,58 @@
+"""One id, one outcome: a repeat gets what was stored, and an id too old to be known is refused."""
+
+import pytest
+
+from ringfence_server.ledger.idempotency import REFUSALS_KEPT, StoredOutcome, repeat_of, scope_of, too_old
+from ringfence_server.ledger.outcomes import REFUSALS, UNSTORED, Invalid, RequestIdReused, RequestTooOld
+from ringfence_server.ledger.policy import DAY, HOUR
+from tests.ledger.engine import START
+
+
+def _uuid7(made: int) -> bytes:
+    """A UUIDv7 made at an instant (microseconds)."""
+    return (made // 1_000).to_bytes(6, "big") + b"\x70\x00\x80" + b"\x01" * 7
+
+
+@pytest.mark.parametrize("refusal", [False, True])
+def test_a_repeat_gets_the_stored_outcome(refusal: bool) -> None:
+    """A refusal is an outcome, too: a late duplicate of it must not succeed."""
+    stored = StoredOutcome(b"f" * 16, refusal, b"payload")
+    assert repeat_of(stored, b"f" * 16) is stored
+
+
+def test_another_payload_under_the_same_id_is_refused() -> None:
+    """REQUEST_ID_REUSED."""
+    assert isinstance(repeat_of(StoredOutcome(b"f" * 16, False, b""), b"g" * 16), RequestIdReused)
+
+
+def test_a_request_id_older_than_what_is_kept_is_too_old() -> None:
+    """A UUIDv7 tells its age; refusals are kept for the shorter time, so that is the bound."""
+    assert too_old(_uuid7(START - REFUSALS_KEPT), START) is None
+    late = too_old(_uuid7(START - REFUSALS_KEPT - 1_000), START)
+    assert late == RequestTooOld(START - REFUSALS_KEPT)
+    assert REFUSALS_KEPT == 24 * HOUR
+
+
+def test_an_id_of_the_future_is_new() -> None:
+    """A caller's clock may run ahead."""
+    assert too_old(_uuid7(START + DAY), START) is None
+
+
+def test_other_uuids_carry_no_time_and_are_new() -> None:
+    """A random UUID's first bytes are no clock."""
+    uuid4 = bytearray(_uuid7(0))
+    uuid4[6] = 0x40
+    assert too_old(bytes(uuid4), START) is None
+
+
+def test_what_is_no_outcome_is_not_stored() -> None:
+    """INVALID_ARGUMENT in all its forms: the same id may be sent again, corrected. A business refusal is kept."""
+    assert set(UNSTORED) == {Invalid, RequestIdReused, RequestTooOld}
+    assert set(UNSTORED) < set(REFUSALS)
+
+
+def test_request_ids_belong_to_their_caller() -> None:
+    """Two callers, or two organizations, may use one id; names run together are not confused."""
+    scopes = {scope_of("o", "c"), scope_of("o", "d"), scope_of("p", "c"), scope_of("oc", ""), scope_of("", "oc")}
+    assert len(scopes) == 5
+    assert scope_of("o", "c") == scope_of("o", "c")

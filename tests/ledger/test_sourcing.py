@@ -1,0 +1,224 @@
+"""Sourcing: a line without a location is filled over the policy's location order, in four steps."""
+
+from dataclasses import replace
+
+from ringfence_server.ledger.names import COMMON
+from ringfence_server.ledger.outcomes import Insufficient, Invalid, ShortageReason, StockNotFound
+from ringfence_server.ledger.policy import PathRule, Policy
+from ringfence_server.ledger.state import Reservation
+from tests.ledger.world import ANCESTORS, NONE, NORTH, SOUTH, World, key, line, quota, refusal
+
+EAST = "east"
+ORDER = Policy(location_order=(NORTH, SOUTH, EAST), path_rules=(PathRule(COMMON, fallback=ANCESTORS),))
+SPLITTING = replace(ORDER, allow_split=True)
+
+
+def _world(policy: Policy = ORDER, **units: tuple[int, int, int]) -> World:
+    """A World where ``BIKE=(3, 0, 5)`` is what north, south and east have."""
+    world = World(policy)
+    for sku, figures in units.items():
+        for location, on_hand in zip((NORTH, SOUTH, EAST), figures, strict=True):
+            world.stock(sku, location, on_hand=on_hand)
+    return world
+
+
+def _sources(order: Reservation) -> list[tuple[str, str, str, int]]:
+    """Line, location, pool and units of every part."""
+    return [(part.line_id, part.stock.key.location, part.path, part.held) for part in order.parts]
+
+
+def test_the_first_location_that_has_it_gives() -> None:
+    """The policy's order decides, not who has most; the part names its location and that the caller named none."""
+    world = _world(BIKE=(1, 4, 90))
+    order = world.reserve(line(COMMON, 3, location="")).reservation
+    assert _sources(order) == [("1", SOUTH, COMMON, 3)]
+    assert not order.parts[0].located
+
+
+def test_step_1_one_location_for_all_lines_from_own_pools() -> None:
+    """North fills the bike but not the lamp: both come from the first location that fills both from own pools."""
+    world = _world(BIKE=(9, 9, 9), LAMP=(0, 2, 9))
+    order = world.reserve(line(COMMON, 3, location=""), line(COMMON, 2, sku="LAMP", location="")).reservation
+    assert _sources(order) == [("1", SOUTH, COMMON, 3), ("2", SOUTH, COMMON, 2)]
+
+
+def test_step_1_holds_for_a_line_that_only_one_location_knows() -> None:
+    """A line with one candidate is sourced with the others: the order stays in one parcel."""
+    world = _world(BIKE=(9, 9, 9))
+    world.stock("LAMP", SOUTH, on_hand=2)
+    order = world.reserve(line(COMMON, 3, location=""), line(COMMON, 2, sku="LAMP", location="")).reservation
+    assert _sources(order) == [("1", SOUTH, COMMON, 3), ("2", SOUTH, COMMON, 2)]
+
+
+def test_step_1_own_pools_at_a_later_location_come_before_borrowing_at_an_earlier_one() -> None:
+    """North could fill the order with fallback, south from its own quota: south gives."""
+    world = _world(BIKE=(9, 9, 9))
+    world.allocate(quota("web", 2), quota("web", 5, location=SOUTH))
+    order = world.reserve(line("web", 5, location="")).reservation
+    assert _sources(order) == [("1", SOUTH, "web", 5)]
+
+
+def test_step_2_one_location_for_all_lines_with_fallback() -> None:
+    """When no location fills all lines from own pools, the first that does so with fallback gives."""
+    world = _world(BIKE=(4, 9, 9), LAMP=(9, 9, 9))
+    world.allocate(quota("web", 3), quota("web", 3, location=SOUTH))
+    order = world.reserve(line("web", 5, location=""), line("web", 1, sku="LAMP", location="")).reservation
+    assert _sources(order) == [
+        ("1", SOUTH, "web", 3),
+        ("1", SOUTH, COMMON, 2),
+        ("2", SOUTH, COMMON, 1),
+    ]
+
+
+def test_step_2_lends_only_to_lines_that_may_borrow() -> None:
+    """A line that narrowed its fallback to NONE does not borrow in any step."""
+    world = _world(BIKE=(9, 9, 9))
+    world.allocate(quota("web", 5, location=EAST))
+    order = world.reserve(line("web", 5, location="", fallback=NONE)).reservation
+    assert _sources(order) == [("1", EAST, "web", 5)]
+    with refusal(Insufficient):
+        world.reserve(line("web", 1, location="", fallback=NONE))
+
+
+def test_step_3_each_line_from_the_first_location_that_fills_it() -> None:
+    """No location fills both lines: each is whole at one location, in two parcels."""
+    world = _world(BIKE=(0, 9, 0), LAMP=(0, 0, 9))
+    order = world.reserve(line(COMMON, 3, location=""), line(COMMON, 2, sku="LAMP", location="")).reservation
+    assert _sources(order) == [("1", SOUTH, COMMON, 3), ("2", EAST, COMMON, 2)]
+
+
+def test_step_3_asks_own_pools_of_all_locations_before_borrowing() -> None:
+    """For one line, too, a later location's own quota comes before an earlier location's common pool."""
+    world = _world(BIKE=(9, 9, 0), LAMP=(0, 0, 9))
+    world.allocate(quota("web", 5, location=SOUTH))
+    order = world.reserve(line("web", 5, location=""), line(COMMON, 1, sku="LAMP", location="")).reservation
+    assert _sources(order) == [("1", SOUTH, "web", 5), ("2", EAST, COMMON, 1)]
+
+
+def test_step_4_splits_if_policy_and_request_allow_it() -> None:
+    """A line that no location fills is put together from several."""
+    world = _world(SPLITTING, BIKE=(4, 3, 9))
+    order = world.reserve(line(COMMON, 12, location=""), split=True).reservation
+    assert _sources(order) == [("1", NORTH, COMMON, 4), ("1", SOUTH, COMMON, 3), ("1", EAST, COMMON, 5)]
+
+
+def test_a_split_needs_the_policy_and_the_request() -> None:
+    """Neither may split alone; the refusal says what the best single location has."""
+    for policy, split in ((ORDER, True), (SPLITTING, False)):
+        world = _world(policy, BIKE=(4, 3, 9))
+        with refusal(Insufficient) as refused:
+            world.reserve(line(COMMON, 12, location=""), split=split)
+        (short,) = refused.value.shortages
+        assert (short.key, short.requested, short.available) == (key(location=""), 12, 9)
+
+
+def test_step_4_takes_own_pools_of_all_locations_before_borrowing_anywhere() -> None:
+    """Own quota in the east comes before the common pool in the north."""
+    world = _world(SPLITTING, BIKE=(4, 4, 4))
+    world.allocate(quota("web", 1), quota("web", 2, location=EAST))
+    order = world.reserve(line("web", 6, location=""), split=True).reservation
+    assert _sources(order) == [("1", NORTH, "web", 1), ("1", EAST, "web", 2), ("1", NORTH, COMMON, 3)]
+
+
+def test_step_4_borrows_pool_by_pool_from_the_deepest_up() -> None:
+    """The parent's quota in the south comes before the common pool in the north."""
+    world = _world(SPLITTING, BIKE=(4, 4, 0))
+    world.allocate(quota("web", 1), quota("web", 2, location=SOUTH))
+    order = world.reserve(line("web/london", 6, location=""), split=True).reservation
+    assert _sources(order) == [
+        ("1", NORTH, "web", 1),
+        ("1", SOUTH, "web", 2),
+        ("1", NORTH, COMMON, 3),
+    ]
+
+
+def test_net_bounds_each_location_of_a_split() -> None:
+    """A quota that is not there at one location is made up for at the next."""
+    world = _world(SPLITTING, BIKE=(4, 4, 4))
+    world.allocate(quota("web", 4), quota("web", 4, location=SOUTH))
+    world.stock(on_hand=1)
+    order = world.reserve(line("web", 5, location="", fallback=NONE), split=True).reservation
+    assert _sources(order) == [("1", NORTH, "web", 1), ("1", SOUTH, "web", 4)]
+
+
+def test_lines_with_a_location_are_served_before_lines_to_be_sourced() -> None:
+    """What a line names it gets; the line that names nothing goes elsewhere."""
+    world = _world(BIKE=(3, 3, 0))
+    order = world.reserve(line(COMMON, 3, location=""), line(COMMON, 3, location=NORTH)).reservation
+    assert _sources(order) == [("2", NORTH, COMMON, 3), ("1", SOUTH, COMMON, 3)]
+
+
+def test_a_partial_grant_without_split_comes_from_the_location_that_has_most() -> None:
+    """ALLOW_PARTIAL on a line to be sourced still sends one parcel."""
+    world = _world(BIKE=(4, 7, 7))
+    reserved = world.reserve(line(COMMON, 12, location=""), partial=True)
+    assert not reserved.full
+    assert _sources(reserved.reservation) == [("1", SOUTH, COMMON, 7)]
+
+
+def test_a_partial_grant_with_split_takes_everything() -> None:
+    """Where splitting is allowed ALLOW_PARTIAL gathers what all locations have."""
+    world = _world(SPLITTING, BIKE=(4, 7, 7))
+    reserved = world.reserve(line(COMMON, 20, location=""), partial=True, split=True)
+    assert not reserved.full
+    assert sum(part.held for part in reserved.reservation.parts) == 18
+
+
+def test_a_location_that_does_not_know_the_key_is_passed_over() -> None:
+    """Only keys that a source has posted are candidates; none at all is STOCK_NOT_FOUND."""
+    world = World(ORDER)
+    world.stock(location=EAST, on_hand=2)
+    assert _sources(world.reserve(line(COMMON, 2, location="")).reservation) == [("1", EAST, COMMON, 2)]
+    with refusal(StockNotFound) as refused:
+        world.reserve(line(COMMON, 1, sku="SOFA", location=""))
+    assert refused.value.key == key("SOFA", "")
+
+
+def test_a_location_outside_the_order_gives_only_by_name() -> None:
+    """What the policy's order leaves out is never sourced."""
+    world = _world(BIKE=(0, 0, 0))
+    world.stock(location="attic", on_hand=5)
+    with refusal(Insufficient):
+        world.reserve(line(COMMON, 1, location=""))
+    world.hold(COMMON, 1, location="attic")
+
+
+def test_a_policy_without_an_order_wants_every_line_to_name_its_location() -> None:
+    """Nothing is guessed."""
+    world = World(BIKE=5)
+    with refusal(Invalid) as refused:
+        world.reserve(line(COMMON, 1, location=""))
+    assert refused.value.violations[0].rule == "LOCATION_REQUIRED"
+
+
+def test_what_bound_a_sourced_line_is_told_of_the_location_that_came_nearest() -> None:
+    """North has a quota and ran out of it: that is no NET_SHORT, and no NO_QUOTA of some other location."""
+    world = _world(BIKE=(3, 2, 0))
+    world.allocate(quota("web", 3), quota("web", 2, location=SOUTH))
+    with refusal(Insufficient) as refused:
+        world.reserve(line("web", 10, location="", fallback=NONE))
+    (short,) = refused.value.shortages
+    assert (short.reason, short.bound_path, short.available) == (ShortageReason.QUOTA_EXHAUSTED, "web", 3)
+
+
+def test_what_fallback_would_give_a_sourced_line_is_what_one_location_has() -> None:
+    """Without a split two locations cannot be added up; with it they are."""
+    for policy, split, expected in ((ORDER, False, 7), (SPLITTING, True, 10)):
+        world = _world(policy, BIKE=(3, 7, 0))
+        world.allocate(quota("web", 3), quota("web", 2, location=SOUTH))
+        with refusal(Insufficient) as refused:
+            world.reserve(line("web", 12, location="", fallback=NONE), split=split)
+        assert refused.value.shortages[0].available_with_fallback == expected
+
+
+def test_no_quota_is_said_only_where_no_location_has_one() -> None:
+    """A path with an exhausted quota somewhere is exhausted; one without quota anywhere has NO_QUOTA."""
+    world = _world(BIKE=(5, 5, 5))
+    world.allocate(quota("web", 1, location=EAST))
+    world.hold("web", 1, location=EAST)
+    with refusal(Insufficient) as refused:
+        world.reserve(line("web", 1, location="", fallback=NONE), line("app", 1, location="", fallback=NONE))
+    assert [short.reason for short in refused.value.shortages] == [
+        ShortageReason.QUOTA_EXHAUSTED,
+        ShortageReason.NO_QUOTA,
+    ]

@@ -1,0 +1,177 @@
+"""A store on a file with its committer and a clock that the test moves: puts requests, waits for their answers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import Connection, create_engine, event
+
+from ringfence_server.clock import ManualClock
+from ringfence_server.committer import Answer, Committer, Request
+from ringfence_server.committer.request import Stamp
+from ringfence_server.ledger.commands import Command, Figure, Lease, PostStock, Reserve, ReserveLine
+from ringfence_server.ledger.idempotency import REFUSALS_KEPT_PER_CALLER, scope_of
+from ringfence_server.ledger.outcomes import Consumed, Decision, Reserved, Updated
+from ringfence_server.ledger.work import Committed
+from ringfence_server.store.sqlite import SqliteStore
+
+ORGANIZATION: Final = "default"
+CALLER: Final = "webshop"
+
+
+def uuid7(microseconds: int, number: int) -> bytes:
+    """A UUIDv7 of an instant, made different by a number."""
+    value = (microseconds // 1_000) << 80 | 0x7 << 76 | 0b10 << 62 | number
+    return value.to_bytes(16, "big")
+
+
+def post(*figures: Figure) -> PostStock:
+    """Figures of one source."""
+    return PostStock("wms", figures)
+
+
+def reserve(*lines: ReserveLine, ttl: int | None = None, never: bool = False, partial: bool = False) -> Reserve:
+    """An order; its lines are numbered from 1."""
+    numbered = tuple(each._replace(line_id=str(number)) for number, each in enumerate(lines, 1))
+    return Reserve(numbered, "basket", Lease(None, ttl, never), partial, False)
+
+
+class Answered(NamedTuple):
+    """What came of a request."""
+
+    request_id: bytes
+    answer: Answer
+    decision: Decision | None
+    """None when it was not decided this time: a repeat, or a failure."""
+
+    def reservation_id(self) -> bytes:
+        """Of the reservation that the request made or changed."""
+        assert isinstance(self.decision, Reserved | Consumed | Updated), f"no reservation came of it: {self.decision}"
+        return self.decision.reservation.reservation_id
+
+
+class Desk:
+    """Every request is made now, by the desk's clock, with an id of its own; what is submitted together is one batch.
+
+    The bytes of an answer are made anew at each decision, never twice the same: equal bytes are the stored ones.
+    """
+
+    def __init__(
+        self, path: Path, clock: ManualClock | None = None, *, refusals_kept: int = REFUSALS_KEPT_PER_CALLER
+    ) -> None:
+        self.clock = clock or ManualClock()
+        self.path = path
+        self._refusals_kept = refusals_kept
+        self._numbers = 0
+        self.told: list[Committed] = []
+        """What the committer told whoever listens."""
+        self._make()
+
+    def _make(self) -> None:
+        self.store = SqliteStore(f"sqlite:///{self.path}", self.clock, refusals_kept=self._refusals_kept)
+        self.committer = Committer(self.store, on_commit=self.told.append)
+
+    async def __aenter__(self) -> Desk:
+        await self.store.open()
+        self.committer.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.committer.drain()
+        await self.store.close()
+
+    async def reopen(self) -> None:
+        """Another server on the same file: nothing is remembered but what is stored."""
+        await self.__aexit__(None, None, None)
+        self._make()
+        await self.__aenter__()
+
+    def new_id(self) -> bytes:
+        """A UUIDv7 made now."""
+        self._numbers += 1
+        return uuid7(self.clock.now(), self._numbers)
+
+    def submit(
+        self,
+        command: Command,
+        *,
+        request_id: bytes | None = None,
+        fingerprint: bytes = b"the same command",
+        organization: str = ORGANIZATION,
+        caller: str = CALLER,
+        weight: int = 1,
+        deadline: float | None = None,
+    ) -> asyncio.Future[Answered]:
+        """Queues a request."""
+        answered: asyncio.Future[Answered] = asyncio.get_running_loop().create_future()
+        decisions: list[Decision] = []
+
+        def encode(decision: Decision, stamp: Stamp) -> bytes:
+            decisions.append(decision)
+            self._numbers += 1
+            return b"%d %d %s" % (self._numbers, stamp.revision, type(decision).__name__.encode())
+
+        def sink(request: Request, answer: Answer) -> None:
+            answered.set_result(Answered(request.request_id, answer, decisions[-1] if decisions else None))
+
+        self.committer.submit(
+            Request(
+                organization=organization,
+                caller=caller,
+                scope=scope_of(organization, caller),
+                request_id=request_id or self.new_id(),
+                fingerprint=fingerprint,
+                command=command,
+                weight=weight,
+                deadline=deadline,
+                encode=encode,
+                sink=sink,
+            )
+        )
+        return answered
+
+    async def send(self, command: Command, **options: Any) -> Answered:
+        """Puts one request in a batch of its own."""
+        return await self.submit(command, **options)
+
+    async def send_all(self, commands: Sequence[Command], **options: Any) -> list[Answered]:
+        """Puts requests in one batch."""
+        return list(await asyncio.gather(*(self.submit(command, **options) for command in commands)))
+
+    @contextmanager
+    def statements(self) -> Iterator[list[tuple[str, int]]]:
+        """Collects what is sent to the database while it lasts: texts, and how many rows of parameters each had."""
+        engine = self.store._engine
+        assert engine is not None
+        seen: list[tuple[str, int]] = []
+
+        def note(_c: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, executemany: bool) -> None:
+            seen.append((statement, len(parameters) if executemany else 1))
+
+        event.listen(engine, "before_cursor_execute", note)
+        try:
+            yield seen
+        finally:
+            event.remove(engine, "before_cursor_execute", note)
+
+    @contextmanager
+    def connection(self) -> Iterator[Connection]:
+        """Looks into the file, beside the server."""
+        engine = create_engine(f"sqlite:///{self.path}")
+        try:
+            with engine.connect() as connection:
+                yield connection
+        finally:
+            engine.dispose()
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """What stands in the file."""
+        with self.connection() as connection:
+            return [tuple(row) for row in connection.exec_driver_sql(sql)]

@@ -1,0 +1,209 @@
+"""Forgetting: when, in which steps, and that what was forgotten can have no second effect."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from ringfence_server.clock import ManualClock
+from ringfence_server.ledger.idempotency import EFFECTS_KEPT, REFUSALS_KEPT
+from ringfence_server.ledger.outcomes import Insufficient, RequestTooOld, Reserved
+from ringfence_server.ledger.policy import DAY
+from ringfence_server.store.prune import FEED_KEPT, ROWS_PER_STEP
+from tests.ledger.world import figure, line
+from tests.store.desk import Answered, Desk, post, reserve, uuid7
+
+HOLD = reserve(line("", 1))
+TOO_MANY = reserve(line("", 10**9))
+MILLISECOND = timedelta(milliseconds=1)
+
+
+@pytest.fixture
+async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+    """A store with a thousand bikes."""
+    async with Desk(tmp_path / "ringfence.db") as desk:
+        await desk.send(post(figure(1_000, "on_hand")))
+        yield desk
+
+
+async def prune(desk: Desk) -> int:
+    """Prunes until a whole round found nothing."""
+    total = 0
+    while deleted := await desk.store.prune():
+        total += deleted
+    return total
+
+
+def outcomes(desk: Desk) -> set[bytes]:
+    return {request_id for (request_id,) in desk.rows("SELECT request_id FROM request_outcome")}
+
+
+async def both(desk: Desk) -> tuple[Answered, Answered]:
+    """An effect and a refusal, decided now."""
+    effect, refusal = await desk.send_all([HOLD, TOO_MANY])
+    assert isinstance(effect.decision, Reserved)
+    assert isinstance(refusal.decision, Insufficient)
+    return effect, refusal
+
+
+async def test_refusals_are_kept_a_day_and_effects_thirty(desk: Desk) -> None:
+    """To the millisecond, from the moment of the decision."""
+    effect, refusal = await both(desk)
+    assert (REFUSALS_KEPT, EFFECTS_KEPT) == (DAY, 30 * DAY)
+    desk.clock.advance(timedelta(days=1))
+    await prune(desk)
+    assert outcomes(desk) >= {effect.request_id, refusal.request_id}
+    desk.clock.advance(MILLISECOND)
+    await prune(desk)
+    assert effect.request_id in outcomes(desk)
+    assert refusal.request_id not in outcomes(desk)
+    desk.clock.advance(timedelta(days=29) - MILLISECOND)
+    await prune(desk)
+    assert effect.request_id in outcomes(desk)
+    desk.clock.advance(MILLISECOND)
+    await prune(desk)
+    assert effect.request_id not in outcomes(desk)
+
+
+async def test_what_was_forgotten_is_too_old_and_has_no_second_effect(desk: Desk) -> None:
+    """A late duplicate of a forgotten request is refused as REQUEST_TOO_OLD, effect or refusal."""
+    effect, refusal = await both(desk)
+    desk.clock.advance(timedelta(days=31))
+    await prune(desk)
+    assert outcomes(desk) == set()
+    entries = desk.rows("SELECT count(*) FROM entry WHERE request_id <> x''")
+    for request_id in (effect.request_id, refusal.request_id):
+        late = await desk.send(HOLD, request_id=request_id)
+        assert isinstance(late.decision, RequestTooOld)
+    assert desk.rows("SELECT count(*) FROM entry WHERE request_id <> x''") == entries
+
+
+async def test_an_id_made_by_a_clock_that_runs_ahead_is_kept_until_its_own_time_is_over(desk: Desk) -> None:
+    """Forgotten with the others it would still pass for new, and its duplicate would be carried out a second time."""
+    ahead = uuid7(desk.clock.now() + 40 * DAY, 1)
+    first = await desk.send(HOLD, request_id=ahead)
+    desk.clock.advance(timedelta(days=41))
+    await prune(desk)
+    again = await desk.send(HOLD, request_id=ahead)
+    assert (again.answer.replayed, again.answer.payload) == (True, first.answer.payload)
+    desk.clock.advance(timedelta(milliseconds=1))
+    await prune(desk)
+    assert isinstance((await desk.send(HOLD, request_id=ahead)).decision, RequestTooOld)
+
+
+async def test_ids_without_a_time_are_kept_by_their_decision(desk: Desk) -> None:
+    """A random UUID is kept as long as any other."""
+    random_id = bytes.fromhex("ffffffffffff4fff8fffffffffffffff")
+    await desk.send(TOO_MANY, request_id=random_id)
+    desk.clock.advance(timedelta(days=1))
+    await prune(desk)
+    assert random_id in outcomes(desk)
+    desk.clock.advance(MILLISECOND)
+    await prune(desk)
+    assert random_id not in outcomes(desk)
+
+
+async def test_time_does_not_go_back_behind_what_was_forgotten(tmp_path: Path) -> None:
+    """A clock that is set back after refusals were forgotten does not make their ids new again."""
+    wrong = ManualClock()
+    async with Desk(tmp_path / "ringfence.db", wrong) as desk:
+        await desk.send(post(figure(1_000, "on_hand")))
+        refused = await desk.send(reserve(line("", 2_000)))
+        wrong.advance(timedelta(days=2))
+        await prune(desk)
+        assert refused.request_id not in outcomes(desk)
+    async with Desk(tmp_path / "ringfence.db", ManualClock()) as desk:
+        late = await desk.send(HOLD, request_id=refused.request_id)
+        assert isinstance(late.decision, RequestTooOld)
+
+
+async def test_nothing_is_forgotten_while_the_clock_is_in_doubt(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wall clock that jumps by a month makes nothing older than the monotonic one says."""
+    _, refusal = await both(desk)
+    before = desk.clock.now()
+    monkeypatch.setattr(desk.clock, "due_until", lambda: before)
+    desk.clock.advance(timedelta(days=31))
+    assert await prune(desk) == 0
+    assert refusal.request_id in outcomes(desk)
+
+
+async def test_a_step_looks_at_a_bounded_number_of_outcomes(desk: Desk) -> None:
+    """However many are past their keeping; the next step goes on where it ended, and at the end a new round begins."""
+    fill(desk, ROWS_PER_STEP * 2 + 10)
+    steps = [await desk.store.prune() for _ in range(5)]
+    assert steps == [ROWS_PER_STEP, ROWS_PER_STEP, 10, 0, 0]
+    with desk.statements() as seen:
+        await desk.store.prune()
+    assert len(seen) <= 6
+
+
+async def test_what_is_kept_does_not_hide_what_lies_behind_it(desk: Desk) -> None:
+    """A step that finds nothing to forget moves on all the same."""
+    fill(desk, ROWS_PER_STEP, record_time=desk.clock.now())
+    fill(desk, 10, first=99_999)
+    assert [await desk.store.prune() for _ in range(3)] == [0, 10, 0]
+
+
+async def test_ids_that_several_callers_share_are_all_looked_at(desk: Desk) -> None:
+    """Also where a step ends between two of them."""
+    fill(desk, ROWS_PER_STEP - 1)
+    with desk.connection() as connection:
+        for scope in (1, 2, 3):
+            connection.exec_driver_sql(
+                "INSERT INTO request_outcome VALUES (0, ?, ?, zeroblob(16), 0, x'', 0, 0, 0)", (b"\x90" * 16, scope)
+            )
+        connection.commit()
+    assert [await desk.store.prune() for _ in range(2)] == [ROWS_PER_STEP, 2]
+
+
+def fill(desk: Desk, count: int, *, record_time: int = 0, first: int = 0) -> None:
+    """Adds outcomes of effects, decided at an instant, whose ids carry no time."""
+    with desk.connection() as connection:
+        connection.exec_driver_sql("DELETE FROM feed")
+        connection.exec_driver_sql("DELETE FROM request_outcome WHERE first_sequence > 0 OR last_sequence > 0")
+        connection.exec_driver_sql(
+            "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < ?) INSERT INTO request_outcome "
+            "SELECT 0, CAST(printf('%05d%011d', ?, i) AS BLOB), 1, zeroblob(16), 0, x'', ?, 0, 0 FROM n",
+            (count - 1, first, record_time),
+        )
+        connection.commit()
+
+
+async def test_the_feed_is_kept_a_day(desk: Desk) -> None:
+    """A watch that was away longer gets a fresh snapshot; the newest rows stay."""
+    await desk.send(HOLD)
+    kept = desk.rows("SELECT revision FROM feed")
+    desk.clock.advance(timedelta(microseconds=FEED_KEPT))
+    await desk.send(HOLD)
+    await prune(desk)
+    assert len(desk.rows("SELECT revision FROM feed")) == len(kept) + 1
+    desk.clock.advance(timedelta(microseconds=2))
+    await prune(desk)
+    assert desk.rows("SELECT revision FROM feed") == desk.rows("SELECT revision FROM slot_state")
+
+
+async def test_a_step_takes_a_bounded_piece_of_the_feed(desk: Desk) -> None:
+    """Rows of more than a day ago go a piece at a time, the oldest first."""
+    with desk.connection() as connection:
+        connection.exec_driver_sql("DELETE FROM feed")
+        connection.exec_driver_sql(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?) "
+            "INSERT INTO feed SELECT 0, i, 0, x'' FROM n",
+            (ROWS_PER_STEP + 50,),
+        )
+        connection.commit()
+    assert [await desk.store.prune() for _ in range(3)] == [ROWS_PER_STEP, 50, 0]
+    assert desk.rows("SELECT count(*) FROM feed") == [(0,)]
+
+
+async def test_a_forgotten_refusal_frees_no_number(desk: Desk) -> None:
+    """A caller's refusals go on being counted where they were: what is bounded stays bounded after a day."""
+    await desk.send_all([TOO_MANY] * 3)
+    desk.clock.advance(timedelta(days=2))
+    await prune(desk)
+    await desk.send(TOO_MANY)
+    assert desk.rows("SELECT refusals FROM caller") == [(4,)]
+    assert desk.rows("SELECT refusal_number FROM request_outcome WHERE refusal_number > 0") == [(4,)]
