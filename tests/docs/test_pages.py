@@ -1,0 +1,49 @@
+"""Every command and snippet of the README and the docs does what the page says."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.docs.pages import ROOT, Page, commands_of, matches
+
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_a_page_does_what_it_says(path: Path, tmp_path: Path) -> None:
+    """Run from top to bottom by a reader with an empty directory, every block prints what stands beneath it."""
+    (tmp_path / "scripts").symlink_to(ROOT / "scripts")
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("RINGFENCE_", "COVERAGE_", "PYTEST_"))
+    } | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "COLUMNS": "160",
+        "NO_COLOR": "1",
+        "RINGFENCE_DATABASE_URL": f"sqlite:///{tmp_path}/page.db",
+    }
+    page = Page(path, tmp_path, environment)
+    try:
+        page.run()
+    finally:
+        page.close()
+
+
+def test_a_page_that_promises_something_else_is_found_out() -> None:
+    """Other figures than the page's do not match; other ids, times and column widths do."""
+    said = "reservation 01a1ff7d-259e-7531-993f-74f353608154\n  held   200\n…\nexpires 2026-11-21T19:17:34Z"
+    assert matches(
+        said, "reservation 11111111-2222-7333-9444-555555555555\n held 200\nx\ny\nexpires 2027-01-01T00:00:00Z\n"
+    )
+    assert not matches(
+        said, "reservation 11111111-2222-7333-9444-555555555555\n held 201\nexpires 2027-01-01T00:00:00Z\n"
+    )
+    assert not matches("available 9", "available 9\navailable 8")
+
+
+def test_a_console_block_is_its_commands() -> None:
+    """Commands begin with a dollar sign; what follows is what they print, up to the next one."""
+    block = "$ cat > a <<EOF\n> one\n> EOF\n$ cat a\none\n$ true\n"
+    assert list(commands_of(block)) == [("cat > a <<EOF\none\nEOF", ""), ("cat a", "one"), ("true", "")]
