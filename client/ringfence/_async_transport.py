@@ -36,7 +36,7 @@ class AsyncTransport:
 
         Raises the mapped error; asyncio.CancelledError when the calling task is cancelled.
         """
-        return call.parse(await self.retrying(call, timeout or self.config.timeout, self._unary))
+        return call.parse(await self.retrying(call, self.config.timeout if timeout is None else timeout, self._unary))
 
     async def _unary(self, call: Call[Any], seconds_left: float | None) -> Any:
         return await self._callable(call.rpc, "unary_unary")(

@@ -41,7 +41,7 @@ class SyncTransport:
 
         Raises the mapped error.
         """
-        return call.parse(self.retrying(call, timeout or self.config.timeout, self._unary))
+        return call.parse(self.retrying(call, self.config.timeout if timeout is None else timeout, self._unary))
 
     def _unary(self, call: Call[Any], seconds_left: float | None) -> Any:
         return self._callable(call.rpc, "unary_unary")(call.message, timeout=seconds_left, metadata=self._metadata)

@@ -227,6 +227,4 @@ class Window(Generic[P]):
 
     def _wake_delayed(self, now: float) -> None:
         while self._delayed and self._delayed[0][0] <= now:
-            _, _, command = heapq.heappop(self._delayed)
-            if self._live.get(command.request_id) is command:
-                self._waiting.appendleft(command)
+            self._waiting.appendleft(heapq.heappop(self._delayed)[2])

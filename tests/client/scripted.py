@@ -32,7 +32,8 @@ class Received(NamedTuple):
     name: str
     request: Any
     metadata: dict[str, str]
-    seconds_left: float | None
+    deadline: float | None
+    """When its caller gives up, on the monotonic clock; None is never."""
 
 
 class Failure(Exception):
@@ -82,6 +83,7 @@ def status(
     return made
 
 
+REFUSED = status("FAILED_PRECONDITION", "short", reason="INSUFFICIENT_QUANTITY")
 OVERLOADED = status("RESOURCE_EXHAUSTED", reason="OVERLOADED", retry_after=timedelta(milliseconds=1))
 
 
@@ -115,7 +117,7 @@ class ScriptedServer:
         """What reached one RPC."""
         return [call for call in self.received if call.name == name]
 
-    def start(self) -> None:
+    def start(self, credentials: grpc.ServerCredentials | None = None) -> None:
         """Begins to serve; on the port it had before, if any."""
         self._server = grpc.server(ThreadPoolExecutor(max_workers=32), options=[("grpc.so_reuseport", 0)])
         for service in {rpc.service for rpc in RPCS.values()}:
@@ -127,7 +129,11 @@ class ScriptedServer:
                     )
                 ]
             )
-        self.port = self._server.add_insecure_port(f"127.0.0.1:{self.port}")
+        address = f"127.0.0.1:{self.port}"
+        if credentials is None:
+            self.port = self._server.add_insecure_port(address)
+        else:
+            self.port = self._server.add_secure_port(address, credentials)
         self._server.start()
 
     def stop(self) -> None:
@@ -151,7 +157,7 @@ class ScriptedServer:
 
     def _next_answer(self, name: str, request: Any, context: Any) -> Any:
         with self._lock:
-            self.received.append(Received(name, request, dict(context.invocation_metadata()), context.time_remaining()))
+            self.received.append(Received(name, request, dict(context.invocation_metadata()), _deadline(context)))
             answers = self._answers.get(name) or [Failure("UNIMPLEMENTED", "not scripted")]
             return answers.pop(0) if len(answers) > 1 else answers[0]
 
@@ -175,6 +181,11 @@ class ScriptedServer:
             yield from answer(request, context)
         except Failure as failure:
             _abort(context, failure)
+
+
+def _deadline(context: Any) -> float | None:
+    left = context.time_remaining()
+    return time.monotonic() + left if left is not None and left < 1e6 else None
 
 
 def _abort(context: Any, failure: Failure) -> None:
@@ -236,6 +247,37 @@ def reserved(request: allocation_pb2.ReserveRequest, context: Any = None) -> all
 def reserve_outcome(command: allocation_pb2.Command) -> allocation_pb2.Outcome:
     """The outcome of a Reserve of an Execute stream."""
     return allocation_pb2.Outcome(request_id=command.reserve.request_id, reserve=reserved(command.reserve))
+
+
+class Recording:
+    """An Execute that answers everything and remembers the ids of each message, stream by stream."""
+
+    def __init__(
+        self, answer: Callable[[allocation_pb2.Command], allocation_pb2.Outcome | None] = reserve_outcome
+    ) -> None:
+        self.streams: list[list[list[str]]] = []
+        self._answer = answer
+
+    def __call__(
+        self, requests: Iterator[allocation_pb2.ExecuteRequest], context: Any
+    ) -> Iterator[allocation_pb2.ExecuteResponse]:
+        messages: list[list[str]] = []
+        self.streams.append(messages)
+        for request in requests:
+            messages.append([id_of(command) for command in request.commands])
+            outcomes = [found for command in request.commands if (found := self._answer(command)) is not None]
+            yield allocation_pb2.ExecuteResponse(outcomes=outcomes)
+
+    @property
+    def ids(self) -> list[str]:
+        """All ids that arrived, in order."""
+        return [request_id for messages in self.streams for message in messages for request_id in message]
+
+
+def silent(requests: Any, context: Any) -> Iterator[Any]:
+    """Reads everything and answers nothing."""
+    until_cancelled(context)
+    yield from ()
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 10.0) -> None:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from dataclasses import FrozenInstanceError
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 
-from ringfence import AsyncClient, Client, RetryPolicy
+from ringfence import AsyncClient, Client, Line, RetryPolicy, RingfenceError
+from tests.client.conftest import Connect
+from tests.client.scripted import ScriptedServer, reserved
 
 KINDS = pytest.mark.parametrize("kind", [AsyncClient, Client])
 
@@ -75,6 +81,45 @@ def test_keepalive_is_what_a_plain_server_bears() -> None:
     options = dict(Client().config.channel_options)
     assert options["grpc.keepalive_time_ms"] > 300_000
     assert options["grpc.keepalive_permit_without_calls"] == 0
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> tuple[bytes, bytes]:
+    """A key and a certificate of 127.0.0.1 that signs itself."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl makes the certificate")
+    key, made = tmp_path / "key", tmp_path / "certificate"
+    command = "openssl req -x509 -nodes -newkey ec -pkeyopt ec_paramgen_curve:P-256 -days 2 -subj /CN=test"
+    subprocess.run(
+        [*command.split(), "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(made)],
+        check=True,
+        capture_output=True,
+    )
+    return key.read_bytes(), made.read_bytes()
+
+
+async def test_credentials_encrypt_the_channel(
+    scripted: ScriptedServer, connect: Connect, certificate: tuple[bytes, bytes]
+) -> None:
+    """With TLS credentials a client reaches a service that speaks TLS; without, or with others, it does not."""
+    scripted.stop()
+    scripted.start(grpc.ssl_server_credentials([certificate]))
+    scripted.on("Reserve", reserved)
+    line = Line("LAMP", "berlin", 1)
+    trusting = grpc.ssl_channel_credentials(root_certificates=certificate[1])
+    assert (await connect(credentials=trusting).call("reserve", line)).reservation_id
+    once = RetryPolicy(maximum_attempts=1)
+    for credentials in (None, grpc.ssl_channel_credentials()):
+        with pytest.raises(RingfenceError):
+            await connect(credentials=credentials, retry=once, timeout=timedelta(seconds=5)).call("reserve", line)
+    assert len(scripted.received) == 1
+
+
+def test_a_service_that_comes_back_is_found_soon() -> None:
+    """The channel itself tries again within 2 seconds: gRPC's own pause grows to two minutes, whatever is called."""
+    options = dict(Client().config.channel_options)
+    assert options["grpc.max_reconnect_backoff_ms"] <= 2_000
+    assert options["grpc.initial_reconnect_backoff_ms"] <= 200
 
 
 def test_the_service_is_told_how_long_a_refusal_may_be() -> None:

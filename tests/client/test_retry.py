@@ -97,13 +97,13 @@ async def test_tries_are_bounded(scripted: ScriptedServer, connect: Connect) -> 
 async def test_all_tries_share_one_deadline(scripted: ScriptedServer, connect: Connect) -> None:
     """Each try has only what the tries before have left of the call's timeout."""
     scripted.on("GetStock", DROPPED, DROPPED, Failure("NOT_FOUND", reason="STOCK_NOT_FOUND"))
-    retry = RetryPolicy(initial_backoff_seconds=0.2, maximum_backoff_seconds=0.2)
+    retry = RetryPolicy(initial_backoff_seconds=0.3, maximum_backoff_seconds=0.3)
     with pytest.raises(RingfenceError):
-        await connect(retry=retry).call("get_stock", "LAMP", "berlin", timeout=timedelta(seconds=2))
-    left = [call.seconds_left or 0.0 for call in scripted.calls("GetStock")]
-    assert 1 < left[0] <= 2
-    # At least half of both pauses has passed; gRPC rounds a deadline up by a few hundredths.
-    assert left[2] <= left[0] - 0.15
+        await connect(retry=retry).call("get_stock", "LAMP", "berlin", timeout=timedelta(seconds=5))
+    deadlines = [call.deadline or 0.0 for call in scripted.calls("GetStock")]
+    assert len(deadlines) == 3
+    # gRPC rounds a deadline up by some hundredths; the pauses between the tries were 0.15 seconds at least.
+    assert deadlines[2] < deadlines[0] + 0.2
 
 
 async def test_a_pause_longer_than_the_time_left_is_not_waited_for(scripted: ScriptedServer, connect: Connect) -> None:
@@ -192,7 +192,8 @@ async def test_a_restarted_server_is_found_again(scripted: ScriptedServer, conne
     driver = connect(retry=RetryPolicy(maximum_attempts=100, maximum_backoff_seconds=0.1))
     await driver.call("reserve", LAMP)
     scripted.stop()
-    with pytest.raises(Unavailable):
+    # Unavailable; or, when the deadline falls into the middle of a connection attempt, unknown.
+    with pytest.raises(RingfenceError):
         await driver.call("reserve", LAMP, timeout=timedelta(milliseconds=300))
     scripted.start()
     await driver.call("reserve", LAMP)
