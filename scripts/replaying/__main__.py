@@ -28,8 +28,6 @@ from scripts.replaying.server import OwnServer, ServerFailed
 from scripts.replaying.show import show
 from scripts.replaying.tally import Tally
 
-_TIMEOUT = timedelta(seconds=60)
-
 
 class NotRun(Exception):
     """The replay could not run; its text says why."""
@@ -88,8 +86,15 @@ async def _replay_against(target: str, invoices: Invoices, options: argparse.Nam
     verify: VerifyReport | None = None
     with display.bar("planning"):
         plan = make_plan(invoices, options.share, options.fenced)
-    async with AsyncClient(target, organization=organization, caller="replay", timeout=_TIMEOUT) as client:
-        replay = Replay(client, plan, tally, partial=options.partial, lines_in_flight=options.lines_in_flight)
+    async with AsyncClient(target, organization=organization, caller="replay", timeout=options.timeout) as client:
+        replay = Replay(
+            client,
+            plan,
+            tally,
+            partial=options.partial,
+            lines_in_flight=options.lines_in_flight,
+            timeout=options.timeout,
+        )
         with display.bar("opening stock"):
             try:
                 if (await client.list_stock(page_size=1).page()).items:
@@ -166,7 +171,18 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--lines-in-flight", type=_count, default=8_192, metavar="LINES", help="on their way at once (%(default)s)"
     )
+    parser.add_argument(
+        "--timeout",
+        type=_seconds,
+        default=timedelta(seconds=60),
+        metavar="SECONDS",
+        help="how long to wait for an answer before the server counts as gone (60)",
+    )
     return parser
+
+
+def _seconds(text: str) -> timedelta:
+    return timedelta(seconds=_count(text))
 
 
 def _share(text: str) -> Fraction:

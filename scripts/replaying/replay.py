@@ -99,7 +99,7 @@ class Replay:
         *,
         partial: bool = False,
         lines_in_flight: int = 8_192,
-        timeout: timedelta = timedelta(seconds=120),
+        timeout: timedelta = timedelta(seconds=60),
     ) -> None:
         """`partial` lets orders be granted in part. `timeout` is how long a command may wait for its answer."""
         self._client = client

@@ -43,6 +43,11 @@ class _Shop:
         """0 to 1, without 1."""
         return self._random.random()
 
+    def skewed(self, times: int) -> float:
+        """0 to 1, nearer to 0 the more times are multiplied. Not a power: its last bit differs between machines."""
+        product = self.fraction()
+        return product if times == 1 else product * self.skewed(times - 1)
+
     def below(self, most: int) -> int:
         """0 to most - 1."""
         return int(self.fraction() * most)
@@ -52,7 +57,7 @@ class _Shop:
 
     def code(self) -> str:
         """A few codes sell much more than the others; some are typed in lower case now and then."""
-        place = int(self.fraction() ** 2 * len(_CODES))
+        place = int(self.skewed(2) * len(_CODES))
         code = _CODES[place]
         return code.lower() if code.endswith("A") and not self.below(5) else code
 
@@ -109,7 +114,7 @@ def sample_rows() -> list[Row]:
     for day in range(_DAYS):
         morning = _START + timedelta(days=day)
         for _ in range(_ORDERS_PER_DAY):
-            shop.order(morning + timedelta(minutes=shop.below(540)), 1 + int(shop.fraction() ** 3 * 60))
+            shop.order(morning + timedelta(minutes=shop.below(540)), 1 + int(shop.skewed(3) * 60))
         for _ in range(2):
             shop.cancellation(morning + timedelta(minutes=545 + shop.below(15)))
         shop.write(shop.number(), morning + timedelta(minutes=570), [(shop.code(), -1 - shop.below(9))])

@@ -33,7 +33,7 @@ def _figures(outcome: Outcome) -> list[tuple[str, str]]:
     quotas = sum(map(len, plan.quotas.values()))
     kinds = by_kind(outcome.audit.sold_by_pool)
     given = ", ".join(f"{kinds.get(depth, 0):,} {kind_name(depth)}" for depth in (2, 1, 0))
-    back = f"{total.cancelled:,} by Cancel, {total.returned:,} as a fact, {tally.void_units:,} of refused orders"
+    back = f"{total.cancelled:,} by Cancel, {total.returned:,} as a fact, {tally.void_units:,} never granted"
     seconds = outcome.seconds
     figures = [
         ("file", f"{invoices.lines:,} lines, {len(invoices):,} invoices, {len(invoices.skus):,} SKUs"),
@@ -57,14 +57,15 @@ def _figures(outcome: Outcome) -> list[tuple[str, str]]:
 def _show_verdict(outcome: Outcome, console: Console) -> None:
     tally, audit, verify = outcome.tally, outcome.audit, outcome.verify
     for kind, count in tally.errors.items():
-        console.print(f"unexpected: {count:,} × {kind}", style="red", markup=False)
+        console.print(f"unexpected: {count:,} × {kind}", style="red", markup=False, soft_wrap=True)
     for text in (*tally.examples, *audit.violations[:MOST_EXAMPLES]):
-        console.print(f"  {text}", markup=False)
+        console.print(f"  {text}", markup=False, soft_wrap=True)
     found = "adds up, nothing oversold" if audit.ok else f"{len(audit.violations):,} violations"
     console.print(
         f"own check: {audit.skus:,} SKUs, {audit.entries:,} ledger entries, {audit.promises:,} promises: "
         + (found if audit.complete else f"not finished, {found}"),
         style="green" if audit.ok else "red",
+        soft_wrap=True,
     )
     if audit.below_zero:
         console.print(f"SKUs below zero, because more was written off than was left: {audit.below_zero:,}")
@@ -75,9 +76,12 @@ def _show_verdict(outcome: Outcome, console: Console) -> None:
     console.print(
         f"Verify: {verify.keys_checked:,} keys, {verify.entries_read:,} entries: {found}",
         style="green" if verify.ok else "red",
+        soft_wrap=True,
     )
     for each in verify.violations[:MOST_EXAMPLES]:
-        console.print(f"  {each.key}, {each.path or 'common pool'}: {each.rule}: {each.description}", markup=False)
+        console.print(
+            f"  {each.key}, {each.path or 'common pool'}: {each.rule}: {each.description}", markup=False, soft_wrap=True
+        )
 
 
 def _table(title: str, columns: tuple[str, ...], sums: dict[Any, Missing], top: int) -> Table:

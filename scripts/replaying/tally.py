@@ -90,7 +90,7 @@ class Tally:
     cancellations: int = 0
     """Cancelling invoices dealt with."""
     void_units: int = 0
-    """Cancelled units of orders that had been refused: nothing to take back."""
+    """Cancelled units that had never been granted: nothing to take back."""
     write_offs: int = 0
     """Invoices that wrote stock off."""
     errors: Counter[str] = field(default_factory=Counter)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ringfence import uuid7
+from ringfence import RetryPolicy, uuid7
 from ringfence.testing import RingfenceServer
 from tests.cli.run import Cli
 
@@ -16,6 +16,13 @@ def server() -> Iterator[RingfenceServer]:
     """A running server; its clock is moved by the tests, and only forward."""
     with RingfenceServer() as running:
         yield running
+
+
+@pytest.fixture
+def one_try(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client gives up after its first try: a test of a service that is away need not wait for its patience."""
+    once = RetryPolicy(maximum_attempts=1)
+    monkeypatch.setattr("ringfence._config.RetryPolicy", lambda: once)
 
 
 @pytest.fixture

@@ -106,7 +106,7 @@ def test_consume_sells_all_or_some_and_keeps_or_releases_the_rest(lamps: Cli) ->
     assert answer["consumed"] == [{"line_id": "1", "quantity": 1}]
     assert (answer["reservation"]["state"], answer["at_risk"]) == ("held", False)
     state, *table = lamps("consume", order, "-l", "1=2", "--release-rest", "--order-reference", "W-1").splitlines()
-    assert state == f"sold {order}, which is settled"
+    assert state == f"reservation {order} is settled"
     assert rows_of("\n".join(table)) == [{"line": "1", "consumed": "2"}]
     _, parts = shown(lamps("reservations", order))
     assert [(part["sku"], part["held"], part["settled"], part["cancelled"]) for part in parts] == [
@@ -131,7 +131,7 @@ def test_a_lease_that_is_over_is_refused_unless_revived(lamps: Cli) -> None:
     told = lamps.fails(1, "consume", order)
     assert told.startswith(f"ringfence: the lease of reservation {order}, line '1' ended at")
     assert "`ringfence consume --revive`" in told
-    assert lamps("consume", order, "--revive").startswith(f"sold {order}, which is settled")
+    assert lamps("consume", order, "--revive").startswith(f"reservation {order} is settled\n")
 
 
 def test_an_order_reference_names_one_order(lamps: Cli) -> None:
@@ -187,8 +187,10 @@ def test_update_changes_quantities_owner_and_end(lamps: Cli) -> None:
     assert sum(int(part["held"]) for part in parts if part["sku"] == "LAMP") == 6
     assert sum(int(part["held"]) for part in parts if part["sku"] == "BULB") == 0
     told = lamps.fails(1, "update", order, "--line", "1=1", "--revision", "1")
-    assert "the current revision is 2, not 1" in told
-    assert "--revision 2 then says that you did" in told
+    assert told.splitlines() == [
+        "ringfence: expected_revision: the current revision is 2, not 1; read it again",
+        "  → look at it as it is now; --revision 2 then says that you did",
+    ]
     assert lamps.fails(1, "update", order, "--line", "1=7").startswith("ringfence: not enough")
 
 

@@ -68,15 +68,42 @@ def test_what_is_shown_cannot_steer_the_terminal(stream: io.StringIO) -> None:
     assert "\x1b[31mred" not in text
 
 
-def test_a_table_on_a_terminal_fits_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Long text is folded; a number never is."""
-    monkeypatch.setenv("COLUMNS", "40")
+def on_terminal(columns: list[Column], rows: list[list[output.Cell]]) -> list[str]:
+    """The lines of a table on a terminal, without colours and blanks at their ends."""
     stream = Terminal()
-    output.write_table(COLUMNS, [["X" * 100, 1_000_000_000_000]], stream)
-    text = re.sub(r"\x1b\[[0-9;]*m", "", stream.getvalue())
-    assert max(map(len, text.splitlines())) <= 40
-    assert "1000000000000" in text
-    assert text.count("X") == 100
+    output.write_table(columns, rows, stream)
+    return [line.rstrip() for line in re.sub(r"\x1b\[[0-9;]*m", "", stream.getvalue()).splitlines()]
+
+
+def test_a_table_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Headings are broken between words, numbers stand on the right, a line separates."""
+    monkeypatch.setenv("COLUMNS", "40")
+    columns = [Column("sku"), Column("available to reserve", numeric=True), Column("path")]
+    assert on_terminal(columns, [["LAMP", 9, "web"], ["B", 1_000_000, ""]]) == [
+        "      available",
+        "             to",
+        "sku     reserve  path",
+        "─────────────────────",
+        "LAMP          9  web",
+        "B       1000000  -",
+    ]
+
+
+def test_a_table_wider_than_the_terminal_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The terminal breaks its lines: no column is squeezed to nothing, no cell is cut."""
+    monkeypatch.setenv("COLUMNS", "40")
+    rows: list[list[output.Cell]] = [["X" * 100, 1_000_000_000_000], ["LÄMP 灯", 1]]
+    heading, _, first, second = on_terminal(COLUMNS, rows)
+    assert heading == "sku" + " " * 97 + "  " + "available".rjust(13)
+    assert first == "X" * 100 + "  " + "1000000000000"
+    assert second.startswith("LÄMP 灯  ")
+
+
+def test_how_many_columns_fit() -> None:
+    """At least one."""
+    rows = [["LAMP", "9", "web/london"]]
+    columns = [*COLUMNS, Column("path")]
+    assert [output.fitting(columns, rows, width) for width in (100, 32, 20, 5)] == [3, 3, 2, 1]
 
 
 def test_limited_says_whether_something_was_left_out() -> None:

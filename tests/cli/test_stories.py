@@ -27,7 +27,7 @@ def test_the_lamp_story(cli: Cli) -> None:
 
     second = cli("reserve", "LAMP", "berlin", "1", "-q").strip()
     state, *table = cli("consume", second, "--order-reference", "W-1002").splitlines()
-    assert state == f"sold {second}, which is settled"
+    assert state == f"reservation {second} is settled"
     assert [line.split() for line in table] == [["line", "consumed"], ["1", "1"]]
     assert figures(cli, "LAMP") == ("9", "9", "0", "1")
     (stock,) = cli.table("stock", "show", "LAMP")

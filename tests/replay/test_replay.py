@@ -67,8 +67,8 @@ async def test_enough_stock_serves_every_order_and_all_of_it_can_be_accounted_fo
 @pytest.mark.parametrize("partial", [False, True], ids=["whole", "in part"])
 @pytest.mark.parametrize(("share", "fenced"), [("1", "0.5"), ("0.5", "0.5"), ("0.5", "1"), ("0.2", "0")])
 async def test_every_order_has_the_outcome_that_the_rules_give_it(share: str, fenced: str, partial: bool) -> None:
-    """However much is on its way at once, orders are decided as if one came after the other: each SKU and each pool ends
-    with what a model of the rules, without server, client and concurrency, ends with."""
+    """However much is on its way at once, orders are decided as if one came after the other: each SKU and each pool
+    ends with what a model of the rules, without server, client and concurrency, ends with."""
     invoices = invoices_of(SAMPLE)
     with RingfenceServer() as server:
         async with server.async_client() as client:

@@ -12,7 +12,9 @@ from .failures import BadInput
 from .session import JsonOption, Session, client_command
 
 if TYPE_CHECKING:
-    from ringfence import Balance, Client, Page, Pager, RollUp
+    from ringfence import Balance, BalanceFilter, Page, Pager, RollUp
+
+    from .views import BalanceView
 
 SkusArgument = Annotated[list[str] | None, typer.Argument(metavar="SKU", help="These SKUs; none: all.")]
 LocationsOption = Annotated[
@@ -82,11 +84,15 @@ def balance(
     wanted = inputs.balance_filter(
         skus or (), locations=location or (), groups=group or (), path=path, exact=exact, pairs=dimension or ()
     )
+    from .views import BalanceView, dimension_names
+
     kept = inputs.roll_ups(rollup or ())
     if explain and kept:
         raise BadInput("--explain is of single balances: leave --rollup out")
     read_time = inputs.past_instant(at, "--at") if at is not None else None
+    named = named_dimensions(wanted, kept)
     with session.client() as client:
+        dimensions = () if as_json and not named else dimension_names(client, named)
         size = _EXPLAINED_PAGE if explain else _PAGE
         pager = client.query_balance(
             wanted, roll_up=kept, read_time=read_time, explain=explain, page_size=min(limit, size) if limit else size
@@ -94,9 +100,10 @@ def balance(
         if as_json:
             _write_json(pager, limit)
         elif explain:
-            _write_explained(client, pager, wide, limit)
+            _write_explained(pager, BalanceView(dimensions, wide=wide), limit)
         else:
-            _write_table(client, pager, kept, wide, limit)
+            view = BalanceView(dimensions, rolled_up=rolled_up_words(kept), wide=wide)
+            _write_table(pager, view, limit, wide=wide)
 
 
 def rolled_up_words(kept: Iterable[RollUp]) -> list[str]:
@@ -104,13 +111,16 @@ def rolled_up_words(kept: Iterable[RollUp]) -> list[str]:
     return [f"dimension:{one.dimension}" if one.by == "dimension" else one.by.value for one in kept]
 
 
-def _write_table(client: Client, pager: Pager[Balance], kept: list[RollUp], wide: bool, limit: int) -> None:
+def named_dimensions(wanted: BalanceFilter, kept: Iterable[RollUp]) -> list[str]:
+    """The dimensions that a filter and a roll-up name."""
+    return [*wanted.dimensions, *(one.dimension for one in kept if one.dimension)]
+
+
+def _write_table(pager: Pager[Balance], view: BalanceView, limit: int, *, wide: bool) -> None:
     from .output import Limited, write_note, write_table
-    from .views import BalanceView, dimension_names
 
     short = _Short()
     items = Limited(pager, limit)
-    view = BalanceView(dimension_names(client), rolled_up=rolled_up_words(kept), wide=wide)
     if not write_table(view.columns, (view.cells(found) for found in short.counted(items))):
         write_note(_NOTHING)
     if items.cut:
@@ -159,11 +169,9 @@ def _state(page: Page[Balance]) -> dict[str, Any]:
     return {"read_time": exact_time_text(page.read_time), "revision": page.revision}
 
 
-def _write_explained(client: Client, pager: Pager[Balance], wide: bool, limit: int) -> None:
+def _write_explained(pager: Pager[Balance], view: BalanceView, limit: int) -> None:
     from .output import Limited, write_note, write_table
-    from .views import BalanceView, dimension_names
 
-    view = BalanceView(dimension_names(client), wide=wide)
     count = 0
     for found in Limited(pager, limit):
         if count:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Final
 
 import typer
@@ -34,19 +35,21 @@ def current(database_url: _DatabaseOption = DEFAULT_DATABASE) -> None:
 
 
 def _run(action: str, url: str) -> None:
-    from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+    from sqlalchemy.exc import SQLAlchemyError
 
+    from ringfence_server.database_url import check_database_url
     from ringfence_server.ledger.work import StoreUnavailable
     from ringfence_server.store import migrate
 
     try:
+        check_database_url(url)
+        # Looking at a file that is not there must not make it.
+        exists = Path(url.removeprefix("sqlite:///")).exists()
         if action == "upgrade":
             migrate.upgrade(url)
-        found = migrate.current(url)
-    except StoreUnavailable as away:
-        _fail(str(away))
-    except ArgumentError:
-        _fail(f"{url!r} is no database URL: sqlite:///relative.db or sqlite:////absolute.db")
+        found = migrate.current(url) if exists or action == "upgrade" else None
+    except (StoreUnavailable, ValueError) as error:
+        _fail(str(error))
     except (OSError, SQLAlchemyError) as error:
         reason = getattr(error, "orig", None) or getattr(error, "strerror", None) or error
         _fail(f"the database {url} cannot be opened: {reason}")

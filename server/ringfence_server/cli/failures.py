@@ -41,7 +41,7 @@ class Failure:
 def tell(error: Exception, *, target: str = "", as_json: bool = False) -> int | None:
     """Writes what `error` means and answers the exit code; None when it is none that a command expects.
 
-    With `as_json` the service's own status goes to stdout too, as ``{"error": …}``.
+    With `as_json` the service's own status goes to stdout too, as ``{"error": …}`` on one line.
     """
     failure = _describe(error, target)
     if failure is None:
@@ -49,9 +49,9 @@ def tell(error: Exception, *, target: str = "", as_json: bool = False) -> int | 
     for number, line in enumerate(failure.lines):
         print(f"ringfence: {line}" if number == 0 else f"  {line}", file=sys.stderr)
     if as_json and (document := _as_document(error)) is not None:
-        from .output import write_json
+        from .output import write_json_line
 
-        write_json({"error": document})
+        write_json_line({"error": document})
     return failure.exit_code
 
 
@@ -110,6 +110,12 @@ def _of_the_client(error: RingfenceError, target: str) -> list[str]:
         return [f"{target or 'the service'} does not know this call: is it another service, or an older Ringfence?"]
     if isinstance(error, r.InternalError):
         return [f"the service failed: {error}"]
+    if isinstance(error, (r.RevisionMismatch, r.ValueMismatch)) and error.raw is not None and error.raw.message:
+        # The client's own text says both values twice.
+        return [error.raw.message]
+    if isinstance(error, r.OutcomeUnknown):
+        # What follows is how to ask again from Python.
+        return [str(error).partition(". Send the same request")[0]]
     head, grpc_words, cause = str(error).partition(": failed to connect to all addresses")
     if grpc_words:
         # What follows are gRPC's notes on every address that it tried; the last words say why.

@@ -89,6 +89,7 @@ class StateFile:
         Raises:
             BadInput: there is one that cannot go on, or the state cannot be written.
         """
+        what = json.loads(json.dumps(what))  # as it will come back
         state = self._read()
         if state is None:
             return self._begin(what, now)

@@ -97,6 +97,7 @@ def ledger(
     request: Annotated[str, typer.Option(metavar="UUID", help="Only what this request caused.")] = "",
     since: _SinceOption = None,
     before: _BeforeOption = None,
+    wide: Annotated[bool, typer.Option("--wide", "-w", help="Also measure, request and effective time.")] = False,
     limit: _LimitOption = 100,
     as_json: JsonOption = False,
 ) -> None:
@@ -106,10 +107,14 @@ def ledger(
     """
     from ringfence import StockKey
 
+    from .views import dimension_names, key_columns
+
     if bool(sku) != bool(location) or (dimension and not sku):
         raise BadInput("a stock key is --sku and --location together, with every --dimension it has")
-    key = StockKey(sku, location, inputs.dimensions(dimension or ())) if sku else None
+    named = inputs.dimensions(dimension or ())
+    key = StockKey(sku, location, named) if sku else None
     with session.client() as client:
+        dimensions = () if as_json and not named else dimension_names(client, named)
         pager = client.list_entries(
             key=key,
             reservation=reservation,
@@ -122,18 +127,17 @@ def ledger(
             _write_json("entries", pager, limit)
             return
         from .output import Column
-        from .views import dimension_names, key_columns
 
-        dimensions = dimension_names(client)
         columns = [
             Column("sequence", numeric=True),
             Column("record time"),
             Column("kind"),
             *key_columns(dimensions),
             Column("quantity", numeric=True),
-            *map(Column, ("from", "to", "measure", "reservation", "request", "effective time")),
+            *map(Column, ("from", "to", "reservation")),
+            *map(Column, ("measure", "request", "effective time") if wide else ()),
         ]
-        _write_newest(columns, pager, lambda entry: _entry_cells(entry, dimensions), limit)
+        _write_newest(columns, pager, lambda entry: _entry_cells(entry, dimensions, wide), limit)
 
 
 def _show(found: Reservation, as_json: bool) -> None:
@@ -160,16 +164,16 @@ def _reservation_cells(found: Reservation) -> list[Any]:
         sum(line.granted for line in found.lines),
         found.held,
         time_text(found.create_time),
-        time_text(found.expire_time, "never"),
+        time_text(found.expire_time, "never" if found.held else ""),
         found.order_reference,
     ]
 
 
-def _entry_cells(entry: Entry, dimensions: tuple[str, ...]) -> list[Any]:
+def _entry_cells(entry: Entry, dimensions: tuple[str, ...], wide: bool) -> list[Any]:
     from .output import exact_time_text
     from .views import key_cells
 
-    return [
+    cells: list[Any] = [
         entry.sequence,
         exact_time_text(entry.record_time),
         entry.kind.value,
@@ -177,11 +181,12 @@ def _entry_cells(entry: Entry, dimensions: tuple[str, ...]) -> list[Any]:
         entry.quantity,
         _place_text(entry.from_place, entry.from_path),
         _place_text(entry.to_place, entry.to_path),
-        entry.measure,
         entry.reservation_id,
-        entry.request_id,
-        exact_time_text(entry.effective_time) if entry.effective_time != entry.record_time else "",
     ]
+    if wide:
+        effective = exact_time_text(entry.effective_time) if entry.effective_time != entry.record_time else ""
+        cells += [entry.measure, entry.request_id, effective]
+    return cells
 
 
 def _place_text(place: Place, path: str) -> str:

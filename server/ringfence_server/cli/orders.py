@@ -153,7 +153,7 @@ def consume(
 
         if result.at_risk:
             write_note("at risk: more is promised than is there; the sale stands, delivery may fail")
-        print(f"sold {result.reservation_id}, which is {result.reservation.state}")
+        print(f"reservation {result.reservation_id} is {result.reservation.state}")
         write_table([Column("line"), Column("consumed", numeric=True)], result.consumed.items())
 
 

@@ -1,17 +1,18 @@
 """How results are written: tables for people, JSON for scripts.
 
-On a terminal a table is rich's, fitted to its width; in a pipe it is plain columns, as wide as they must be and without
-colour. Notes that are not the result go to stderr.
+On a terminal a table is rich's; in a pipe it is plain columns without colour. Neither cuts a cell. Notes that are not
+the result go to stderr.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import islice
-from typing import IO, Any, Final, Generic, NamedTuple, TypeVar
+from typing import IO, Any, Final, Generic, NamedTuple, TypeVar, cast
 
 T = TypeVar("T")
 
@@ -19,6 +20,8 @@ COMMON_POOL: Final = "(common)"
 """How the empty path is shown."""
 NOTHING: Final = "-"
 """How an empty cell is shown: a blank one would shift the columns of whoever splits at blanks."""
+_GAP: Final = 1
+"""Blanks between two columns on a terminal, beside the one that the line below the heading breaks at."""
 _CHUNK: Final = 1_000
 """Rows that are laid out together; a longer table's columns only grow wider from one chunk to the next."""
 
@@ -86,6 +89,13 @@ def write_json_list(name: str, items: Iterable[Any], last: dict[str, Any]) -> No
     write("}\n")
 
 
+def counted(count: int, noun: str) -> str:
+    """ "1 line", "2 lines", "0 entries"."""
+    if count == 1:
+        return f"1 {noun}"
+    return f"{count} {noun.removesuffix('y')}ies" if noun.endswith("ry") else f"{count} {noun}s"
+
+
 def cell_text(cell: Cell) -> str:
     """A cell as text, safe to show."""
     if cell is None or cell == "":
@@ -126,7 +136,7 @@ def span_text(span: timedelta) -> str:
 
 def age_text(age: timedelta) -> str:
     """How old something is, in whole seconds."""
-    return span_text(timedelta(seconds=age // timedelta(seconds=1)))
+    return span_text(timedelta(seconds=round(age.total_seconds())))
 
 
 def printable(text: str) -> str:
@@ -199,31 +209,45 @@ def _write_rich(columns: Sequence[Column], rows: Iterator[list[str]], file: IO[s
     console = Console(file=file)
     count = 0
     for chunk in _chunks(rows):
-        console.print(rich_table(columns, chunk, headings=not count))
+        table, width = rich_table(columns, chunk, headings=not count)
+        # A table that is too wide is left to the terminal, which breaks its lines: squeezed columns cannot be read.
+        console.width = max(console.width, width)
+        console.print(table)
         count += len(chunk)
     return count
 
 
-def rich_table(columns: Sequence[Column], rows: Iterable[Sequence[str]], *, headings: bool = True) -> Any:
-    """The rows as a rich table."""
+def rich_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], *, headings: bool = True) -> tuple[Any, int]:
+    """The rows as a rich table, and its width. Headings are broken between words where the cells below are narrower."""
     from rich import box
+    from rich.cells import cell_len
     from rich.table import Table
     from rich.text import Text
 
     table = Table(
         box=box.SIMPLE_HEAD if headings else None,
+        padding=(0, _GAP, 0, 0),
         pad_edge=False,
         show_edge=False,
         show_header=headings,
         header_style="bold",
     )
-    for column in columns:
-        table.add_column(
-            Text(column.heading),
-            justify="right" if column.numeric else "left",
-            no_wrap=column.numeric,
-            overflow="fold",
-        )
+    total = 0
+    for number, column in enumerate(columns):
+        longest_word = max(map(len, column.heading.split()))
+        width = max(longest_word, *(cell_len(row[number]) for row in rows)) if rows else longest_word
+        heading = Text("\n".join(textwrap.wrap(column.heading, width)))
+        justify = cast("Any", "right" if column.numeric else "left")
+        table.add_column(heading, justify=justify, vertical="bottom", min_width=width, no_wrap=True)
+        total += width + 1 + _GAP  # the box has a blank between columns
     for row in rows:
         table.add_row(*map(Text, row))
-    return table
+    return table, total
+
+
+def fitting(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int) -> int:
+    """How many columns, from the left, fit into a width."""
+    for count in range(len(columns), 1, -1):
+        if rich_table(columns[:count], [row[:count] for row in rows])[1] <= width:
+            return count
+    return 1

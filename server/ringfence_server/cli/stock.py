@@ -227,8 +227,10 @@ def show(
 
 
 def _told(report: Report) -> str:
-    total = report.lines + len(report.bad_lines)
-    return f"{len(report.bad_lines)} of {total} lines {'is' if len(report.bad_lines) == 1 else 'are'} bad"
+    from .output import counted
+
+    lines = counted(report.lines + len(report.bad_lines), "line")
+    return f"{len(report.bad_lines)} of {lines} {'is' if len(report.bad_lines) == 1 else 'are'} bad"
 
 
 def _document(report: Report) -> dict[str, Any]:
@@ -248,7 +250,10 @@ def _write_check(report: Report, as_json: bool) -> None:
 
         write_json(_document(report))
     else:
-        print(f"{_told(report)}; nothing was posted" if report.bad_lines else f"{report.lines} lines are good")
+        from .output import counted
+
+        good = f"no bad line among {counted(report.lines, 'line')}"
+        print(f"{_told(report)}; nothing was posted" if report.bad_lines else good)
     raise typer.Exit(BAD_INPUT if report.bad_lines else 0)
 
 
@@ -258,7 +263,9 @@ def _write_report(report: Report, as_json: bool) -> None:
 
         write_json(_document(report))
         return
+    from .output import counted
+
     came = ", ".join(f"{count} {result}" for result, count in sorted(report.counts.items()))
-    print(f"posted {report.posted} figures" + (f": {came}" if came else ""))
+    print(f"posted {counted(report.posted, 'figure')}" + (f": {came}" if came else ""))
     if report.bad_lines:
-        print(f"skipped {len(report.bad_lines)} bad lines")
+        print(f"skipped {counted(len(report.bad_lines), 'bad line')}")

@@ -134,11 +134,14 @@ class Import:
     ) -> Iterable[tuple[Figure, FigureOutcome]]:
         """The figures of a batch with what came of them. What the service finds wrong, though the check found nothing,
         are bad lines too: the rest of the batch is posted without them, if that is allowed."""
+        from ringfence import RingfenceError
+
         result, error, figures = outcome.result, outcome.error, batch.figures
         while error is not None:
             faults = _faults(error, figures)
             if not faults:
-                raise error
+                # That the outcome is unknown is no matter here: going on sends the same ids.
+                raise error.__cause__ if isinstance(error.__cause__, RingfenceError) else error
             for found in faults:
                 bar.say(f"{self._file.name}:{found.line}: {found.reason}")
             if not self._skip_bad:

@@ -32,7 +32,9 @@ def verify(
     Example: ringfence verify && echo all is well
     """
     with session.client() as client, _Progress() as progress:
-        report = client.verify(sku, progress=progress.show)
+        # A large ledger takes its time: only a deadline that was asked for is one.
+        timeout = client.config.timeout if session.connection.timeout else None
+        report = client.verify(sku, progress=progress.show, timeout=timeout)
     if as_json:
         from .output import write_json
         from .plain import plain
@@ -45,7 +47,7 @@ def verify(
 
 
 def _write(report: VerifyReport) -> None:
-    from .output import Column, path_text, write_table
+    from .output import Column, counted, path_text, write_table
     from .views import dimensions_of, key_cells, key_columns
 
     dimensions = dimensions_of(violation.key for violation in report.violations)
@@ -56,19 +58,13 @@ def _write(report: VerifyReport) -> None:
             for found in report.violations
         ),
     )
-    checked = f"{_counted(report.keys_checked, 'stock key')}, {_counted(report.entries_read, 'ledger entry')}"
+    checked = f"{counted(report.keys_checked, 'stock key')}, {counted(report.entries_read, 'ledger entry')}"
     if report.ok:
         print(f"{checked}: everything adds up")
     elif report.violations:
-        print(f"{checked}: {_counted(len(report.violations), 'violation')}")
+        print(f"{checked}: {counted(len(report.violations), 'violation')}")
     else:
         print(f"{checked}: no verdict, the service ended the check early; run it again")
-
-
-def _counted(count: int, noun: str) -> str:
-    if count == 1:
-        return f"1 {noun}"
-    return f"{count} {noun.removesuffix('y')}ies" if noun.endswith("ry") else f"{count} {noun}s"
 
 
 class _Progress:

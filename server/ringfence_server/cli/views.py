@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from .output import Cell, Column, age_text, path_text, time_text, write_note, write_table
+from .failures import BadInput
+from .inputs import did_you_mean
+from .output import Cell, Column, age_text, path_text, printable, time_text, write_note, write_table
 
 if TYPE_CHECKING:
     from ringfence import Balance, Client, PoolBalance, Reservation, StockKey
@@ -13,9 +15,17 @@ if TYPE_CHECKING:
 POOL_FIGURES: Final = ("allocated", "available", "held", "unsettled", "consumed")
 
 
-def dimension_names(client: Client) -> tuple[str, ...]:
-    """The policy's dimensions: each is a column of whatever lists stock keys."""
-    return tuple(client.get_policy().dimensions)
+def dimension_names(client: Client, named: Iterable[str] = ()) -> tuple[str, ...]:
+    """The policy's dimensions: each is a column of whatever lists stock keys.
+
+    BadInput when one that is `named` is not among them: it would match nothing, or sum everything, without a word.
+    """
+    known = tuple(client.get_policy().dimensions)
+    for name in named:
+        if name not in known:
+            there = f"it has {', '.join(known)}" if known else "it has none"
+            raise BadInput(f"the policy has no dimension {name!r}, {there}{did_you_mean(name, known)}")
+    return known
 
 
 def dimensions_of(keys: Iterable[StockKey]) -> tuple[str, ...]:
@@ -52,7 +62,7 @@ def write_reservation(reservation: Reservation) -> None:
     facts = {
         "state": reservation.state.value,
         "owner": reservation.owner,
-        "expire_time": time_text(reservation.expire_time, "never"),
+        "expire_time": time_text(reservation.expire_time, "never" if reservation.held else ""),
         "create_time": time_text(reservation.create_time),
         "consume_time": time_text(reservation.consume_time),
         "order_reference": reservation.order_reference,
@@ -111,14 +121,13 @@ class BalanceView:
             self._add("path", lambda balance: path_text(balance.path))
         for name in POOL_FIGURES:
             self._add_number(name, lambda balance, name=name: getattr(balance.own, name))
-        if kept or wide:
-            self._add_number("shortfall", lambda balance: balance.own.shortfall)
+        self._add_field("available_to_reserve")
         if not kept:
             # A path without a quota of its own has a row for the sake of these.
-            for name in POOL_FIGURES if wide else ("allocated", "available"):
+            for name in POOL_FIGURES if wide else ("allocated",):
                 self._add_number(f"subtree {name}", lambda balance, name=name: getattr(balance.subtree, name))
-        self._add_field("available_to_reserve")
         if kept or wide:
+            self._add_number("shortfall", lambda balance: balance.own.shortfall)
             self._add_field("available_to_allocate")
         if wide:
             for name in ("supply", "net", "quotas_short", "promises_short"):
@@ -154,6 +163,4 @@ def note_replay(replayed: bool) -> None:
 
 
 def _one_line(text: str) -> str:
-    from .output import printable
-
     return printable(" ".join(text.split()))

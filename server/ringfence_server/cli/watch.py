@@ -19,6 +19,7 @@ from .balances import (
     RollUpOption,
     SkusArgument,
     WideOption,
+    named_dimensions,
     rolled_up_words,
 )
 from .session import Session, client_command
@@ -68,13 +69,15 @@ def watch(
     kept = inputs.roll_ups(rollup or ())
     least = inputs.span(interval, "--interval", bare_seconds=True) if interval else None
     with session.client() as client, contextlib.suppress(KeyboardInterrupt):
+        from .views import BalanceView, dimension_names
+
+        named = named_dimensions(wanted, kept)
+        dimensions = () if as_json and not named else dimension_names(client, named)
         events = client.watch(wanted, roll_up=kept, min_interval=least, resume_token=resume)
         if as_json:
             _write_json_lines(events)
             return
-        from .views import BalanceView, dimension_names
-
-        view = BalanceView(dimension_names(client), rolled_up=rolled_up_words(kept), wide=wide)
+        view = BalanceView(dimensions, rolled_up=rolled_up_words(kept), wide=wide)
         if sys.stdout.isatty():
             _show_live(events, view)
         else:
@@ -102,15 +105,22 @@ def _write_lines(events: Iterable[WatchEvent], view: BalanceView) -> None:
         if event.kind == "reset":
             waiting.append([stamp, "(reset: forget what stands above)"])
         waiting += ([stamp, *map(cell_text, view.cells(found))] for found in event.balances)
-        for gone in event.removed:
-            cells = zip(columns, view.cells(gone), strict=True)
-            waiting.append([stamp, *(_REMOVED if column.numeric else cell_text(cell) for column, cell in cells)])
+        waiting += ([stamp, *_removed_cells(view, gone)] for gone in event.removed)
         for row in waiting:
             layout.grow(row)
         for row in waiting:
             print(layout.line(row, numeric))
         waiting.clear()
         sys.stdout.flush()
+
+
+def _removed_cells(view: BalanceView, gone: Balance) -> Iterator[str]:
+    """What ceased to match: its key, and the word in place of its first figure."""
+    from .output import NOTHING, cell_text
+
+    figures = iter((_REMOVED,))
+    for column, cell in zip(view.columns, view.cells(gone), strict=True):
+        yield next(figures, NOTHING) if column.numeric else cell_text(cell)
 
 
 def _show_live(events: Iterable[WatchEvent], view: BalanceView) -> None:
@@ -126,8 +136,9 @@ def _show_live(events: Iterable[WatchEvent], view: BalanceView) -> None:
         for event in events:
             table.take(event)
             if event.kind not in {"snapshot", "reset"}:
+                # Below and above the rows there are the heading, its line and the notes.
                 stamp = time_text(event.server_time)
-                live.update(table.render(f"as of {stamp} · Ctrl-C ends it", console.height - 4), refresh=True)
+                live.update(table.render(stamp, console.height - 6, console.width), refresh=True)
 
 
 class _Table:
@@ -154,22 +165,30 @@ class _Table:
         for gone in event.removed:
             self._rows.pop(_identity(gone), None)
 
-    def render(self, caption: str, most: int) -> Any:
-        """At most `most` rows: those that changed last are always among them."""
+    def render(self, stamp: str, most: int, width: int) -> Any:
+        """At most `most` rows, those that changed last always among them, and the columns that fit into the width."""
+        from rich.console import Group
         from rich.text import Text
 
-        from .output import rich_table
+        from .output import fitting, rich_table
 
         shown = list(self._shown(max(most, 1)))
-        table = rich_table(self._view.columns, [self._rows[key] for key in shown])
+        rows = [self._rows[key] for key in shown]
+        columns = self._view.columns
+        # Lines that the terminal had to break would spoil the picture: what does not fit is left out, and said.
+        count = fitting(columns, rows, width)
+        table, _ = rich_table(columns[:count], [row[:count] for row in rows])
         for number, key in enumerate(shown):
             if key in self._changed:
                 table.rows[number].style = "bold"
-        hidden = len(self._rows) - len(shown)
-        more = f"{hidden} more rows do not fit: filters or --rollup make them fewer · " if hidden else ""
-        table.caption = Text(f"{more}{caption}" if self._rows else f"nothing matches yet · {caption}")
-        table.caption_justify = "left"
-        return table
+        notes = [f"as of {stamp}", "Ctrl-C ends it"]
+        if hidden := len(self._rows) - len(shown):
+            notes.insert(0, f"{hidden} more rows do not fit")
+        if hidden := len(columns) - count:
+            notes.insert(0, f"{hidden} more columns do not fit")
+        if not rows:
+            notes.insert(0, "nothing matches yet")
+        return Group(table, Text(" · ".join(notes), style="dim"))
 
     def _shown(self, most: int) -> Iterator[tuple[Any, ...]]:
         keys = sorted(self._rows)
