@@ -5,34 +5,36 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import logging
 import socket
 from collections.abc import Coroutine
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import grpc
 import grpc.aio
-from grpc_channelz.v1 import channelz
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 
 from .clock import Clock, SystemClock
 from .committer import Committer, CommitterLimits
+from .committer.committer import WriteStore
 from .committer.revaluer import Revaluer
+from .database_url import check_database_url
 from .ledger.names import MAX_LINES
 from .ledger.work import Committed, StoreUnavailable
-from .metrics import Metrics
 from .rpc.handlers import serve_all
 from .rpc.registry import SERVICES, all_handlers
 from .rpc.services import Counts, RpcLimits, Services
+from .store.reader import Reader
 from .store.sqlite import SqliteStore
 from .upkeep import Sweeper, prune_forever
 from .watch import Hub
 
-_log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from .metrics import Metrics
 
 _SMALLEST_QUEUE: Final = 2 * MAX_LINES
+_QUIET_SECONDS: Final = 0.05
+_MOST_QUIET_SECONDS: Final = 1.0
 
 
 class StartFailed(Exception):
@@ -65,6 +67,8 @@ class ServerConfig:
     """Serves grpc.reflection.v1alpha, so that grpcurl and its like need no .proto files."""
 
     def __post_init__(self) -> None:
+        if not self.in_memory:
+            check_database_url(self.database_url)
         if not 0 <= self.port <= 65_535:
             raise ValueError(f"port is 0 to 65535, not {self.port}")
         if self.queue_lines < _SMALLEST_QUEUE:
@@ -87,14 +91,15 @@ class Server:
         """The port metrics are served on, once started."""
         self.services: Services
         """What its handlers work with, once started."""
-        self._metrics = Metrics()
+        self._metrics: Metrics | None = None
         self._draining = asyncio.Event()
         self._health = health.aio.HealthServicer()
         self._tasks: list[asyncio.Task[None]] = []
         self._closing = contextlib.AsyncExitStack()
         self._stopping: asyncio.Task[None] | None = None
         self._stopped = asyncio.Event()
-        self._server: grpc.aio.Server
+        self._server: grpc.aio.Server | None = None
+        self._path = config.database_url
         self._committer: Committer
         self._hub: Hub
         self._sweeper: Sweeper
@@ -118,7 +123,10 @@ class Server:
 
     async def stop(self, grace_seconds: float = 10.0) -> None:
         """Drains and stops: says NOT_SERVING, refuses new commands with DRAINING, ends watches with their token,
-        commits what was taken, and cancels the calls that are still open after ``grace_seconds``."""
+        commits what was taken, and cancels the calls that are still open after ``grace_seconds``.
+
+        Stopping what never started, or stopping twice, does nothing more.
+        """
         if self._stopping is None:
             self._stopping = asyncio.create_task(self._stop(grace_seconds))
         await asyncio.shield(self._stopping)
@@ -130,24 +138,25 @@ class Server:
     @property
     def database(self) -> str:
         """Where the ledger is kept, for people."""
-        return "in memory" if self.config.in_memory else self._database
+        return "in memory" if self.config.in_memory else self._path
 
     async def _start(self) -> None:
         config, clock = self.config, self.clock
         store = SqliteStore(config.database_url, clock, in_memory=config.in_memory)
         self._closing.push_async_callback(store.close)
         await store.open()
-        self._database = str(store.path)
-        try:  # DEVELOPMENT
-            from .store.reader import Reader
-        except ModuleNotFoundError:
-            reader = None
-        else:
-            reader = Reader(store.url, clock, store.moments)
-            self._closing.push_async_callback(reader.close)
-            await reader.open()
+        self._path = str(store.path)
+        reader = Reader(store.url, clock, store.moments)
+        self._closing.push_async_callback(reader.close)
+        await reader.open()
+        written: WriteStore = store
+        if config.metrics_port is not None:
+            from .metrics import Metrics
+
+            self._metrics = Metrics()
+            written = self._metrics.measured(store)
         self._committer = committer = Committer(
-            self._metrics.measured(store),
+            written,
             limits=CommitterLimits(max_queued_lines=config.queue_lines),
             on_commit=self._committed,
         )
@@ -169,27 +178,32 @@ class Server:
             draining=self._draining,
             counts=counts,
         )
-        self._metrics.watch(counts, committer)
+        if self._metrics is not None:
+            self._metrics.watch(counts, committer)
         await self._serve()
         for upkeep in (self._sweeper.run(), self._revaluer.run(), prune_forever(store)):
             self._keep(upkeep)
 
     async def _serve(self) -> None:
         config = self.config
-        if config.metrics_port is not None:
+        if self._metrics is not None and config.metrics_port is not None:
             try:
                 self.metrics_port = self._metrics.serve(config.host, config.metrics_port)
             except OSError as error:
                 raise StartFailed(_cannot_listen(config.host, config.metrics_port, error)) from None
             self._closing.callback(self._metrics.close)
-        self._server = server = grpc.aio.server(options=_options(config))
+        server = grpc.aio.server(options=_options(config))
         added: Any = _Generic()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, added)
         names = [*SERVICES, health.SERVICE_NAME]
         if config.reflection:
+            from grpc_reflection.v1alpha import reflection
+
             names.append(reflection.SERVICE_NAME)
             reflection.enable_server_reflection(names, added)
         if config.channelz:
+            from grpc_channelz.v1 import channelz
+
             channelz.add_channelz_servicer(added)
         server.add_generic_rpc_handlers((serve_all(all_handlers(self.services)), *added.handlers))
         try:
@@ -197,6 +211,7 @@ class Server:
         except RuntimeError:
             raise StartFailed(f"cannot listen on {_address(config.host, config.port)}") from None
         await server.start()
+        self._server = server
         for name in ("", *SERVICES):
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
 
@@ -211,20 +226,30 @@ class Server:
 
     async def _stop(self, grace_seconds: float) -> None:
         try:
+            if self._server is None:
+                return
             await self._health.enter_graceful_shutdown()
             self._draining.set()
             self._hub.close()
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
-            # Streams and calls wait for these outcomes. A store that hangs must not keep the server from going down.
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(max(grace_seconds, 1.0)):
-                    await self._committer.drain()
+            # Calls and streams that are still open wait for these outcomes.
+            await self._committer.drain()
+            await self._quiet(min(grace_seconds, _MOST_QUIET_SECONDS))
             await self._server.stop(grace_seconds)
             await self._closing.aclose()
         finally:
             self._stopped.set()
+
+    async def _quiet(self, most_seconds: float) -> None:
+        """Waits until no more calls come in, at most so long: those that gRPC has taken from the network but not yet
+        handed over when it stops end as CANCELLED, and their callers cannot tell what became of them."""
+        commands = self.services.counts.commands
+        loop = asyncio.get_running_loop()
+        end, before = loop.time() + most_seconds, -1
+        while loop.time() < end and before != (before := commands.total()):  # noqa: ASYNC110  # calls tell nobody
+            await asyncio.sleep(_QUIET_SECONDS)
 
 
 class _Generic:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import grpc.aio
@@ -72,6 +74,13 @@ def status_of(error: grpc.aio.AioRpcError) -> Status:
     return status
 
 
+async def eventually(condition: Callable[[], bool]) -> None:
+    """Returns when the condition holds; fails after five seconds."""
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110  # nothing tells when: it is another task's doing
+            await asyncio.sleep(0.002)
+
+
 __all__ = [
     "BadRequest",
     "ErrorInfo",
@@ -79,6 +88,7 @@ __all__ = [
     "RetryInfo",
     "Status",
     "detail",
+    "eventually",
     "figure",
     "line",
     "new_id",

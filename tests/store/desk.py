@@ -93,6 +93,15 @@ class Desk:
         self._make()
         await self.__aenter__()
 
+    async def tamper(self, sql: str) -> None:
+        """Changes the file behind the server's back, while there is none: as a fault of ours would have."""
+        await self.__aexit__(None, None, None)
+        with self.connection() as connection:
+            connection.exec_driver_sql(sql)
+            connection.commit()
+        self._make()
+        await self.__aenter__()
+
     def new_id(self) -> bytes:
         """A UUIDv7 made now."""
         self._numbers += 1

@@ -19,6 +19,7 @@ from ringfence_server.clock import ManualClock
 from ringfence_server.committer import Failure
 from ringfence_server.ledger.outcomes import Reserved
 from ringfence_server.ledger.work import StoreUnavailable
+from ringfence_server.store import sqlite
 from ringfence_server.store.errors import StoreInUse
 from ringfence_server.store.sqlite import SqliteStore
 from tests.ledger.world import figure, line
@@ -155,7 +156,7 @@ async def test_another_process_that_holds_the_lock(desk: Desk) -> None:
         # Whoever only reads is not in the way.
         assert await desk.store.next_due() is None
     finally:
-        await holder.communicate()
+        await holder.communicate(b"done")
     await away.is_over()
 
 
@@ -271,7 +272,7 @@ async def test_a_path_that_cannot_be_written_is_said_in_one_line(tmp_path: Path)
     """What the file is and why not, for people, before anything is served."""
     (tmp_path / "file").write_text("")
     below = tmp_path / "file" / "ringfence.db"
-    assert await refusal(below) == f"the database {below} cannot be written: File exists"
+    assert await refusal(below) == f"the database {below} cannot be written: {below.parent} is not a directory"
     (tmp_path / "directory.db").mkdir()
     directory = tmp_path / "directory.db"
     assert await refusal(directory) == f"the database {directory} cannot be opened: unable to open database file"
@@ -280,11 +281,14 @@ async def test_a_path_that_cannot_be_written_is_said_in_one_line(tmp_path: Path)
     assert await refusal(other) == f"the database {other} cannot be opened: file is not a database"
 
 
-async def test_a_file_that_another_process_has_locked_is_said_at_the_start(tmp_path: Path) -> None:
+async def test_a_file_that_another_process_has_locked_is_said_at_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """That a file can only be read, or is locked, is found out before the first caller asks."""
     path = tmp_path / "ringfence.db"
     async with Desk(path):
         pass
+    monkeypatch.setattr(sqlite, "PRAGMAS", (*sqlite.PRAGMAS, "PRAGMA busy_timeout=0"))
     holder = sqlite3.connect(path, isolation_level=None)
     holder.execute("BEGIN EXCLUSIVE")
     try:
@@ -293,6 +297,15 @@ async def test_a_file_that_another_process_has_locked_is_said_at_the_start(tmp_p
         holder.close()
     async with Desk(path) as desk:
         assert (await desk.send(post(figure(1, "on_hand")))).answer.failure is None
+
+
+async def test_a_file_system_without_write_ahead_log_is_said_at_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite would go on in silence, with readers and writer in each other's way."""
+    monkeypatch.setattr(sqlite, "PRAGMAS", ("PRAGMA journal_mode=DELETE", *sqlite.PRAGMAS[1:]))
+    path = tmp_path / "ringfence.db"
+    assert await refusal(path) == f"the database {path} cannot have a write-ahead log on this file system"
 
 
 async def test_a_store_that_could_not_be_opened_can_be_tried_again(tmp_path: Path) -> None:

@@ -147,10 +147,8 @@ async def test_a_broken_row_fails_the_request_that_caused_it_and_no_other(
     """Of twenty requests in a batch some run into a constraint: they alone are told INTERNAL, the others are carried
     out once."""
     broken = await desk.send_all([reserve(line("", 1, sku="LAMP")) for _ in culprits])
-    with desk.connection() as connection:
-        # A fault of ours: what is held of the lamps is not counted as promised, so giving it back breaks a check.
-        connection.exec_driver_sql("UPDATE stock SET promised = 0, supply = supply - promised WHERE sku = 'LAMP'")
-        connection.commit()
+    # A fault of ours: what is held of the lamps is not counted as promised, so giving it back breaks a check.
+    await desk.tamper("UPDATE stock SET promised = 0, supply = supply - promised WHERE sku = 'LAMP'")
     orders = iter(broken)
     commands = [
         Cancel(next(orders).reservation_id(), (), CancelReason.CUSTOMER, "") if number in culprits else HOLD
@@ -172,9 +170,7 @@ async def test_a_broken_row_fails_the_request_that_caused_it_and_no_other(
 
 async def test_a_number_that_no_column_takes_fails_its_request_alone(desk: Desk) -> None:
     """A value beyond 64 bits is no broken constraint but fails in the driver: the batch is halved all the same."""
-    with desk.connection() as connection:
-        connection.exec_driver_sql(f"UPDATE stock SET supply = {2**63 - 1} WHERE sku = 'LAMP'")
-        connection.commit()
+    await desk.tamper(f"UPDATE stock SET supply = {2**63 - 1} WHERE sku = 'LAMP'")
     commands: list[Command] = [HOLD, HOLD, post(figure(2_000, "on_hand", sku="LAMP")), HOLD]
     answered = await desk.send_all(commands)
     assert [each.answer.failure for each in answered] == [None, None, Failure.INTERNAL, None]
@@ -184,13 +180,9 @@ async def test_a_number_that_no_column_takes_fails_its_request_alone(desk: Desk)
 async def test_a_request_that_failed_may_be_sent_again(desk: Desk) -> None:
     """INTERNAL is no outcome: when the fault is mended, the same id is carried out."""
     order = await desk.send(HOLD)
-    with desk.connection() as connection:
-        connection.exec_driver_sql("UPDATE stock SET promised = 0, supply = supply - 1 WHERE sku = 'BIKE'")
-        connection.commit()
+    await desk.tamper("UPDATE stock SET promised = 0, supply = supply - 1 WHERE sku = 'BIKE'")
     request_id = desk.new_id()
     cancel = Cancel(order.reservation_id(), (), CancelReason.CUSTOMER, "")
     assert (await desk.send(cancel, request_id=request_id)).answer.failure is Failure.INTERNAL
-    with desk.connection() as connection:
-        connection.exec_driver_sql("UPDATE stock SET promised = 1, supply = supply + 1 WHERE sku = 'BIKE'")
-        connection.commit()
+    await desk.tamper("UPDATE stock SET promised = 1, supply = supply + 1 WHERE sku = 'BIKE'")
     assert isinstance((await desk.send(cancel, request_id=request_id)).decision, Cancelled)

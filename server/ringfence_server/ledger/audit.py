@@ -11,7 +11,7 @@ from typing import NamedTuple
 from .names import pool_id
 from .policy import Policy
 from .reading import Flaw
-from .state import Place, Pool, Stock
+from .state import Pool, Stock
 from .supply import supply_of
 
 
@@ -28,8 +28,8 @@ class PartSums(NamedTuple):
 class KeySums(NamedTuple):
     """What a stock key's balances have to be, recomputed."""
 
-    ledger: Mapping[tuple[int, int], int]
-    """Units by (pool number, place), over all entries."""
+    ledger: Mapping[int, tuple[int, int, int]]
+    """Free, held and unsettled units by pool number, over all entries."""
     sold: Mapping[str, int]
     """Units by measure that sales of an OWNED location took out of the count, less what came back."""
     facts: Mapping[str, int]
@@ -39,7 +39,9 @@ class KeySums(NamedTuple):
 
 
 _NO_PARTS = PartSums()
-_PLACES = ((Place.FREE, "free"), (Place.HELD, "held"), (Place.UNSETTLED, "unsettled"))
+_NOTHING = (0, 0, 0)
+_PLACES = ("free", "held", "unsettled")
+_TOTALS = ("held", "unsettled", "consumed", "taken")
 
 
 def flaws_of(stock: Stock, policy: Policy | None, sums: KeySums) -> Iterator[Flaw]:
@@ -73,32 +75,30 @@ def flaws_of(stock: Stock, policy: Policy | None, sums: KeySums) -> Iterator[Fla
 
 
 def _pool_flaws(stock: Stock, pool: Pool, sums: KeySums) -> Iterator[Flaw]:
-    ledger, number = sums.ledger, pool.number
-    for place, name in _PLACES:
-        stored, summed = getattr(pool, name), ledger.get((number, place), 0)
-        if stored != summed:
-            text = f"{name} is {stored}, its ledger entries sum to {summed}"
-            yield _flaw(stock, pool.path, "BALANCE_IS_SUM_OF_LEDGER", text)
-        if stored < 0 and (pool.path or place is not Place.FREE):
-            yield _flaw(stock, pool.path, "NOT_NEGATIVE", f"{name} is {stored}")
+    stored = pool.free, pool.held, pool.unsettled
+    summed = sums.ledger.get(pool.number, _NOTHING)
+    if stored != summed:
+        for name, units, entries in zip(_PLACES, stored, summed, strict=True):
+            if units != entries:
+                text = f"{name} is {units}, its ledger entries sum to {entries}"
+                yield _flaw(stock, pool.path, "BALANCE_IS_SUM_OF_LEDGER", text)
+    if pool.held < 0 or pool.unsettled < 0 or (pool.free < 0 and pool.path):
+        text = f"free, held and unsettled are {stored}"
+        yield _flaw(stock, pool.path, "NOT_NEGATIVE", text)
     parts = sums.parts.get(pool.path, _NO_PARTS)
-    for name, stored, summed in (
-        ("held", pool.held, parts.held),
-        ("unsettled", pool.unsettled, parts.unsettled),
-        ("consumed", pool.consumed, parts.sold),
-        ("taken", pool.taken, parts.taken),
-    ):
-        if stored != summed:
-            text = f"{name} is {stored}, the parts of its reservations sum to {summed}"
-            yield _flaw(stock, pool.path, "BALANCE_IS_SUM_OF_PARTS", text)
+    of_pool = PartSums(pool.held, pool.unsettled, pool.consumed, pool.taken)
+    if of_pool != parts:
+        for name, units, orders in zip(_TOTALS, of_pool, parts, strict=True):
+            if units != orders:
+                text = f"{name} is {units}, the parts of its reservations sum to {orders}"
+                yield _flaw(stock, pool.path, "BALANCE_IS_SUM_OF_PARTS", text)
 
 
 def _unknown_pools(stock: Stock, sums: KeySums) -> Iterator[Flaw]:
     known = {pool.number for pool in stock.pools.values()}
-    for (number, place), units in sums.ledger.items():
-        if units and number not in known:
-            where = f"{Place(place).name.lower()} in pool number {number}, which is not there"
-            text = f"ledger entries leave {units} units {where}"
+    for number, units in sums.ledger.items():
+        if number not in known and units != _NOTHING:
+            text = f"ledger entries leave {units} units in pool number {number}, which is not there"
             yield _flaw(stock, "", "BALANCE_IS_SUM_OF_LEDGER", text)
     for path, parts in sums.parts.items():
         if parts != _NO_PARTS and pool_id(path) not in known:

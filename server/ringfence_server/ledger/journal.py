@@ -78,7 +78,7 @@ class Batch:
         self.policies: dict[str, Policy] = {}
         self.order_references: dict[tuple[str, str, str], bytes] = {}
         self.forgotten_until: dict[int, int] = {}
-        """By scope: the instant before which unknown ids of the caller are too old; without one only age makes them so."""
+        """By scope: the instant before which unknown ids of the caller are too old; without one only age makes them."""
         self.new_order_references: list[tuple[str, str, str, bytes]] = []
         self.new_policies: list[tuple[str, Policy]] = []
         self.entries: list[Entry] = []

@@ -132,6 +132,11 @@ class Policy:
     def _paths(self) -> dict[str, str]:
         return {}
 
+    @cached_property
+    def has_sales_caps(self) -> bool:
+        """Whether any path has a sales_cap."""
+        return any(rule.sales_cap is not None for rule in self.path_rules)
+
     def location(self, name: str) -> Location:
         """The location's settings; one that the policy does not list is OWNED."""
         return self._locations.get(name) or Location(name)

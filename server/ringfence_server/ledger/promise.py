@@ -83,14 +83,16 @@ class Draft:
         """Takes up to ``wanted`` units of one pool for a line; answers how many it got."""
         free = self.free(stock, path)
         net = self.net(stock)
-        cap = self.cap(stock, ask.path)
-        got = min(wanted, free, net) if cap is None else min(wanted, free, net, cap)
+        got = min(wanted, free, net)
+        cap = self.cap(stock, ask.path) if self.policy.has_sales_caps else None
+        if cap is not None and cap < got:
+            got = cap
         if got <= 0:
             return 0
-        self._free[(stock.stock_id, path)] = free - got
+        self._free[stock.stock_id, path] = free - got
         self._net[stock.stock_id] = net - got
         if cap is not None:
-            self._caps[(stock.stock_id, ask.path)] = cap - got
+            self._caps[stock.stock_id, ask.path] = cap - got
         self.takes.append(Take(ask, stock, path, got))
         return got
 
@@ -145,10 +147,10 @@ def shortage_of(draft: Draft, ask: Ask, missing: int, *, split: bool = False) ->
     got = ask.quantity - missing
     net = max(0, draft.net(stock))
     cap_left = draft.cap(stock, ask.path)
-    chain = _chain(ask)
+    chain = _chain(ask.path, ask.fallback)
     free_in_chain = sum(max(0, draft.free(stock, path)) for path in chain)
     taken = _taken_at(draft, ask, got)
-    within = [_within_reach(draft, ask, each, ancestors(ask.path), taken) for each in ask.stocks]
+    within = [taken.get(each.stock_id, 0) + within_reach(draft, ask, each, Fallback.ANCESTORS) for each in ask.stocks]
     with_fallback = min(ask.quantity, sum(within) if split else max(within))
     bound_path = chain[-1]
     cap = 0
@@ -168,14 +170,30 @@ def best_stock(draft: Draft, ask: Ask) -> Stock:
     """The candidate that can give most to a line, what it gave already included; the first of equals."""
     if len(ask.stocks) == 1:
         return ask.stocks[0]
-    chain = _chain(ask)
     taken = _taken_at(draft, ask, 0)
-    return max(ask.stocks, key=lambda stock: _within_reach(draft, ask, stock, chain, taken))
+    return max(
+        ask.stocks,
+        key=lambda stock: taken.get(stock.stock_id, 0) + within_reach(draft, ask, stock, ask.fallback),
+    )
 
 
-def _chain(ask: Ask) -> tuple[str, ...]:
+def within_reach(draft: Draft, ask: Ask, stock: Stock, fallback: Fallback) -> int:
+    """Units that a line, with this fallback, could still take of one stock if it were the only one to ask."""
+    net = draft.net(stock)
+    if net <= 0:
+        return 0
+    more = 0
+    for path in _chain(ask.path, fallback):
+        free = draft.free(stock, path)
+        if free > 0:
+            more += free
+    cap = draft.cap(stock, ask.path)
+    return min(more, net) if cap is None else min(more, net, max(0, cap))
+
+
+def _chain(path: str, fallback: Fallback) -> tuple[str, ...]:
     """The pools that a line may draw on, its own first."""
-    return ancestors(ask.path) if ask.fallback is Fallback.ANCESTORS else (ask.path,)
+    return ancestors(path) if fallback is Fallback.ANCESTORS else (path,)
 
 
 def _taken_at(draft: Draft, ask: Ask, got: int) -> dict[int, int]:
@@ -187,13 +205,6 @@ def _taken_at(draft: Draft, ask: Ask, got: int) -> dict[int, int]:
         if take.ask.number == ask.number:
             taken[take.stock.stock_id] = taken.get(take.stock.stock_id, 0) + take.quantity
     return taken
-
-
-def _within_reach(draft: Draft, ask: Ask, stock: Stock, chain: tuple[str, ...], taken: dict[int, int]) -> int:
-    """Units of one stock that a line has taken or could still take from these pools."""
-    more = min(sum(max(0, draft.free(stock, path)) for path in chain), max(0, draft.net(stock)))
-    cap = draft.cap(stock, ask.path)
-    return taken.get(stock.stock_id, 0) + (more if cap is None else min(more, max(0, cap)))
 
 
 def _has_quota(stock: Stock, path: str) -> bool:

@@ -6,9 +6,11 @@ first location that fills it; 4 split over locations, if policy and request allo
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from .names import ancestors, depth
 from .policy import Fallback
-from .promise import Ask, Draft, fill_located
+from .promise import Ask, Draft, fill_located, within_reach
 from .state import Stock
 
 
@@ -16,19 +18,18 @@ def fill_sourced(draft: Draft, asks: list[Ask], wanted: dict[int, int], *, split
     """Fills lines that name no location; ``wanted`` (by line number) is lowered by what each got."""
     if not asks:
         return
-    for with_fallback in (False, True):
-        for location in _common_locations(asks):
-            if _fill_whole(draft, asks, location, with_fallback):
+    places = [{stock.key.location: stock for stock in ask.stocks} for ask in asks]
+    ways = (False, True) if any(ask.fallback is not Fallback.NONE for ask in asks) else (False,)
+    for with_fallback in ways:
+        # In the order of the first line's candidates; a location that does not know every line fills none.
+        for location in places[0]:
+            if _fill_whole(draft, asks, [known.get(location) for known in places], with_fallback):
                 for ask in asks:
                     wanted[ask.number] = 0
                 return
     in_order = sorted(asks, key=lambda ask: ask.fallback is not Fallback.NONE)
     for ask in in_order:
-        if any(
-            _fill_whole(draft, [ask], stock.key.location, with_fallback)
-            for with_fallback in (False, True)
-            for stock in ask.stocks
-        ):
+        if any(_fill_whole(draft, [ask], [stock], with_fallback) for with_fallback in ways for stock in ask.stocks):
             wanted[ask.number] = 0
     if split:
         _fill_split(draft, in_order, wanted)
@@ -36,38 +37,20 @@ def fill_sourced(draft: Draft, asks: list[Ask], wanted: dict[int, int], *, split
 
 def take_most_at_one(draft: Draft, ask: Ask, wanted: dict[int, int]) -> None:
     """For ALLOW_PARTIAL without a split: takes what the location that has most can give; the first of equals."""
-    best: Stock | None = None
-    most = 0
-    for stock in ask.stocks:
-        mark = len(draft.takes)
-        left = {ask.number: wanted[ask.number]}
-        fill_located(draft, [ask._replace(stocks=(stock,))], left)
-        draft.undo(mark)
-        got = wanted[ask.number] - left[ask.number]
-        if got > most:
-            best, most = stock, got
-    if best is not None:
-        fill_located(draft, [ask._replace(stocks=(best,))], wanted)
+    best = max(ask.stocks, key=lambda stock: min(wanted[ask.number], within_reach(draft, ask, stock, ask.fallback)))
+    fill_located(draft, [ask._replace(stocks=(best,))], wanted)
 
 
-def _common_locations(asks: list[Ask]) -> list[str]:
-    """Locations that know every line, in the order of the first line's candidates."""
-    known = [{stock.key.location for stock in ask.stocks} for ask in asks]
-    return [
-        stock.key.location for stock in asks[0].stocks if all(stock.key.location in locations for locations in known)
-    ]
-
-
-def _fill_whole(draft: Draft, asks: list[Ask], location: str, with_fallback: bool) -> bool:
-    """Fills all these lines at one location, or takes nothing."""
+def _fill_whole(draft: Draft, asks: list[Ask], stocks: Sequence[Stock | None], with_fallback: bool) -> bool:
+    """Fills all these lines, each from its stock, or takes nothing."""
+    located: list[Ask] = []
+    for ask, stock in zip(asks, stocks, strict=True):
+        fallback = ask.fallback if with_fallback else Fallback.NONE
+        # Most locations fail here, at the first line that would not even fit alone: a large order asks very many.
+        if stock is None or ask.quantity > within_reach(draft, ask, stock, fallback):
+            return False
+        located.append(ask._replace(stocks=(stock,), fallback=fallback))
     mark = len(draft.takes)
-    located = [
-        ask._replace(
-            stocks=tuple(stock for stock in ask.stocks if stock.key.location == location),
-            fallback=ask.fallback if with_fallback else Fallback.NONE,
-        )
-        for ask in asks
-    ]
     wanted = {ask.number: ask.quantity for ask in asks}
     fill_located(draft, located, wanted)
     if not any(wanted.values()):

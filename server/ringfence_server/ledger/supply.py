@@ -75,7 +75,7 @@ def post_stock(batch: Batch, organization: str, command: PostStock) -> Posted | 
         if figure.expected_value is not None and figure.expected_value != value:
             return ValueMismatch(f"{field}.expected_value", figure.expected_value, value)
         result, value, position = _judge(figure, value, position)
-        if abs(value) > MAX_QUANTITY:
+        if result is FigureResult.APPLIED and abs(value) > MAX_QUANTITY:
             return Overflow(f"{field}.delta", f"{measure} would become {value}; a measure stays within ±10^12")
         trial[figure.key, measure] = (value, position)
         results.append((figure, measure, result, value, position))

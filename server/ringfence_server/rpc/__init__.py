@@ -16,6 +16,8 @@
 ``methods``            the mutating methods, each with its parser and its encoder
 ``commands``           the unary mutating RPCs
 ``execute``            the stream of commands
+``queries``            every read but the watch; ``query_*`` hold them
+``watch``              WatchBalances
 ``registry``           every handler of the service, by its full method name
 =====================  ================================================================================
 """

@@ -12,7 +12,7 @@ import grpc.aio
 from ringfence_server.committer import Answer, Request
 
 from .errors import Refused, failure_status, status_for
-from .handlers import Context, Handlers, end, parser, unreadable
+from .handlers import Context, Handlers, parser, refused, unreadable
 from .identity import identity_of
 from .methods import METHODS, Method
 from .render import uuid_text
@@ -46,18 +46,15 @@ def _handler(services: Services, method: Method) -> grpc.RpcMethodHandler[Any, A
             raise
         except Exception as error:
             commands[method.refused if isinstance(error, Refused) else method.failed] += 1
-            status = status_for(error, method.name)
-        else:
-            if not answer.refusal:
-                commands[method.replayed if answer.replayed else method.accepted] += 1
-                return method.response(answer)
-            if answer.failure is None:
-                commands[method.refused] += 1
-                status = answer.payload
-            else:
-                commands[method.failed] += 1
-                status = failure_status(answer.failure, uuid_text(request.request_id))
-        await end(context, status)
+            return refused(context, status_for(error, method.name))
+        if not answer.refusal:
+            commands[method.replayed if answer.replayed else method.accepted] += 1
+            return method.response(answer)
+        if answer.failure is None:
+            commands[method.refused] += 1
+            return refused(context, answer.payload)
+        commands[method.failed] += 1
+        return refused(context, failure_status(answer.failure, uuid_text(request.request_id)))
 
     # Bytes are what is stored: no response serialiser, so that a payload is serialised exactly once.
     return grpc.unary_unary_rpc_method_handler(handle, request_deserializer=parser(method.request_type))

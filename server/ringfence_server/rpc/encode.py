@@ -21,6 +21,7 @@ from ringfence_server.ledger.outcomes import (
     Updated,
 )
 
+from .encode_held import held_line
 from .errors import refusal_status
 from .render import key_fields, pool_fields, reservation_fields
 from .render_policy import policy_message
@@ -31,6 +32,9 @@ from .tokens import revision_token
 def reserve(decision: Decision, stamp: Stamp) -> bytes:
     """A ReserveResponse."""
     if isinstance(decision, Reserved):
+        by_hand = held_line(decision, stamp)
+        if by_hand is not None:
+            return by_hand
         return pb.ReserveResponse(
             reservation=reservation_fields(decision.reservation),
             fill=common_pb2.FILL_FULL if decision.full else common_pb2.FILL_PARTIAL,

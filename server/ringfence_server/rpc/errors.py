@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 from google.rpc import code_pb2
@@ -67,7 +68,7 @@ def refusal_status(refusal: Refusal) -> bytes:
     """The google.rpc.Status of a refusal, serialised, with nothing left out."""
     match refusal:
         case Insufficient():
-            return _insufficient(refusal)
+            return _insufficient(refusal.shortages) if len(refusal.shortages) > 1 else _one_short(*refusal.shortages)
         case Invalid():
             return _invalid(refusal.violations)
         case LeaseExpired():
@@ -213,8 +214,13 @@ def _invalid(violations: Sequence[Violation]) -> bytes:
     )
 
 
-def _insufficient(refusal: Insufficient) -> bytes:
-    shortages = refusal.shortages
+@lru_cache(maxsize=2_048)
+def _one_short(shortage: Shortage) -> bytes:
+    """A sold-out item is asked for again and again, in the same words: its refusal is written once."""
+    return _insufficient((shortage,))
+
+
+def _insufficient(shortages: Sequence[Shortage]) -> bytes:
     first = shortages[0]
     more = f"; {len(shortages) - 1} more lines are short" if len(shortages) > 1 else ""
     return status_bytes(

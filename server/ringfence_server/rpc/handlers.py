@@ -7,18 +7,19 @@ caller as UNKNOWN with the exception's text.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Any, Final, NoReturn, Protocol, TypeAlias, TypeVar
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import aclosing
+from typing import Any, Final, NoReturn, Protocol, TypeAlias, TypeVar, cast
 
 import grpc
 import grpc.aio
 from google.protobuf.message import DecodeError, Message
 from google.rpc.status_pb2 import Status
 
-from .errors import invalid, status_for
+from .errors import Refused, invalid, status_for
 from .identity import Identity, identity_of
 from .services import Counts
-from .status import DETAILS_KEY, fitted, room_for
+from .status import DETAILS_KEY, ROOM_IN_TRAILER, fitted, room_for
 
 Request_contra = TypeVar("Request_contra", bound=Message, contravariant=True)
 Context: TypeAlias = Any
@@ -58,9 +59,8 @@ def unary(
         except (asyncio.CancelledError, grpc.aio.AbortError):
             raise
         except Exception as error:
-            status = status_for(error, method)
-        counts.commands[method, "refused"] += 1
-        await end(context, status)
+            counts.commands[method, "refused" if isinstance(error, Refused) else "failed"] += 1
+            return refused(context, status_for(error, method))
 
     return grpc.unary_unary_rpc_method_handler(handle, request_deserializer=parser(request_type))
 
@@ -74,16 +74,18 @@ def server_stream(
         try:
             if request is None:
                 raise unreadable()
-            answers = behaviour(request, identity_of(context.invocation_metadata()), context)
-            async for answer in answers:
-                await context.write(answer.SerializeToString())
+            identity = identity_of(context.invocation_metadata())
+            # Closed here and now, not when it is collected: what a stream holds must not outlive its call.
+            async with aclosing(cast(AsyncGenerator[Message, None], behaviour(request, identity, context))) as answers:
+                async for answer in answers:
+                    await context.write(answer.SerializeToString())
             counts.commands[method, "accepted"] += 1
             return
         except (asyncio.CancelledError, grpc.aio.AbortError):
             raise
         except Exception as error:
+            counts.commands[method, "refused" if isinstance(error, Refused) else "failed"] += 1
             status = status_for(error, method)
-        counts.commands[method, "refused"] += 1
         await end(context, status)
 
     return grpc.unary_stream_rpc_method_handler(handle, request_deserializer=parser(request_type))
@@ -107,12 +109,31 @@ def unreadable() -> Exception:
     return invalid("", "UNREADABLE_MESSAGE", "the bytes are no message of this method; texts are UTF-8")
 
 
+def refused(context: Context, status: bytes) -> bytes:
+    """Makes a unary call end with a google.rpc.Status; answers what its handler has to return.
+
+    ``context.abort`` costs a sixth of the whole call more, for it raises through every frame, and a sold-out item is
+    refused as often as it is asked for. The empty message that grpc.aio sends this way is read by no client.
+    """
+    status, said = _said(context, status)
+    context.set_trailing_metadata(((DETAILS_KEY, status),))
+    context.set_details(said.message)
+    context.set_code(_CODES[said.code])
+    return b""
+
+
 async def end(context: Context, status: bytes) -> NoReturn:
-    """Ends a call with a google.rpc.Status, its lists cut to what the caller's channel takes."""
-    status = fitted(status, room_for(context.invocation_metadata()))
-    said = Status.FromString(status)
+    """Ends a stream with a google.rpc.Status."""
+    status, said = _said(context, status)
     await context.abort(_CODES[said.code], said.message, ((DETAILS_KEY, status),))
     raise AssertionError("abort returned")
+
+
+def _said(context: Context, status: bytes) -> tuple[bytes, Status]:
+    """The status, its lists cut to what the caller's channel takes, as bytes and as a message."""
+    if len(status) > ROOM_IN_TRAILER:
+        status = fitted(status, room_for(context.invocation_metadata()))
+    return status, Status.FromString(status)
 
 
 def serve_all(handlers: Handlers) -> grpc.GenericRpcHandler:

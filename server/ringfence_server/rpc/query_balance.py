@@ -27,8 +27,8 @@ _MOST_POINTS: Final = 100
 """Stock keys named exactly that are read together with those of other requests."""
 _MOST_EXPLAINED: Final = 100
 _MOST_HOLDS: Final = 100
-_KEYS_A_READ: Final = 128
-"""Keys of a scan that are read and summed at a time: about two milliseconds of the event loop."""
+_KEYS_A_READ: Final = 256
+"""Keys of a scan that are read and summed at a time: about three milliseconds of the event loop."""
 
 Response = pb.QueryBalanceResponse
 

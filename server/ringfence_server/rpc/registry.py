@@ -5,7 +5,9 @@ from __future__ import annotations
 from .commands import command_handlers
 from .execute import execute_handlers
 from .handlers import Handlers
+from .queries import query_handlers
 from .services import Services
+from .watch import watch_handlers
 
 SERVICES = (
     "ringfence.v1.AllocationService",
@@ -18,12 +20,9 @@ SERVICES = (
 
 def all_handlers(services: Services) -> Handlers:
     """The handlers of every method of the contract."""
-    import importlib  # DEVELOPMENT
-
-    found = {**command_handlers(services), **execute_handlers(services)}
-    for module, name in (("queries", "query_handlers"), ("watch", "watch_handlers")):
-        try:
-            found.update(getattr(importlib.import_module(f"{__package__}.{module}"), name)(services))
-        except ModuleNotFoundError:
-            pass
-    return found
+    return {
+        **command_handlers(services),
+        **execute_handlers(services),
+        **query_handlers(services),
+        **watch_handlers(services),
+    }

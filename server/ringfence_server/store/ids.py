@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import secrets
+from typing import Final
+
+_DRAWN_BYTES: Final = 4_096
 
 
 class Ids:
@@ -12,6 +15,8 @@ class Ids:
         self._last_stock_id = last_stock_id
         self._last_millisecond = 0
         self._last_random = 0
+        self._chance = b""
+        self._used = 0
         self.now = 0
         """Microseconds since the epoch; set by the batch."""
 
@@ -23,7 +28,7 @@ class Ids:
             # 73 random bits of 74: room to count up without a carry into the time.
             self._last_random = secrets.randbits(73)
         else:
-            self._last_random += secrets.randbits(32) + 1
+            self._last_random += self._step()
         rand = self._last_random & ((1 << 74) - 1)
         value = (self._last_millisecond & ((1 << 48) - 1)) << 80
         value |= 0x7 << 76
@@ -31,6 +36,14 @@ class Ids:
         value |= 0b10 << 62
         value |= rand & ((1 << 62) - 1)
         return value.to_bytes(16, "big")
+
+    def _step(self) -> int:
+        """1 to 2^32, from the system's chance: an id must not be guessed from its neighbour. Drawn in advance, for a
+        call into the system for every id is a tenth of a decision."""
+        if self._used == len(self._chance):
+            self._chance, self._used = secrets.token_bytes(_DRAWN_BYTES), 0
+        self._used += 4
+        return int.from_bytes(self._chance[self._used - 4 : self._used], "big") + 1
 
     def stock_id(self) -> int:
         """A rising number that begins with the time: neighbours in an import are neighbours on disk."""

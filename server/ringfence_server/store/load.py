@@ -26,6 +26,8 @@ SLOT: Final = 0
 MOST_DUE: Final = 1_000
 """Holds (parts of reservations) that end in one transaction; more are ended in transactions of their own before it."""
 _MOST_KEYS_CACHED: Final = 65_536
+MOST_RESIDENT: Final = 20_000
+"""Stock keys kept in memory between batches, least recently used first to go: about 1.5 kB each."""
 _DEFAULT_POLICY: Final = Policy()
 
 
@@ -44,9 +46,16 @@ class LoadedState:
 
 
 class Loader:
-    """Reads rows into state, for one writing connection; remembers what never changes under it."""
+    """Reads rows into state, for one writing connection; remembers what never changes under it.
 
-    def __init__(self, dialect: Dialect) -> None:
+    Where that connection is the database's only writer (SQLite: the server holds a lock on the file) stocks with their
+    pools stay resident between batches: what one batch wrote, the next one need not read. A batch that did not commit
+    drops them all.
+    """
+
+    def __init__(self, dialect: Dialect, *, only_writer: bool = False) -> None:
+        self._most_resident = MOST_RESIDENT if only_writer else 0
+        self._resident: dict[int, Stock] = {}
         stock, pool, part = schema.stock, schema.pool, schema.part
         reference, policy = schema.order_reference, schema.policy
         self._stocks = keyed_select(dialect, _all_but_slot(stock), stock.c.stock_id)
@@ -86,6 +95,20 @@ class Loader:
         """Drops what was remembered, after a batch that did not commit."""
         self._ids.clear()
         self._cached_policies.clear()
+        self._resident.clear()
+
+    def keep(self, stocks: Collection[Stock]) -> None:
+        """Keeps the stocks of a batch that committed, as far as there is room."""
+        # New keys too: nobody else would tell their numbers to the next batch.
+        self.remember(stocks)
+        if not self._most_resident:
+            return
+        resident = self._resident
+        for stock in stocks:
+            resident.pop(stock.stock_id, None)
+            resident[stock.stock_id] = stock
+        while len(resident) > self._most_resident:
+            del resident[next(iter(resident))]
 
     def remember(self, stocks: Iterable[Stock]) -> None:
         """Keeps the numbers of keys, which never change once committed."""
@@ -142,6 +165,15 @@ class Loader:
         if unknown:
             rows = [(key.organization, key.sku, key.location, dimensions_text(key.dimensions)) for key in unknown]
             wanted.update(row[0] for row in self._stock_ids.run(connection, SLOT, rows))
+        if self._resident:
+            missing = set()
+            for stock_id in wanted:
+                stock = self._resident.get(stock_id)
+                if stock is None:
+                    missing.add(stock_id)
+                else:
+                    state.add(stock)
+            wanted = missing
         if wanted:
             fresh = [stock_of(row) for row in self._stocks.run(connection, SLOT, sorted(wanted))]
             for stock in fresh:
@@ -159,19 +191,20 @@ class Loader:
 
     def pools(self, connection: Connection, state: LoadedState, needs: Needs) -> None:
         """Adds the pools that commands and parts can touch, and marks which were looked for."""
+        asked: dict[int, set[str]] = {}
         for key, paths in needs.pools.items():
             stock = state.stocks.get(key)
-            if stock is not None and stock.known_paths is not None:
-                stock.known_paths |= paths
+            if stock is not None:
+                asked[stock.stock_id] = paths
         for reservation in state.reservations.values():
             for part in reservation.parts:
-                if part.stock.known_paths is not None:
-                    part.stock.known_paths |= part_paths(part.path, part.asked_path)
+                asked.setdefault(part.stock.stock_id, {COMMON}).update(part_paths(part.path, part.asked_path))
         wanted: list[tuple[int, int]] = []
-        for stock in state.stocks.values():
-            if stock.known_paths is not None:
-                stock.known_paths.add(COMMON)
-                wanted.extend((stock.stock_id, pool_id(path)) for path in stock.known_paths)
+        for stock_id, paths in asked.items():
+            known = state.by_id[stock_id].known_paths
+            if known is not None and not paths <= known:
+                wanted.extend((stock_id, pool_id(path)) for path in paths - known)
+                known |= paths
         for row in self._pools.run(connection, SLOT, wanted):
             stock_id, pool = pool_of(row)
             stock = state.by_id[stock_id]
@@ -181,11 +214,10 @@ class Loader:
 
     def measures(self, connection: Connection, state: LoadedState, stocks: Collection[Stock]) -> None:
         """Adds all measures of these stocks."""
-        if not stocks:
-            return
-        for stock in stocks:
+        unknown = [stock for stock in stocks if not stock.measures_known]
+        for stock in unknown:
             stock.measures_known = True
-        for row in self._measures.run(connection, SLOT, [stock.stock_id for stock in stocks]):
+        for row in self._measures.run(connection, SLOT, [stock.stock_id for stock in unknown]):
             stock_id, value = measure_of(row)
             state.by_id[stock_id].measures[value.measure] = value
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, bindparam, func, literal_column, select, tuple_
+from sqlalchemy import Connection, bindparam, func, literal_column, or_, select, tuple_
 from sqlalchemy.engine import Dialect
 
 from ringfence_server.ledger.balance import bring_to
@@ -20,6 +20,7 @@ from ringfence_server.ledger.state import Part, Reservation, Stock
 from . import schema
 from .codec import dimensions_of, dimensions_text, policy_of
 from .load import SLOT
+from .read_driver import on_driver
 from .read_past import Past
 from .rows import SqlRow, measure_of, pool_of, stock_of
 from .statements import KeyedSelect, Statement, joined_select, keyed_select
@@ -152,26 +153,31 @@ class KeyRows:
     ) -> KeysRead:
         """Up to ``most`` matching keys from ``start`` on (included), brought to the view."""
         stock = schema.stock
-        place = tuple_(stock.c.sku, stock.c.location, stock.c.dimensions)
         query = select(*self._columns).where(stock.c.slot == SLOT, stock.c.organization == wanted.organization)
-        skus = wanted.skus
-        if start is not None:
-            query = query.where(place >= tuple_(start.sku, start.location, dimensions_text(start.dimensions)))
-            skus = tuple(sku for sku in skus if sku >= start.sku)
         if wanted.skus:
+            skus = wanted.skus
+            if start is not None:
+                # Not as one comparison of rows: the planner would take that for its range and scan all SKUs from there.
+                skus = tuple(sku for sku in skus if sku >= start.sku)
+                rest = tuple_(stock.c.location, stock.c.dimensions)
+                begun = rest >= tuple_(start.location, dimensions_text(start.dimensions))
+                query = query.where(or_(stock.c.sku != start.sku, begun))
             query = query.where(stock.c.sku.in_(skus))
+        elif start is not None:
+            place = tuple_(stock.c.sku, stock.c.location, stock.c.dimensions)
+            query = query.where(place >= tuple_(start.sku, start.location, dimensions_text(start.dimensions)))
         if wanted.locations is not None:
             query = query.where(stock.c.location.in_(wanted.locations))
         # The order is also what makes the planner take the index by key: without it, it scans the whole slot.
         query = query.order_by(stock.c.sku, stock.c.location, stock.c.dimensions).limit(most + 1)
-        rows = list(connection.execute(query))
+        rows = list(connection.execute(query).all())
         following: KeyPosition | None = None
         if len(rows) > most:
             last = rows.pop()
             following = KeyPosition(last.sku, last.location, dimensions_of(last.dimensions))
         if wanted.dimensions:
             rows = [row for row in rows if wanted.matches_dimensions(dimensions_of(row.dimensions))]
-        return KeysRead(self.brought(connection, view, self._filled(connection, rows)), following)
+        return KeysRead(self.brought(connection, view, self._filled(on_driver(connection), rows)), following)
 
     def brought(self, connection: Connection, view: View, stocks: list[Stock]) -> list[Stock]:
         """Stored stocks as the view has them: taken back to its instant, and everything due until then applied."""

@@ -40,6 +40,8 @@ class Lane:
         self._engine = engine
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"ringfence-read-{name}")
         self._connection: Connection | None = None
+        driver: Any = engine.dialect.dbapi
+        self._driver_error: type[Exception] = driver.Error
 
     async def open(self) -> None:
         """Connects."""
@@ -89,6 +91,9 @@ class Lane:
             return function(self._connection, *arguments)
         except SQLAlchemyError as error:
             raise translated(error) from error
+        except self._driver_error as error:
+            # From a statement run on the bare driver.
+            raise StoreUnavailable(str(error)) from error
 
     def _close(self) -> None:
         if self._connection is not None:

@@ -89,7 +89,9 @@ def _along(connection: Connection, head: Select[Any], below: int | None, previou
         .join(_entry, and_(_entry.c.slot == SLOT, _entry.c.sequence == chain.c[previous.name]))
     )
     keys = [_stock.c.organization, _stock.c.sku, _stock.c.location, _stock.c.dimensions]
-    query = select(chain, *keys).join(_stock, and_(_stock.c.slot == SLOT, _stock.c.stock_id == chain.c.stock_id))
+    # An outer join, though every entry has its key: so the chain is walked row by row as far as rows are asked for.
+    # With an inner join SQLite walks all of it first.
+    query = select(chain, *keys).outerjoin(_stock, and_(_stock.c.slot == SLOT, _stock.c.stock_id == chain.c.stock_id))
     yield from connection.execute(query, execution_options={"yield_per": _ROWS_AT_ONCE})
 
 

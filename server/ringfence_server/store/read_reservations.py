@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, func, select
+from sqlalchemy import Connection, and_, func, literal, select
 from sqlalchemy.engine import Dialect
 
 from ringfence_server.ledger.balance import scratch_batch
@@ -152,32 +152,36 @@ def _chain_with_parts(stock_id: int, number: int) -> Any:
         entry.c.effective_time,
     ]
     chain = (
-        select(*wanted)
+        select(literal(1).label("length"), *wanted)
         .select_from(stock)
         .join(entry, and_(entry.c.slot == stock.c.slot, entry.c.sequence == stock.c.last_sequence))
         .where(stock.c.slot == SLOT, stock.c.stock_id == stock_id)
         .cte("chain", recursive=True)
     )
     chain = chain.union_all(
-        select(*wanted)
+        select(chain.c.length + 1, *wanted)
         .select_from(chain)
         .join(entry, and_(entry.c.slot == SLOT, entry.c.sequence == chain.c.previous_sequence))
+        .where(chain.c.length < _MOST_ENTRIES_FOR_HOLDS)
     )
-    near = select(chain).limit(_MOST_ENTRIES_FOR_HOLDS).subquery("near")
+    # Outer joins, though every part and reservation is there: so the chain is walked row by row as far as rows are
+    # asked for. With inner joins SQLite walks all of it first, and scans the parts.
     return (
-        select(near, part.c.held, part.c.expire_time, reservation.c.owner)
-        .join(
+        select(chain, part.c.held, part.c.expire_time, reservation.c.owner)
+        .outerjoin(
             part,
             and_(
                 part.c.slot == SLOT,
-                part.c.reservation_id == near.c.reservation_id,
-                part.c.part_number == near.c.part_number,
+                part.c.reservation_id == chain.c.reservation_id,
+                part.c.part_number == chain.c.part_number,
             ),
         )
-        .join(reservation, and_(reservation.c.slot == SLOT, reservation.c.reservation_id == near.c.reservation_id))
+        .outerjoin(
+            reservation, and_(reservation.c.slot == SLOT, reservation.c.reservation_id == chain.c.reservation_id)
+        )
         .where(
-            ((near.c.to_place == Place.HELD) & (near.c.to_pool == number))
-            | ((near.c.from_place == Place.HELD) & (near.c.from_pool == number))
+            ((chain.c.to_place == Place.HELD) & (chain.c.to_pool == number))
+            | ((chain.c.from_place == Place.HELD) & (chain.c.from_pool == number))
         )
     )
 

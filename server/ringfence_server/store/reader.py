@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 from sqlalchemy import Connection
 
@@ -36,22 +35,14 @@ from .read_keys import KeyRows, SlotState, View
 from .read_lanes import Lane, Lanes, begin_transaction, end_transaction
 from .read_ledger import EntryRows
 from .read_past import Past
+from .read_points import PointReads
 from .read_reservations import HoldRows, ReservationRows
 from .verify import Verification
 
-_MOST_POINTS_AT_ONCE: Final = 1_024
-import os
-_PACE_SECONDS: Final = float(os.environ.get("PACE","0.002"))
 _MOST_WAITS: Final = 400
 _WAIT_SECONDS: Final = 0.005
 _PROGRESS_SECONDS: Final = 0.9
 _VERIFY_STEP_SECONDS: Final = 0.4
-
-
-class _Asked(NamedTuple):
-    organization: str
-    keys: Sequence[StockKey]
-    answer: asyncio.Future[PointsRead]
 
 
 class Reader:
@@ -70,10 +61,7 @@ class Reader:
         self._reservations = ReservationRows(dialect)
         self._holds = HoldRows()
         self._entries = EntryRows()
-        self._asked: deque[_Asked] = deque()
-        self._answering: asyncio.Task[None] | None = None
-        self._read_at = 0.0
-        self._crowded = False
+        self._points = PointReads(self._lanes.points, self._keys, self._instant)
 
     async def open(self) -> None:
         """Connects to the database, which the writing store has made.
@@ -85,72 +73,12 @@ class Reader:
 
     async def close(self) -> None:
         """Answers what was asked and ends all connections."""
-        if self._answering is not None:
-            await self._answering
+        await self._points.close()
         await self._lanes.close()
 
-    # --- single keys, the hot path -------------------------------------------------------------------------------
-
     async def points(self, organization: str, keys: Sequence[StockKey]) -> PointsRead:
-        """A few keys, as they are now. Requests that arrive while a read runs are answered together by the next one, in
-        one snapshot: it begins after they came, so it contains every write that was answered before."""
-        answer: asyncio.Future[PointsRead] = asyncio.get_running_loop().create_future()
-        self._asked.append(_Asked(organization, keys, answer))
-        if self._answering is None:
-            self._answering = asyncio.get_running_loop().create_task(self._answer(), name="ringfence-points")
-        return await answer
-
-    async def _answer(self) -> None:
-        loop = asyncio.get_running_loop()
-        try:
-            while self._asked:
-                early = self._read_at + _PACE_SECONDS - loop.time()
-                if self._crowded and early > 0:
-                    await asyncio.sleep(early)
-                self._read_at = loop.time()
-                self._crowded = await self._answer_some() > 1 or bool(self._asked)
-        finally:
-            self._answering = None
-
-    async def _answer_some(self) -> int:
-        asked: list[_Asked] = []
-        keys: dict[str, dict[StockKey, None]] = {}
-        count = 0
-        while self._asked and count < _MOST_POINTS_AT_ONCE:
-            one = self._asked.popleft()
-            asked.append(one)
-            keys.setdefault(one.organization, {}).update(dict.fromkeys(one.keys))
-            count += len(one.keys)
-        try:
-            reads = await self._lanes.points.run(self._read_points, keys)
-        except Exception as error:
-            for one in asked:
-                if not one.answer.done():
-                    one.answer.set_exception(error)
-            return len(asked)
-        for one in asked:
-            if not one.answer.done():
-                one.answer.set_result(reads[one.organization])
-        return len(asked)
-
-    def _read_points(self, connection: Connection, keys: dict[str, dict[StockKey, None]]) -> dict[str, PointsRead]:
-        connection = _Driver(connection)
-        begin_transaction(connection)
-        try:
-            rows = self._keys
-            state = rows.state(connection)
-            instant, due_until = self._instant(state)
-            policies = rows.policies(connection, list(keys))
-            due = rows.due(connection, due_until)
-            stocks: dict[str, dict[StockKey, Stock]] = {organization: {} for organization in keys}
-            for stock in rows.by_key(connection, [key for wanted in keys.values() for key in wanted]):
-                stocks[stock.key.organization][stock.key] = stock
-            for organization, policy in policies.items():
-                rows.brought(connection, View(due_until, policy, due, None), list(stocks[organization].values()))
-        finally:
-            end_transaction(connection)
-        moment = Moment(instant, state.revision)
-        return {name: PointsRead(moment, policies[name], stocks[name]) for name in keys}
+        """A few keys, as they are now; requests that arrive together share a snapshot."""
+        return await self._points.read(organization, keys)
 
     # --- snapshots -----------------------------------------------------------------------------------------------
 
@@ -294,17 +222,6 @@ class Reader:
                 if progress.done:
                     return
 
-
-class _Rows:
-    def __init__(self, cursor):
-        self.all = cursor.fetchall
-
-class _Driver:
-    def __init__(self, connection):
-        self.connection = connection.connection
-        self._raw = self.connection.dbapi_connection
-    def exec_driver_sql(self, sql, parameters=()):
-        return _Rows(self._raw.execute(sql, parameters))
 
 class SqlSnapshot:
     """A view of the database that does not change while it is looked at; see ``ledger.reading.Snapshot``."""

@@ -13,6 +13,7 @@ from .codec import dimensions_of, dimensions_text
 SqlRow = tuple[Any, ...]
 
 STOCK_CHANGES = ("supply", "promised", "policy_revision", "revision", "last_sequence")
+POOL_CHANGES = ("free", "held", "unsettled", "consumed", "taken", "living")
 RESERVATION_CHANGES = (
     "owner",
     "expire_time",
@@ -108,6 +109,21 @@ def pool_row(slot: int, stock: Stock, pool: Pool) -> SqlRow:
         pool.consumed,
         pool.taken,
         pool.living,
+    )
+
+
+def pool_changes(slot: int, stock: Stock, pool: Pool) -> SqlRow:
+    """POOL_CHANGES and the key."""
+    return (
+        pool.free,
+        pool.held,
+        pool.unsettled,
+        pool.consumed,
+        pool.taken,
+        pool.living,
+        slot,
+        stock.stock_id,
+        pool.number,
     )
 
 

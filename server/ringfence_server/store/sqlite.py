@@ -125,6 +125,10 @@ class SqliteStore:
             )
             event.listen(self._engine, "connect", _prepare)
             self._connect(self._engine)
+        except FileExistsError:
+            raise StoreUnavailable(
+                f"the database {self.path} cannot be written: {self.path.parent} is not a directory"
+            ) from None
         except OSError as error:
             self._close()
             raise StoreUnavailable(f"the database {self.path} cannot be written: {error.strerror}") from None
@@ -143,7 +147,10 @@ class SqliteStore:
             stock_id = schema.stock.c.stock_id
             last = connection.execute(select(func.max(stock_id)).where(schema.stock.c.slot == SLOT)).scalar()
             connection.exec_driver_sql("ROLLBACK")
-        except SQLAlchemyError:
+            if connection.exec_driver_sql("PRAGMA journal_mode").scalar() != "wal":
+                # SQLite goes on without one in silence, and readers would then hold up the writer.
+                raise StoreUnavailable(f"the database {self.path} cannot have a write-ahead log on this file system")
+        except BaseException:
             _discard(connection)
             raise
         self._files = [(path, _identity(path)) for path in (self.path, self.path.with_name(self.path.name + "-wal"))]
@@ -155,6 +162,8 @@ class SqliteStore:
             outcomes=Outcomes(engine.dialect, refusals_kept=self._refusals_kept),
             now=self._clock.now,
             due_until=self._clock.due_until,
+            # The lock on the file sees to that.
+            only_writer=True,
         )
 
     def _run(self, work: Work) -> Committed:
@@ -175,6 +184,7 @@ class SqliteStore:
             transacted = transactor.run(connection, work)
             self._end(connection, commit=transacted.wrote)
             committed = transacted.wrote
+            transactor.loader.keep(transacted.stocks)
             return transacted
         except BaseException as error:
             self._roll_back(connection)

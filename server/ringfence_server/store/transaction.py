@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 from sqlalchemy import Connection, bindparam, select
@@ -11,7 +11,7 @@ from sqlalchemy.engine import Dialect
 from ringfence_server.ledger.decide import bring_up_to_date
 from ringfence_server.ledger.journal import Batch
 from ringfence_server.ledger.needs import Needs
-from ringfence_server.ledger.state import Part, Reservation
+from ringfence_server.ledger.state import Part, Reservation, Stock
 from ringfence_server.ledger.work import Committed, OutcomeRow, Work
 
 from . import schema
@@ -31,6 +31,8 @@ class Transacted(NamedTuple):
     """False: nothing is to be committed (repeats only)."""
     more_due: bool
     """The transaction only ended leases, and there are more: the work itself still has to run."""
+    stocks: Collection[Stock]
+    """What was loaded, as the transaction leaves it."""
 
 
 class Transactor:
@@ -45,8 +47,9 @@ class Transactor:
         outcomes: Outcomes,
         now: Callable[[], int],
         due_until: Callable[[], int],
+        only_writer: bool = False,
     ) -> None:
-        self.loader = Loader(dialect)
+        self.loader = Loader(dialect, only_writer=only_writer)
         self._outcomes = outcomes
         self._writer = Writer(dialect)
         self._ids = ids
@@ -120,10 +123,10 @@ class Transactor:
             outcomes.extend(work.decide(batch, stored, due, use))
         wrote = bool(outcomes or batch.entries or any(stock.changed for stock in batch.stocks.values()))
         if not wrote:
-            return Transacted(Committed(revision, last_record_time, ()), False, False)
+            return Transacted(Committed(revision, last_record_time, ()), False, False, batch.stocks.values())
         changed = self._writer.write(connection, batch)
         self._outcomes.keep(connection, outcomes, callers, now)
         committed = Committed(
             batch.revision, record_time, [stock.key for stock in changed], [name for name, _ in batch.new_policies]
         )
-        return Transacted(committed, True, more_due)
+        return Transacted(committed, True, more_due, batch.stocks.values())

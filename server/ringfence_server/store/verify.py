@@ -11,7 +11,7 @@ from sqlalchemy import Connection, and_, case, func, literal, select, union_all
 from ringfence_server.ledger.audit import KeySums, PartSums, flaws_of
 from ringfence_server.ledger.policy import Policy
 from ringfence_server.ledger.reading import Flaw, VerifyProgress
-from ringfence_server.ledger.state import Place
+from ringfence_server.ledger.state import Place, Stock
 
 from . import schema
 from .load import SLOT
@@ -32,6 +32,7 @@ class Verification:
         self._sku = sku
         self._keys = keys
         self._steps: Iterator[None] | None = None
+        self._policies: dict[int, Policy | None] = {}
         self._checked = 0
         self._entries = 0
         self._total = 0
@@ -48,6 +49,7 @@ class Verification:
         """Goes on for about so long. Sorting the ledger's sums is one statement and may take longer."""
         if self._steps is None:
             begin_transaction(connection)
+            self._connection = connection
             self._steps = self._check(connection)
         until = time.monotonic() + seconds
         for _ in self._steps:
@@ -62,7 +64,6 @@ class Verification:
         counted = select(func.count()).select_from(stock).where(mine)
         self._total = connection.execute(counted).scalar() or 0
         yield
-        policies: dict[int, Policy | None] = {}
         moved, parts = (self._all_moved(), self._all_parts()) if not self._sku else self._moved_and_parts_of_sku()
         ledger = _Merge(connection, _ledger_sums(moved))
         part_sums = _Merge(connection, _part_sums(parts))
@@ -70,42 +71,47 @@ class Verification:
         measures = _Merge(connection, self._rows_of(schema.measure))
         facts = _Merge(connection, self._fact_sums())
         columns = [column for column in stock.c if column.name != "slot"]
-        rows = _stream(connection, select(*columns).where(mine).order_by(stock.c.stock_id))
-        for row in rows:
-            found = stock_of(row)
-            found.known_paths = None
-            found.measures_known = True
-            stock_id = found.stock_id
-            for pool_row in pools.take(stock_id):
-                pool = pool_of(pool_row)[1]
-                found.pools[pool.path] = pool
-            for measure_row in measures.take(stock_id):
-                value = measure_of(measure_row)[1]
-                found.measures[value.measure] = value
-            balances: dict[tuple[int, int], int] = {}
-            sold: dict[str, int] = {}
-            for _, pool_id, place, measure, units, entries in ledger.take(stock_id):
-                self._entries += entries
-                if place == Place.SOLD:
-                    sold[measure] = units
-                else:
-                    balances[pool_id, place] = units
-            sums = KeySums(
-                balances,
-                sold,
-                {measure: delta for _, measure, delta in facts.take(stock_id)},
-                {path: PartSums(*values) for _, path, *values in part_sums.take(stock_id)},
-            )
-            revision = found.policy_revision
-            if revision not in policies:
-                policies[revision] = self._keys.policy_version(connection, self._organization, revision)
-            for flaw in flaws_of(found, policies[revision], sums):
-                if len(self._flaws) < MOST_FLAWS:
-                    self._flaws.append(flaw)
-            self._checked += 1
-            if self._checked % _KEYS_BETWEEN_LOOKS == 0:
-                yield
+        stocks = _Rows(connection, select(*columns).where(mine).order_by(stock.c.stock_id))
+        while rows := stocks.some():
+            for row in rows:
+                found = stock_of(row)
+                found.known_paths = None
+                found.measures_known = True
+                stock_id = found.stock_id
+                for pool_row in pools.take(stock_id):
+                    pool = pool_of(pool_row)[1]
+                    found.pools[pool.path] = pool
+                for measure_row in measures.take(stock_id):
+                    value = measure_of(measure_row)[1]
+                    found.measures[value.measure] = value
+                balances: dict[int, tuple[int, int, int]] = {}
+                sold: dict[str, int] = {}
+                for _, pool_id, measure, free, held, unsettled, left, entries in ledger.take(stock_id):
+                    self._entries += entries
+                    if measure:
+                        sold[measure] = left
+                    else:
+                        balances[pool_id] = free, held, unsettled
+                sums = KeySums(
+                    balances,
+                    sold,
+                    {measure: delta for _, measure, delta in facts.take(stock_id)},
+                    {path: PartSums(*values) for _, path, *values in part_sums.take(stock_id)},
+                )
+                self._judge(found, sums)
+                self._checked += 1
+                if self._checked % _KEYS_BETWEEN_LOOKS == 0:
+                    yield
         self._total = self._checked
+
+    def _judge(self, stock: Stock, sums: KeySums) -> None:
+        revision = stock.policy_revision
+        if revision not in self._policies:
+            found = self._keys.policy_version(self._connection, self._organization, revision)
+            self._policies[revision] = found
+        for flaw in flaws_of(stock, self._policies[revision], sums):
+            if len(self._flaws) < MOST_FLAWS:
+                self._flaws.append(flaw)
 
     def _mine(self) -> Any:
         stock = schema.stock
@@ -169,28 +175,48 @@ class Verification:
         return chain, parts
 
 
-class _Merge:
+class _Rows:
+    """What a statement answers, a piece at a time, straight from the driver: ten rows a key are too many to be wrapped
+    each."""
+
+    def __init__(self, connection: Connection, query: Any) -> None:
+        self._result = connection.execute(query)
+        self._cursor: Any = self._result.cursor
+
+    def some(self) -> list[Any]:
+        """The next rows; none at the end."""
+        rows: list[Any] = self._cursor.fetchmany(_ROWS_AT_ONCE)
+        return rows
+
+
+class _Merge(_Rows):
     """An ordered scan that gives up the rows of one stock key after the other."""
 
     def __init__(self, connection: Connection, query: Any) -> None:
-        self._rows = _stream(connection, query)
-        self._ahead: Any = next(self._rows, None)
+        super().__init__(connection, query)
+        self._rows = self.some()
+        self._at = 0
 
-    def take(self, stock_id: int) -> Iterator[Any]:
+    def take(self, stock_id: int) -> list[Any]:
         """Rows of this key; those of keys before it are another organization's and are passed over."""
-        ahead = self._ahead
-        while ahead is not None and ahead[0] <= stock_id:
-            if ahead[0] == stock_id:
-                yield ahead
-            ahead = self._ahead = next(self._rows, None)
-
-
-def _stream(connection: Connection, query: Any) -> Iterator[Any]:
-    return iter(connection.execute(query, execution_options={"yield_per": _ROWS_AT_ONCE}))
+        found: list[Any] = []
+        while rows := self._rows:
+            at, end = self._at, len(rows)
+            while at < end:
+                row = rows[at]
+                if row[0] >= stock_id:
+                    if row[0] > stock_id:
+                        self._at = at
+                        return found
+                    found.append(row)
+                at += 1
+            self._rows, self._at = self.some(), 0
+        return found
 
 
 def _ledger_sums(moved: Any) -> Any:
-    """Units and entries by stock key, pool, place and, of what was sold, measure; in the order of stock keys."""
+    """Units by stock key and pool (free, held, unsettled), and by stock key and measure (sold and not come back); with
+    the number of entries, in the order of stock keys."""
     sides = []
     for side, sign in (("to", 1), ("from", -1)):
         place = moved.c[f"{side}_place"]
@@ -200,15 +226,17 @@ def _ledger_sums(moved: Any) -> Any:
             select(
                 moved.c.stock_id,
                 moved.c[f"{side}_pool"].label("pool_id"),
-                place.label("place"),
                 case((place == Place.SOLD, moved.c.measure), else_="").label("measure"),
+                place.label("place"),
                 (moved.c.quantity if sign > 0 else -moved.c.quantity).label("units"),
                 counted.label("entries"),
             ).where(place != Place.OUTSIDE)
         )
     both = union_all(*sides).subquery("both")
-    by = [both.c.stock_id, both.c.pool_id, both.c.place, both.c.measure]
-    return select(*by, func.sum(both.c.units), func.sum(both.c.entries)).group_by(*by).order_by(both.c.stock_id)
+    by = [both.c.stock_id, both.c.pool_id, both.c.measure]
+    places = (Place.FREE, Place.HELD, Place.UNSETTLED, Place.SOLD)
+    sums = [func.sum(case((both.c.place == place, both.c.units), else_=0)) for place in places]
+    return select(*by, *sums, func.sum(both.c.entries)).group_by(*by).order_by(both.c.stock_id)
 
 
 def _part_sums(parts: Any) -> Any:

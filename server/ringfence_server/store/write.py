@@ -16,12 +16,14 @@ from .codec import policy_text
 from .load import SLOT
 from .rows import (
     PART_CHANGES,
+    POOL_CHANGES,
     RESERVATION_CHANGES,
     STOCK_CHANGES,
     SqlRow,
     measure_row,
     part_changes,
     part_row,
+    pool_changes,
     pool_row,
     reservation_changes,
     reservation_row,
@@ -39,7 +41,8 @@ class Writer:
     def __init__(self, dialect: Dialect) -> None:
         self._insert_stock = insert_rows(dialect, schema.stock)
         self._update_stock = update_rows(dialect, schema.stock, STOCK_CHANGES)
-        self._upsert_pool = upsert_rows(dialect, schema.pool)
+        self._insert_pool = insert_rows(dialect, schema.pool)
+        self._update_pool = update_rows(dialect, schema.pool, POOL_CHANGES)
         self._upsert_measure = upsert_rows(dialect, schema.measure)
         self._insert_fact = insert_rows(dialect, schema.fact)
         self._insert_entry = insert_rows(dialect, schema.entry)
@@ -53,26 +56,33 @@ class Writer:
         self._upsert_state = upsert_rows(dialect, schema.slot_state)
 
     def write(self, connection: Connection, batch: Batch) -> list[Stock]:
-        """Writes everything marked as changed; answers the stocks whose balances moved."""
+        """Writes everything marked as changed, and clears the marks: the objects are the rows then, if the transaction
+        commits. Answers the stocks whose balances moved."""
         changed = sorted((stock for stock in batch.stocks.values() if stock.changed), key=_by_id)
         for stock in changed:
             stock.revision = batch.revision
         self._insert_stock.run_many(connection, [stock_row(SLOT, stock) for stock in changed if not stock.stored])
         self._update_stock.run_many(connection, [stock_changes(SLOT, stock) for stock in changed if stock.stored])
-        stocks = batch.stocks.values()
-        self._upsert_pool.run_many(
-            connection,
-            [pool_row(SLOT, stock, pool) for stock in stocks for pool in stock.pools.values() if pool.changed],
-        )
-        self._upsert_measure.run_many(
-            connection,
-            [
-                measure_row(SLOT, stock, value)
-                for stock in changed
-                for value in stock.measures.values()
-                if value.changed
-            ],
-        )
+        new_pools: list[SqlRow] = []
+        old_pools: list[SqlRow] = []
+        measures: list[SqlRow] = []
+        # In the order of the keys on disk: neighbours share pages.
+        for stock in sorted(batch.stocks.values(), key=_by_id):
+            for pool in stock.pools.values():
+                if pool.changed:
+                    if pool.stored:
+                        old_pools.append(pool_changes(SLOT, stock, pool))
+                    else:
+                        new_pools.append(pool_row(SLOT, stock, pool))
+                    pool.changed = False
+                    pool.stored = True
+            for value in stock.measures.values():
+                if value.changed:
+                    measures.append(measure_row(SLOT, stock, value))
+                    value.changed = False
+        self._insert_pool.run_many(connection, new_pools)
+        self._update_pool.run_many(connection, old_pools)
+        self._upsert_measure.run_many(connection, measures)
         self._insert_fact.run_many(
             connection,
             [(SLOT, f.sequence, f.stock_id, f.measure, f.delta, f.value, 0, *f[5:]) for f in batch.facts],
@@ -92,6 +102,9 @@ class Writer:
             self._insert_feed.run_many(
                 connection, [(SLOT, batch.revision, batch.record_time, pack(f">{len(ids)}q", *ids))]
             )
+        for stock in changed:
+            stock.changed = False
+            stock.stored = True
         self._upsert_state.run_many(connection, [(SLOT, batch.revision, batch.sequence, batch.now, batch.record_time)])
         return changed
 

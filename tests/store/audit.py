@@ -1,0 +1,119 @@
+"""Reads a whole database file and checks that it adds up, independently of the server's own Verify."""
+
+from __future__ import annotations
+
+import struct
+from typing import NamedTuple
+
+from sqlalchemy import Connection, Table, select
+
+from ringfence_server.ledger.journal import Entry, Fact
+from ringfence_server.ledger.policy import Policy
+from ringfence_server.ledger.state import MeasureValue, Pool, Reservation, Stock
+from ringfence_server.store import schema
+from ringfence_server.store.load import Loader
+from ringfence_server.store.rows import SqlRow, measure_of, part_of, pool_of, reservation_of, stock_of
+from tests.ledger.checks import Journal, check_promises, check_stock, snapshot
+
+
+class Contents(NamedTuple):
+    """All rows of one slot, linked."""
+
+    stocks: dict[int, Stock]
+    reservations: dict[bytes, Reservation]
+    entries: list[Entry]
+    facts: list[Fact]
+
+
+def _rows(connection: Connection, table: Table) -> list[SqlRow]:
+    columns = [column for column in table.c if column.name != "slot"]
+    return [tuple(row) for row in connection.execute(select(*columns).order_by(*table.primary_key.columns))]
+
+
+def contents(connection: Connection) -> Contents:
+    """Reads everything, every time."""
+    stocks = {stock.stock_id: stock for stock in map(stock_of, _rows(connection, schema.stock))}
+    for stock in stocks.values():
+        stock.known_paths = None
+        stock.measures_known = True
+    for stock_id, pool in map(pool_of, _rows(connection, schema.pool)):
+        stocks[stock_id].pools[pool.path] = pool
+    for stock_id, value in map(measure_of, _rows(connection, schema.measure)):
+        stocks[stock_id].measures[value.measure] = value
+    found = map(reservation_of, _rows(connection, schema.reservation))
+    reservations = {reservation.reservation_id: reservation for reservation in found}
+    for reservation_id, *rest in _rows(connection, schema.part):
+        reservations[reservation_id].parts.append(part_of(tuple(rest), stocks[rest[3]]))
+    entries = [Entry(*row) for row in _rows(connection, schema.entry)]
+    facts = [Fact(*row[:5], *row[6:]) for row in _rows(connection, schema.fact)]
+    return Contents(stocks, reservations, entries, facts)
+
+
+def audit(connection: Connection, policy: Policy) -> Contents:
+    """Conservation, the ledger's sums and chains, what orders say of pools, outcomes against entries, the feed."""
+    found = contents(connection)
+    stocks = found.stocks.values()
+    journal = Journal()
+    for entry in found.entries:
+        journal.add([entry], [], entry.request_id)
+    journal.add([], found.facts, b"")
+    for stock in stocks:
+        check_stock(stock, policy)
+        journal.check(stock)
+    check_promises(stocks, found.reservations.values(), {})
+    for reservation in found.reservations.values():
+        newest = [entry.sequence for entry in found.entries if entry.reservation_id == reservation.reservation_id]
+        assert reservation.last_sequence == max(newest, default=0), "an order names its newest entry"
+    _check_outcomes(connection, found.entries)
+    _check_counters(connection, found)
+    return found
+
+
+def _check_outcomes(connection: Connection, entries: list[Entry]) -> None:
+    """Every effect owns exactly the entries that carry its id, and no refusal owns one."""
+    caused: dict[bytes, list[int]] = {}
+    for entry in entries:
+        if entry.request_id:
+            caused.setdefault(entry.request_id, []).append(entry.sequence)
+    columns = schema.request_outcome.c
+    outcomes = connection.execute(
+        select(columns.request_id, columns.refusal_number, columns.first_sequence, columns.last_sequence)
+    )
+    for request_id, refusal_number, first, last in outcomes:
+        sequences = caused.pop(request_id, [])
+        assert all(first < sequence <= last for sequence in sequences), "entries lie in their request's range"
+        assert not (refusal_number and sequences), "a refusal moved something"
+    assert caused == {}, "entries of requests without an outcome"
+
+
+def _check_counters(connection: Connection, found: Contents) -> None:
+    state = connection.execute(select(schema.slot_state)).first()
+    if state is None:
+        assert not found.entries
+        return
+    numbers = [entry.sequence for entry in found.entries] + [fact.sequence for fact in found.facts]
+    assert len(set(numbers)) == len(numbers)
+    assert max(numbers, default=0) <= state.last_sequence
+    assert max((entry.record_time for entry in found.entries), default=0) <= state.record_time
+    changed: dict[int, int] = {}
+    for revision, _, stock_ids in _rows(connection, schema.feed):
+        for stock_id in struct.unpack(f">{len(stock_ids) // 8}q", stock_ids):
+            changed[stock_id] = revision
+        assert revision <= state.revision
+    assert changed == {stock.stock_id: stock.revision for stock in found.stocks.values()}, "the feed names every change"
+
+
+def check_resident(loader: Loader, found: Contents) -> int:
+    """What a loader keeps in memory is what stands in the file; answers how many stocks it keeps."""
+    for stock_id, stock in loader._resident.items():
+        stored = found.stocks[stock_id]
+        stored.known_paths, stored.measures_known = stock.known_paths, stock.measures_known
+        if stock.known_paths is not None:
+            stored.pools = {path: pool for path, pool in stored.pools.items() if path in stock.known_paths}
+        if not stock.measures_known:
+            stored.measures = {}
+        assert snapshot([stock], ()) == snapshot([stored], ()), "memory differs from the file"
+        assert stock.stored, "what stays in memory is stored"
+        rows: list[Stock | Pool | MeasureValue] = [stock, *stock.pools.values(), *stock.measures.values()]
+        assert not any(row.changed for row in rows), "what stays in memory is written"
+    return len(loader._resident)

@@ -1,0 +1,78 @@
+"""A reader beside a desk, and short ways to ask it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+from sqlalchemy import event
+
+from ringfence_server.clock import Clock
+from ringfence_server.ledger.names import StockKey
+from ringfence_server.ledger.reading import KeyFilter
+from ringfence_server.ledger.state import Stock
+from ringfence_server.store import read_driver
+from ringfence_server.store.reader import Reader
+from tests.store.desk import ORGANIZATION, Desk
+
+EVERYTHING = KeyFilter(ORGANIZATION)
+
+
+@asynccontextmanager
+async def reading(desk: Desk, clock: Clock | None = None) -> AsyncIterator[Reader]:
+    """Reads what the desk writes."""
+    reader = Reader(desk.store.url, clock or desk.clock, desk.store.moments)
+    await reader.open()
+    try:
+        yield reader
+    finally:
+        await reader.close()
+
+
+async def all_keys(
+    reader: Reader, wanted: KeyFilter = EVERYTHING, read_time: int | None = None, *, piece: int = 1_000
+) -> list[Stock]:
+    """Every key that matches, in its order."""
+    found: list[Stock] = []
+    async with reader.snapshot(wanted.organization, read_time) as snapshot:
+        start = None
+        while True:
+            read = await snapshot.keys(wanted, start, piece)
+            found += read.stocks
+            start = read.last
+            if start is None:
+                return found
+
+
+async def free(reader: Reader, key: StockKey, path: str = "", read_time: int | None = None) -> int | None:
+    """Free units of a pool; None where the key is not known."""
+    wanted = KeyFilter(key.organization, (key.sku,), (key.location,), key.dimensions)
+    for stock in await all_keys(reader, wanted, read_time):
+        pool = stock.pools.get(path)
+        return pool.free if pool is not None else 0
+    return None
+
+
+@contextmanager
+def statements(reader: Reader) -> Iterator[list[tuple[str, Any]]]:
+    """Collects what a reader sends to the database while it lasts: texts with their parameters."""
+    engine = reader._lanes._engine
+    seen: list[tuple[str, Any]] = []
+
+    def note(_c: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, _many: bool) -> None:
+        seen.append((statement, parameters))
+
+    on_driver = read_driver._Driver.exec_driver_sql
+
+    def note_driver(self: Any, sql: str, parameters: tuple[Any, ...] = ()) -> Any:
+        seen.append((sql, parameters))
+        return on_driver(self, sql, parameters)
+
+    event.listen(engine, "before_cursor_execute", note)
+    read_driver._Driver.exec_driver_sql = note_driver  # type: ignore[method-assign]
+    try:
+        yield seen
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
+        read_driver._Driver.exec_driver_sql = on_driver  # type: ignore[method-assign]

@@ -1,0 +1,425 @@
+"""Reading: one snapshot an answer, everything due applied, nobody in anybody's way."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import threading
+from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection
+from sqlalchemy.exc import OperationalError
+
+from ringfence_server.clock import ManualClock
+from ringfence_server.ledger.commands import Allocate, SetPolicy
+from ringfence_server.ledger.names import COMMON
+from ringfence_server.ledger.policy import Policy, SupplyTerm
+from ringfence_server.ledger.reading import (
+    EntryQuery,
+    KeyFilter,
+    KeyPosition,
+    LaterThanNow,
+    ReservationQuery,
+)
+from ringfence_server.ledger.work import StoreUnavailable
+from ringfence_server.store import read_points
+from ringfence_server.store.reader import Reader
+from tests.ledger.world import NORTH, SOUTH, figure, key, line, quota
+from tests.store.desk import ORGANIZATION, Desk, post, reserve
+from tests.store.reading import EVERYTHING, all_keys, free, reading, statements
+
+SECOND = 1_000_000
+
+
+@pytest.fixture
+async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+    """A store with ten bikes at the north location, four of them for the web."""
+    async with Desk(tmp_path / "ringfence.db") as desk:
+        await desk.send(post(figure(10, "on_hand")))
+        await desk.send(Allocate((quota("web", 4),)))
+        yield desk
+
+
+@pytest.fixture
+async def reader(desk: Desk) -> AsyncIterator[Reader]:
+    async with reading(desk) as reader:
+        yield reader
+
+
+# --- single keys -----------------------------------------------------------------------------------------------------
+
+
+async def test_a_key_that_no_source_posted_is_absent(desk: Desk, reader: Reader) -> None:
+    """Not zero; nor is another organization's key there."""
+    other = key("LAMP")._replace(organization="other")
+    await desk.send(post(figure(3, "on_hand")._replace(key=other)), organization="other")
+    read = await reader.points(ORGANIZATION, (key(), key("LAMP"), key(location=SOUTH)))
+    assert list(read.stocks) == [key()]
+    assert [found.key for found in await all_keys(reader)] == [key()]
+    assert [found.key for found in await all_keys(reader, KeyFilter("other"))] == [other]
+    assert list((await reader.points("other", (other,))).stocks) == [other]
+    stock = read.stocks[key()]
+    assert {path: pool.free for path, pool in stock.pools.items()} == {COMMON: 6, "web": 4}
+    assert (stock.supply, stock.measures["on_hand"].value) == (10, 10)
+
+
+async def test_requests_that_come_together_share_a_read(desk: Desk, reader: Reader) -> None:
+    """A hundred of them take two reads: one for the first, one for those who came meanwhile. Each gets its own."""
+    skus = [f"S{number}" for number in range(100)]
+    await desk.send(post(*(figure(number, "on_hand", sku=sku) for number, sku in enumerate(skus))))
+    with statements(reader) as sent:
+        reads = await asyncio.gather(*(reader.points(ORGANIZATION, (key(sku),)) for sku in skus))
+    assert [read.stocks[key(sku)].supply for read, sku in zip(reads, skus, strict=True)] == list(range(100))
+    assert len({id(read) for read in reads}) <= 2
+    begun = [text for text, _ in sent].count("BEGIN")
+    assert begun <= 2
+    assert len(sent) <= 9 * begun
+
+
+async def test_a_read_contains_every_write_that_was_answered_before_it_was_asked_for(
+    desk: Desk, reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when a read was under way just then: its snapshot is older, so it is not shared."""
+    snapshot, go_on = threading.Event(), threading.Event()
+    load = reader._keys.by_key
+
+    def slowly(connection: Connection, keys: Any) -> Any:
+        snapshot.set()
+        assert go_on.wait(10)
+        return load(connection, keys)
+
+    monkeypatch.setattr(reader._keys, "by_key", slowly)
+    early = asyncio.ensure_future(reader.points(ORGANIZATION, (key(),)))
+    await asyncio.to_thread(snapshot.wait, 10)
+    await desk.send(post(figure(7, "on_hand")))
+    late = asyncio.ensure_future(reader.points(ORGANIZATION, (key(),)))
+    await asyncio.sleep(0)
+    go_on.set()
+    assert (await early).stocks[key()].supply == 10
+    assert (await late).stocks[key()].supply == 7
+    assert (await early).moment.revision < (await late).moment.revision
+
+
+async def test_who_calls_alone_never_waits_and_a_crowd_waits_little(
+    desk: Desk, reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reads after crowded ones are spaced, so that the next crowd shares one."""
+    waits: list[float] = []
+    sleep = asyncio.sleep
+
+    async def note(seconds: float) -> None:
+        waits.append(seconds)
+        await sleep(seconds)
+
+    monkeypatch.setattr(asyncio, "sleep", note)
+    monkeypatch.setattr(read_points, "_SPACING_SECONDS", 0.5)
+    monkeypatch.setattr(read_points, "_MOST_SPACING_SECONDS", 0.6)
+    for _ in range(5):
+        await reader.points(ORGANIZATION, (key(),))
+    assert waits == []
+    await asyncio.gather(*(reader.points(ORGANIZATION, (key(),)) for _ in range(50)))
+    await asyncio.gather(*(reader.points(ORGANIZATION, (key(),)) for _ in range(50)))
+    assert waits
+    assert max(waits) <= 0.6
+
+
+@pytest.mark.parametrize("fault", [OperationalError("SELECT", (), Exception("disk I/O error")), None])
+async def test_a_read_that_fails_fails_all_who_share_it_and_nobody_else(
+    reader: Reader, monkeypatch: pytest.MonkeyPatch, fault: Exception | None
+) -> None:
+    """They are told that the store is away; the next read answers again."""
+    with monkeypatch.context() as patched:
+
+        def fail(connection: Connection, keys: Any) -> Any:
+            if fault is not None:
+                raise fault
+            return connection.exec_driver_sql("SELECT nothing FROM nowhere")
+
+        patched.setattr(reader._keys, "by_key", fail)
+        asked = [reader.points(ORGANIZATION, (key(),)) for _ in range(3)]
+        failures = await asyncio.gather(*asked, return_exceptions=True)
+    assert [type(failure) for failure in failures] == [StoreUnavailable] * 3
+    assert key() in (await reader.points(ORGANIZATION, (key(),))).stocks
+
+
+async def test_a_caller_that_gives_up_costs_the_others_nothing(reader: Reader) -> None:
+    """Its answer is dropped, theirs come."""
+    asked = [asyncio.ensure_future(reader.points(ORGANIZATION, (key(),))) for _ in range(3)]
+    await asyncio.sleep(0)
+    asked[0].cancel()
+    found = await asyncio.gather(*asked, return_exceptions=True)
+    assert isinstance(found[0], asyncio.CancelledError)
+    assert [key() in read.stocks for read in found[1:] if not isinstance(read, BaseException)] == [True, True]
+
+
+# --- what is due -----------------------------------------------------------------------------------------------------
+
+
+async def test_a_hold_is_over_exactly_at_its_instant_in_every_read(desk: Desk, reader: Reader) -> None:
+    """No sweeper has run: the ledger still has it as held, and stays as it is."""
+    held = await desk.send(reserve(line("web", 3), ttl=60 * SECOND))
+    identity = held.reservation_id()
+
+    async def seen() -> tuple[int, int | None, int, int]:
+        point = (await reader.points(ORGANIZATION, (key(),))).stocks[key()].pools["web"].free
+        reservation = (await reader.reservation(ORGANIZATION, identity))[1]
+        assert reservation is not None
+        listed = (await reader.reservations(ReservationQuery(ORGANIZATION), None, 10)).reservations
+        return point, await free(reader, key(), "web"), reservation.parts[0].expired, listed[0].parts[0].expired
+
+    desk.clock.advance(timedelta(seconds=60, microseconds=-1))
+    assert await seen() == (1, 1, 0, 0)
+    desk.clock.advance(timedelta(microseconds=1))
+    assert await seen() == (4, 4, 3, 3)
+    assert desk.rows("SELECT count(*) FROM entry WHERE kind = 9") == [(0,)]
+    await desk.committer.sweep()
+    assert await seen() == (4, 4, 3, 3)
+
+
+async def test_a_reservation_reads_the_same_before_and_after_the_sweeper(desk: Desk, reader: Reader) -> None:
+    """State, revision and parts: what will be written is what is answered."""
+    held = await desk.send(reserve(line("web", 3), line("", 2), ttl=60 * SECOND))
+    desk.clock.advance(timedelta(seconds=61))
+    _, before = await reader.reservation(ORGANIZATION, held.reservation_id())
+    await desk.committer.sweep()
+    _, after = await reader.reservation(ORGANIZATION, held.reservation_id())
+    assert before is not None
+    assert after is not None
+    assert (before.state, before.revision) == (after.state, after.revision)
+    assert [(part.held, part.expired) for part in before.parts] == [(part.held, part.expired) for part in after.parts]
+
+
+class DoubtfulClock(ManualClock):
+    """A clock that stands in doubt: leases may be ended only up to an earlier instant."""
+
+    trusted: int | None = None
+
+    def due_until(self) -> int:
+        return self.now() if self.trusted is None else self.trusted
+
+
+async def test_expiry_pauses_in_reads_too_while_the_clock_is_in_doubt(tmp_path: Path) -> None:
+    """An hour that never passed must not end a hold."""
+    clock = DoubtfulClock()
+    async with Desk(tmp_path / "ringfence.db", clock) as desk, reading(desk) as reader:
+        await desk.send(post(figure(10, "on_hand")))
+        await desk.send(reserve(line("", 3), ttl=60 * SECOND))
+        clock.trusted = clock.now() + SECOND
+        clock.advance(timedelta(hours=1))
+        assert await free(reader, key()) == 7
+        assert (await reader.points(ORGANIZATION, (key(),))).stocks[key()].pools[COMMON].free == 7
+        clock.trusted = None
+        assert await free(reader, key()) == 10
+
+
+async def test_a_key_is_valued_by_the_policy_in_force(desk: Desk, reader: Reader) -> None:
+    """A changed formula is answered at once, before any background step has come to the key."""
+    await desk.send(post(figure(2, "safety_stock")))
+    supply = (SupplyTerm("on_hand", 1), SupplyTerm("safety_stock", -3))
+    await desk.send(SetPolicy(Policy(supply=supply), 1))
+    assert desk.rows("SELECT supply FROM stock") == [(8,)]
+    stock = (await reader.points(ORGANIZATION, (key(),))).stocks[key()]
+    assert (stock.supply, stock.pools[COMMON].free) == (4, 0)
+    assert await free(reader, key()) == 0
+
+
+# --- snapshots -------------------------------------------------------------------------------------------------------
+
+
+async def test_a_snapshot_does_not_change_while_it_is_looked_at(desk: Desk, reader: Reader) -> None:
+    """However long it is kept, and whatever is committed meanwhile."""
+    async with reader.snapshot(ORGANIZATION) as snapshot:
+        first = (await snapshot.keys(EVERYTHING, None, 10)).stocks[0]
+        await desk.send(post(figure(1, "on_hand")))
+        again = (await snapshot.keys(EVERYTHING, None, 10)).stocks[0]
+        (exact,) = await snapshot.stocks([key(), key("LAMP")])
+        assert (first.supply, again.supply, exact.supply) == (10, 10, 10)
+    assert (await all_keys(reader))[0].supply == 1
+
+
+async def test_an_instant_lies_before_every_write_that_the_snapshot_lacks(desk: Desk, reader: Reader) -> None:
+    """And not before one that it has: so each instant has one answer."""
+    desk.clock.advance(timedelta(seconds=1))
+    async with reader.snapshot(ORGANIZATION) as snapshot:
+        await desk.send(post(figure(1, "on_hand")))
+    (written,) = desk.rows("SELECT record_time FROM slot_state")
+    assert snapshot.moment.instant < written[0]
+    async with reader.snapshot(ORGANIZATION) as later:
+        assert later.moment.instant >= written[0]
+        assert later.moment.revision == snapshot.moment.revision + 1
+
+
+async def test_keys_come_in_order_in_pieces_of_any_size(desk: Desk, reader: Reader) -> None:
+    """By SKU, location and dimensions; filters look at each of them; a piece goes on where the one before ended."""
+    await desk.send(SetPolicy(Policy(dimensions=("colour", "size")), 1))
+    colours: list[dict[str, str]] = [{}, {"colour": "red"}, {"colour": "blue", "size": "m"}]
+    for sku, place, colour in product(("b", "ä", "B", "a/1"), (SOUTH, NORTH, "kiosk"), colours):
+        await desk.send(post(figure(1, "on_hand")._replace(key=key(sku, place, **colour))))
+    everything = [stock.key for stock in await all_keys(reader)]
+    assert len(everything) == 37
+    assert [found[:3] for found in everything] == sorted(found[:3] for found in everything)
+    for skus, locations, dimensions in product(
+        [(), ("b",), ("B", "b", "BIKE"), ("x",)],
+        [None, (), (NORTH,), (NORTH, "kiosk")],
+        [(), (("colour", "red"),), (("colour", ""),), (("colour", "blue"), ("size", ""))],
+    ):
+        wanted = KeyFilter(ORGANIZATION, tuple(sorted(skus)), locations, dimensions)
+        expected = [found for found in everything if wanted.matches(found)]
+        for piece in (1, 2, 5, 100):
+            assert [stock.key for stock in await all_keys(reader, wanted, piece=piece)] == expected
+    async with reader.snapshot(ORGANIZATION) as snapshot:
+        read = await snapshot.keys(EVERYTHING, KeyPosition("b"), 3)
+    assert [stock.key.sku for stock in read.stocks] == ["b"] * 3
+
+
+async def test_a_read_time_in_the_future_is_refused(desk: Desk, reader: Reader) -> None:
+    """Nobody knows yet what a read will answer then; now itself is answered."""
+    now = desk.clock.now() + SECOND
+    desk.clock.advance(timedelta(seconds=1))
+    assert await free(reader, key(), read_time=now) == 6
+    with pytest.raises(LaterThanNow):
+        await free(reader, key(), read_time=now + 1)
+    assert await free(reader, key(), read_time=now) == 6
+
+
+async def test_a_read_at_the_instant_of_a_write_under_way_waits_for_it(desk: Desk, reader: Reader) -> None:
+    """Its snapshot could not contain the write yet, and asked later it would: so it answers what it will be."""
+    desk.clock.advance(timedelta(seconds=1))
+    now = desk.clock.now()
+    state = desk.rows("SELECT record_time FROM slot_state")
+    desk.store.moments.begin(now, state[0][0])
+    asked = asyncio.ensure_future(free(reader, key(), read_time=now))
+    done, _ = await asyncio.wait({asked}, timeout=0.1)
+    assert not done
+    desk.store.moments.end(committed=False)
+    assert await asked == 6
+
+
+# --- in nobody's way -------------------------------------------------------------------------------------------------
+
+
+async def test_long_reads_do_not_stand_in_the_way_of_quick_ones(reader: Reader) -> None:
+    """Scans wait for each other and for nobody else."""
+    async with reader.snapshot(ORGANIZATION, long=True), reader.snapshot(ORGANIZATION, long=True):
+        third = asyncio.ensure_future(_look(reader, long=True))
+        await asyncio.wait_for(_look(reader, long=False), 5)
+        await asyncio.wait_for(reader.points(ORGANIZATION, (key(),)), 5)
+        assert not third.done()
+    await asyncio.wait_for(third, 5)
+
+
+async def _look(reader: Reader, *, long: bool) -> None:
+    async with reader.snapshot(ORGANIZATION, long=long) as snapshot:
+        await snapshot.keys(EVERYTHING, None, 10)
+
+
+async def test_a_reader_that_goes_away_stops_its_statement_and_leaves_its_lane_clean(reader: Reader) -> None:
+    """What would take hours ends with the call that asked for it; the next reader has a snapshot of its own."""
+    forever = (
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000000000) SELECT max(i) FROM n"
+    )
+    for _ in range(3):
+        async with reader._lanes.lease(long=True) as lane:
+            slow = asyncio.ensure_future(lane.run(lambda connection: connection.exec_driver_sql(forever).all()))
+            await asyncio.sleep(0.05)
+            slow.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await slow
+        await asyncio.wait_for(_look(reader, long=True), 10)
+
+
+async def test_a_closed_reader_says_that_the_store_is_away(desk: Desk) -> None:
+    """Instead of hanging or failing in its own words."""
+    async with reading(desk) as reader:
+        pass
+    with pytest.raises(RuntimeError):
+        await reader.points(ORGANIZATION, (key(),))
+
+
+async def test_a_reader_cannot_write(reader: Reader) -> None:
+    """Its connections refuse to, whatever a statement says."""
+
+    def write(connection: Connection) -> None:
+        connection.exec_driver_sql("DELETE FROM pool")
+
+    async with reader._lanes.lease() as lane:
+        with pytest.raises(StoreUnavailable):
+            await lane.run(write)
+    with pytest.raises(StoreUnavailable):
+        await reader._lanes.points.run(write)
+
+
+# --- statements ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def sent(desk: Desk, reader: Reader) -> list[tuple[str, Any]]:
+    """What every kind of read sends, once per text."""
+    held = await desk.send(reserve(line("web", 3)))
+    before = desk.clock.now()
+    desk.clock.advance(timedelta(seconds=1))
+    await desk.send(post(figure(9, "on_hand")))
+    with statements(reader) as seen:
+        await reader.points(ORGANIZATION, (key(), key("LAMP")))
+        for wanted in (
+            EVERYTHING,
+            KeyFilter(ORGANIZATION, ("BIKE", "LAMP")),
+            KeyFilter(ORGANIZATION, ("BIKE",), (NORTH, SOUTH)),
+        ):
+            for read_time in (None, before):
+                async with reader.snapshot(ORGANIZATION, read_time) as snapshot:
+                    for start in (None, KeyPosition("BIKE", NORTH)):
+                        await snapshot.keys(wanted, start, 5)
+                    for stock in await snapshot.stocks([key()]):
+                        await snapshot.holds(stock, "web", 5)
+        await reader.reservation(ORGANIZATION, held.reservation_id())
+        created = ReservationQuery(ORGANIZATION, create_time_from=1, create_time_until=desk.clock.now())
+        for orders in (created, ReservationQuery(ORGANIZATION, order_reference="web-1")):
+            await reader.reservations(orders, None, 5)
+        for entries in (
+            EntryQuery(ORGANIZATION, key()),
+            EntryQuery(ORGANIZATION, reservation_id=held.reservation_id()),
+            EntryQuery(ORGANIZATION, request_id=held.request_id),
+            EntryQuery(ORGANIZATION, record_time_from=before, record_time_until=desk.clock.now()),
+        ):
+            for below in (None, 3):
+                await reader.entries(entries, below, 5)
+        await reader.policy(ORGANIZATION)
+        await reader.policy_version(ORGANIZATION, 5)
+    return list({text: (text, values) for text, values in seen}.values())
+
+
+async def test_every_statement_names_its_slot(sent: list[tuple[str, Any]]) -> None:
+    """Each table in it is asked for by its slot."""
+    assert len(sent) > 20
+    for text, _ in sent:
+        if text in ("BEGIN", "ROLLBACK"):
+            continue
+        tables = set(re.findall(r"(?:FROM|JOIN) (stock|pool|measure|fact|entry|part|reservation|policy|feed)\b", text))
+        for table in tables:
+            assert re.search(rf"\b{table}\.slot = ", text), f"{table} without slot: {text}"
+
+
+async def test_no_read_walks_a_table(desk: Desk, sent: list[tuple[str, Any]]) -> None:
+    """Each finds its rows by a key or an index, by more than the slot. A chain of entries is followed row by row as far
+    as rows are asked for: what is materialised first would be all of a key's past."""
+    with desk.connection() as connection:
+        for text, values in sent:
+            if text in ("BEGIN", "ROLLBACK"):
+                continue
+            plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", values)]
+            assert _walks(plan) == [], f"{text}\n{plan}"
+
+
+def _walks(plan: Sequence[str]) -> list[str]:
+    harmless = re.compile(
+        r"SCAN (wanted|CONSTANT ROW|\d+ CONSTANT ROWS|chain|callers|anon_1)$|MATERIALIZE (wanted|callers|anon_1)$"
+        r"|CO-ROUTINE chain$|SETUP$|RECURSIVE STEP$|CORRELATED SCALAR SUBQUERY \d+$|USE TEMP B-TREE FOR"
+        r"|SEARCH (slot_state|feed) USING PRIMARY KEY \(slot=\?\)$|SEARCH \w+ USING .*\(slot=\? AND "
+    )
+    return [step for step in plan if not harmless.match(step)]
