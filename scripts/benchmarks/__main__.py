@@ -6,18 +6,20 @@ Exits with 1 when a figure misses its bound, with 2 when one could not be measur
 from __future__ import annotations
 
 import argparse
+import contextlib
+import fcntl
 import json
 import os
 import platform
 import sys
 import tempfile
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
 import grpc
 
 from scripts.benchmarks.figures import Figure, table
-from scripts.benchmarks.http2 import ProtocolFailure
 from scripts.benchmarks.processes import StartFailure, cores
 from scripts.benchmarks.scenarios import FULL_SCENARIOS, SCENARIOS, Bench
 from scripts.benchmarks.targets import BenchFailure, Settings, Targets
@@ -56,6 +58,24 @@ def _arguments() -> argparse.Namespace:
 def main() -> int:
     """Runs the benchmark and answers the exit code."""
     arguments = _arguments()
+    with _alone():
+        return _run(arguments)
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """Two benchmarks at a time would measure each other: the second waits."""
+    (_PROJECT / "build").mkdir(exist_ok=True)
+    with (_PROJECT / "build" / "bench.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("waiting for another benchmark to end", file=sys.stderr)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _run(arguments: argparse.Namespace) -> int:
     servers, generator = (set(), set()) if arguments.no_pin else cores()
     if generator:
         os.sched_setaffinity(0, generator)
@@ -79,7 +99,7 @@ def main() -> int:
             print(f"… {scenario}", file=sys.stderr)
             try:
                 figures += scenarios[scenario](bench)
-            except (BenchFailure, ProtocolFailure, StartFailure, grpc.RpcError) as error:
+            except (BenchFailure, ConnectionError, StartFailure, grpc.RpcError) as error:
                 # The others are worth having: an hour of measuring is not thrown away for one.
                 print(f"{scenario} failed: {error}", file=sys.stderr)
                 failed = True
@@ -105,6 +125,8 @@ def _machine(servers: set[int], generator: set[int]) -> dict[str, str]:
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}",
         "python": f"{platform.python_version()}, " + ", ".join(f"{name} {version(name)}" for name in _PACKAGES),
         "cores": pinned,
+        # On a machine that does other things the ratios still mean something, the rates do not.
+        "load before": f"{os.getloadavg()[0]:.1f} running or waiting, on average of the last minute",
     }
 
 

@@ -2,22 +2,30 @@
 
 A grpc.aio client needs as much CPU as the server it measures, so it would measure itself. This one speaks just enough
 HTTP/2 to be a correct peer (settings, flow control in both directions, pings), sends pre-encoded header blocks and
-ready-made messages, and looks at the frame headers of what comes back; it decodes no response header. Plain text over
+ready-made messages, and looks at the frame headers of what comes back and at the status of each call. Plain text over
 loopback only.
 """
 
 from __future__ import annotations
 
+import re
 import socket
 import struct
 from collections import deque
 from collections.abc import Iterator
 from typing import Protocol
 
+from scripts.benchmarks.hpack import RequestHeaders, StatusReader
+
 DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
 END_STREAM = ACK = 0x1
 END_HEADERS = 0x4
 PADDED = 0x8
+PRIORITIZED = 0x20
+_HEADERS_FLAGS = END_HEADERS | PADDED | PRIORITIZED
+
+# What `Handler.end` is told when the server's trailers carry no grpc-status.
+NO_STATUS = -1
 
 SETTINGS_HEADER_TABLE_SIZE = 1
 SETTINGS_MAX_CONCURRENT_STREAMS = 3
@@ -37,7 +45,7 @@ _setting = struct.Struct(">HI")
 _unpack_header = _frame_header.unpack_from
 
 
-class ProtocolFailure(Exception):
+class ProtocolFailure(ConnectionError):
     """The peer closed the connection, sent GOAWAY or spoke something this client does not understand."""
 
 
@@ -47,8 +55,9 @@ class Handler(Protocol):
     def data(self, stream: int, buffer: bytes, start: int, end: int) -> None:
         """A DATA frame's bytes (without padding), possibly empty."""
 
-    def end(self, stream: int) -> None:
-        """The server closed the call with its trailers."""
+    def end(self, stream: int, status: int, trailers: bytes) -> None:
+        """The server closed the call with a grpc-status (-1: it sent none). The trailers are still encoded: `readable`
+        makes something of them."""
 
     def reset(self, stream: int, code: int) -> None:
         """The server ended the call with RST_STREAM; `code` is the HTTP/2 error code."""
@@ -76,46 +85,16 @@ class MessageReader:
         self._partial = buffer[start:end]
 
 
+def readable(trailers: bytes) -> str:
+    """What can be read of encoded trailers: gRPC's servers write a status and its message as plain text, the first time
+    on a connection. For people who look for the reason of a failure; not for deciding anything."""
+    return " ".join(text.decode() for text in re.findall(rb"[ -~]+", trailers)) or trailers.hex()
+
+
 def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
     """One HTTP/2 frame."""
     size = len(payload)
     return _frame_header.pack(size >> 8, size & 0xFF, kind, flags, stream) + payload
-
-
-def _string(text: bytes) -> bytes:
-    if len(text) >= 127:
-        raise ValueError(f"header text of {len(text)} bytes: at most 126 are encoded here")
-    return bytes((len(text),)) + text
-
-
-class HeaderBlocks:
-    """The request headers of one method, HPACK-encoded.
-
-    `first` puts the fields into the peer's dynamic table, `later` refers to them: what a grown-up client sends too, so
-    the server's work per call is the same. Where the peer's table is too small, both are literals without indexing.
-    """
-
-    def __init__(self, method: str, authority: str, metadata: dict[str, str], table_size: int) -> None:
-        named = [(4, method), (1, authority), (31, "application/grpc"), (58, "ringfence-bench/1")]
-        others = {"te": "trailers", **metadata}
-        # POST and http stand in the static table.
-        pseudo = b"\x83\x86"
-        incremental = [bytes((0x40 | index,)) + _string(value.encode()) for index, value in named]
-        incremental += [b"\x40" + _string(name.encode()) + _string(value.encode()) for name, value in others.items()]
-        # Each entry costs its texts and 32 bytes (RFC 7541, 4.1); 80 bytes bound name and overhead of the named ones.
-        needed = sum(len(entry) + 80 for entry in incremental)
-        if needed <= table_size:
-            self.first = pseudo + b"".join(incremental)
-            newest = 62
-            self.later = pseudo + bytes(0x80 | (newest + back) for back in reversed(range(len(incremental))))
-        else:
-            literal = [_literal_index(index) + _string(value.encode()) for index, value in named]
-            literal += [b"\x00" + _string(name.encode()) + _string(value.encode()) for name, value in others.items()]
-            self.first = self.later = pseudo + b"".join(literal)
-
-
-def _literal_index(index: int) -> bytes:
-    return bytes((index,)) if index < 15 else bytes((15, index - 15))
 
 
 class Connection:
@@ -144,8 +123,11 @@ class Connection:
         self._read = 0
         self._stream_read: dict[int, int] = {}
         self._settings_seen = False
+        self._reader = StatusReader()
+        self._split_block = b""
+        self._split_flags = 0
         self._open(timeout)
-        self._blocks = HeaderBlocks(method, f"{host}:{port}", metadata, self._table_size)
+        self._blocks = RequestHeaders(method, f"{host}:{port}", metadata, self._table_size)
         self._block = self._blocks.first
 
     def _open(self, timeout: float) -> None:
@@ -281,12 +263,14 @@ class Connection:
                 handler.data(stream, buffer, start, end)
                 if flags & END_STREAM:
                     self._ended(stream)
-                    handler.end(stream)
-            elif kind == HEADERS and handler is not None:
+                    handler.end(stream, NO_STATUS, b"")
+            elif kind == HEADERS and flags & _HEADERS_FLAGS == END_HEADERS and handler is not None:
+                block = buffer[start:end]
+                status = self._reader.status(block)
                 if flags & END_STREAM:
                     if self._stream_windows:
                         self._ended(stream)
-                    handler.end(stream)
+                    handler.end(stream, status, block)
             else:
                 self._control(kind, flags, stream, buffer[start:end])
         self._rest = buffer[position:]
@@ -328,8 +312,21 @@ class Connection:
         elif kind == GOAWAY:
             code = int.from_bytes(payload[4:8], "big")
             raise ProtocolFailure(f"the server said GOAWAY, code {code}: {payload[8:].decode(errors='replace')}")
-        elif kind not in (PRIORITY, CONTINUATION):
-            raise ProtocolFailure(f"unexpected frame of type {kind}")
+        elif kind in (HEADERS, CONTINUATION) and not flags & (PADDED | PRIORITIZED if kind == HEADERS else 0):
+            self._continued(kind, flags, stream, payload)
+        elif kind != PRIORITY:
+            raise ProtocolFailure(f"unexpected frame of type {kind} with flags {flags:#x}")
+
+    def _continued(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
+        """Headers too long for one frame: their block is read when its last piece is there."""
+        if kind == HEADERS:
+            self._split_block, self._split_flags = b"", flags
+        self._split_block += payload
+        if flags & END_HEADERS:
+            status = self._reader.status(self._split_block)
+            if self._split_flags & END_STREAM and self.handler is not None:
+                self._ended(stream)
+                self.handler.end(stream, status, self._split_block)
 
     def _apply(self, payload: bytes) -> None:
         for name, value in _setting.iter_unpack(payload):

@@ -10,11 +10,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from scripts.benchmarks.http2 import Connection, MessageReader, ProtocolFailure
+from scripts.benchmarks.http2 import Connection, MessageReader, ProtocolFailure, readable
 from scripts.benchmarks.messages import Bodies, count_outcomes
 
 _now = time.perf_counter
 _DRAIN_SECONDS = 30.0
+# The status of every business refusal; any other that is not OK is a failure, not an outcome.
+_FAILED_PRECONDITION = 9
 
 
 @dataclass(slots=True)
@@ -24,6 +26,8 @@ class Tally:
     accepted: int = 0
     refused: int = 0
     failed: int = 0
+    # The first failure's trailers, for people.
+    failure: bytes = b""
     latencies: array[float] = field(default_factory=lambda: array("d"))
 
 
@@ -38,6 +42,8 @@ class Sample:
     generator_share: float
     server_share: float
     latencies: Sequence[float]
+    # What can be read of the first failed call; empty where there was none.
+    failure: str = ""
 
     @property
     def rate(self) -> float:
@@ -80,7 +86,6 @@ class UnaryCaller:
         self._depth = depth
         self._running = False
         self._started: dict[int, float] = {}
-        self._answered: set[int] = set()
 
     @property
     def in_flight(self) -> int:
@@ -99,25 +104,25 @@ class UnaryCaller:
         self._started[self.connection.call(self._bodies())] = began
 
     def data(self, stream: int, buffer: bytes, start: int, end: int) -> None:
-        self._answered.add(stream)
+        """Nothing: what a unary call came to stands in its status."""
 
-    def end(self, stream: int) -> None:
+    def end(self, stream: int, status: int, trailers: bytes) -> None:
         now = _now()
         tally = self._tally
         tally.latencies.append(now - self._started.pop(stream))
-        # An answer is a message and trailers; a refusal is trailers alone.
-        if stream in self._answered:
-            self._answered.discard(stream)
+        if status == 0:
             tally.accepted += 1
-        else:
+        elif status == _FAILED_PRECONDITION:
             tally.refused += 1
+        else:
+            tally.failed += 1
+            tally.failure = tally.failure or trailers
         if self._running:
             self.issue(now)
 
     def reset(self, stream: int, code: int) -> None:
         # gRPC servers may follow their trailers with RST_STREAM(NO_ERROR): that call has been counted.
         if self._started.pop(stream, None) is not None:
-            self._answered.discard(stream)
             self._tally.failed += 1
             if self._running:
                 self.issue(_now())
@@ -142,7 +147,8 @@ class StreamCaller:
 
     @property
     def in_flight(self) -> int:
-        return sum(self._outstanding.values())
+        # A stream that was half-closed is in flight until its trailers came: then it can be followed by another.
+        return sum(self._outstanding.values()) + (0 if self._running else len(self._outstanding))
 
     def start(self) -> None:
         self._running = True
@@ -177,11 +183,11 @@ class StreamCaller:
             if self._running:
                 self._fill(stream)
 
-    def end(self, stream: int) -> None:
+    def end(self, stream: int, status: int, trailers: bytes) -> None:
         lost = self._outstanding.pop(stream)
         self._tally.failed += lost
-        if self._running:
-            raise ProtocolFailure("the server ended a stream of commands under load")
+        if self._running or lost or status:
+            raise ProtocolFailure(f"the server ended a stream of commands under load: {readable(trailers)}")
 
     def reset(self, stream: int, code: int) -> None:
         if stream in self._outstanding:
@@ -256,6 +262,7 @@ class Load:
             generator_share=own / took,
             server_share=server / took,
             latencies=sorted(tally.latencies[before[3] : after[3]]),
+            failure=readable(tally.failure) if tally.failure else "",
         )
 
     def _run(self, until: float) -> None:

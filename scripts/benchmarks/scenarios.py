@@ -6,6 +6,7 @@ import json
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -260,13 +261,15 @@ def _make_big(bench: Bench) -> None:
     if bench.big_database.exists():
         return
     bench.big_database.parent.mkdir(parents=True, exist_ok=True)
-    part = bench.big_database.with_suffix(".part")
-    part.unlink(missing_ok=True)
     began = time.perf_counter()
     print(f"filling a database with {BIG_KEYS:,} keys and {BIG_ENTRIES:,} entries …", file=sys.stderr)
-    with bench.targets.service_on(part) as service:
-        seed.fill(service, BIG_KEYS, BIG_ENTRIES)
-    part.rename(bench.big_database)
+    with tempfile.TemporaryDirectory(prefix="ringfence-big-", dir=bench.big_database.parent) as directory:
+        part = Path(directory) / "ringfence.db"
+        with bench.targets.service_on(part) as service:
+            seed.fill(service, BIG_KEYS, BIG_ENTRIES)
+        if part.with_name(part.name + "-wal").exists():
+            raise BenchFailure("the service left its write-ahead log behind: it did not close the big database")
+        part.rename(bench.big_database)
     print(f"filled in {time.perf_counter() - began:.0f} s", file=sys.stderr)
 
 

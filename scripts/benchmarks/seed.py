@@ -13,8 +13,8 @@ _SLICE_SECONDS = 5.0
 
 
 def fill(target: Target, keys: int, entries: int) -> None:
-    """Posts and allocates `keys` stock keys (two ledger entries each) and sells units directly until the ledger holds
-    `entries`. Sales have no lease: nothing of it falls due while a benchmark runs, today or next week.
+    """Posts and allocates `keys` stock keys (two ledger entries each), then sells units directly until the ledger holds
+    at least `entries`. Sales have no lease: nothing of it falls due while a benchmark runs, today or next week.
 
     Raises BenchFailure when a sale is refused.
     """

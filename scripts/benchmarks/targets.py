@@ -56,7 +56,7 @@ class Target:
         """Unary Reserve of the sold-out key. Raises BenchFailure when one is accepted."""
         sample = self._unary("Reserve", messages.sold_out_reserves())
         if sample.accepted or sample.failed or not sample.refused:
-            raise BenchFailure(f"of the sold-out item {sample.accepted} were accepted and {sample.failed} calls failed")
+            raise BenchFailure(f"of a sold-out item {sample.accepted} were accepted and {sample.failed} calls failed")
         return sample
 
     def lone_reserve(self, skus: int) -> Sample:
@@ -113,7 +113,8 @@ class Target:
 
 def _all_accepted(sample: Sample) -> Sample:
     if sample.refused or sample.failed or not sample.accepted:
-        raise BenchFailure(f"{sample.accepted} accepted, {sample.refused} refused, {sample.failed} failed calls")
+        counts = f"{sample.accepted} accepted, {sample.refused} refused, {sample.failed} failed calls"
+        raise BenchFailure(f"{counts} {sample.failure}".rstrip())
     return sample
 
 

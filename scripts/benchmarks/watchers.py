@@ -12,7 +12,7 @@ import select
 import sys
 
 from ringfence.v1 import balance_pb2
-from scripts.benchmarks.http2 import Connection, MessageReader, ProtocolFailure
+from scripts.benchmarks.http2 import Connection, MessageReader, ProtocolFailure, readable
 from scripts.benchmarks.messages import SERVICE, metadata, sku_name, watch_request
 from scripts.benchmarks.processes import HOST
 
@@ -37,8 +37,8 @@ class _Watchers:
             if source.startswith(_SNAPSHOT_END, first):
                 self.snapshots += 1
 
-    def end(self, stream: int) -> None:
-        raise ProtocolFailure("the server ended a watch")
+    def end(self, stream: int, status: int, trailers: bytes) -> None:
+        raise ProtocolFailure(f"the server ended a watch: {readable(trailers)}")
 
     def reset(self, stream: int, code: int) -> None:
         raise ProtocolFailure(f"the server reset a watch, code {code}")
