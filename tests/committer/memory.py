@@ -68,6 +68,7 @@ class MemoryStore:
         """One transaction."""
         self.batches.append(len(work.request_keys))
         self.entered.set()
+        await asyncio.sleep(0)  # a store on a thread of its own lets the event loop go on, too
         await self._open.wait()
         fault = self.faults.pop(0) if self.faults else None
         if fault is not None:

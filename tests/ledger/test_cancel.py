@@ -1,5 +1,7 @@
 """Cancel takes back whatever is left, in every state, and says when it can be sold again."""
 
+from dataclasses import replace
+
 import pytest
 
 from ringfence_server.ledger.commands import CancelReason
@@ -75,6 +77,20 @@ def test_a_sale_that_was_sent_stays_counted() -> None:
     assert world.pool(COMMON) == (7, 0, 3)
     with refusal(NotHeld):
         world.cancel(order, {"1": 1})
+
+
+def test_of_an_order_sent_in_part_only_the_unsent_sale_comes_back() -> None:
+    """The borrowed part went to the till and stays counted, though borrowed units go back first; own ones return."""
+    world = World(replace(TILLS, path_rules=BORROWING.path_rules))
+    world.post(figure(10, position=1))
+    world.allocate(quota("web", 4))
+    order = world.hold("web", 6)
+    world.consume(order)
+    own, borrowed = order.parts
+    borrowed.sent_time = world.now
+    assert [each.quantity for each in world.cancel(order, {"1": 3}).lines] == [3]
+    assert (own.unsettled, borrowed.unsettled) == (1, 2)
+    assert (world.pool("web"), world.pool(COMMON)) == ((3, 0, 1), (4, 0, 2))
 
 
 def test_a_second_cancel_takes_back_nothing() -> None:

@@ -2,7 +2,15 @@
 
 import pytest
 
-from ringfence_server.ledger.idempotency import REFUSALS_KEPT, StoredOutcome, repeat_of, scope_of, too_old
+from ringfence_server.ledger.idempotency import (
+    REFUSALS_KEPT,
+    StoredOutcome,
+    forgotten_until,
+    repeat_of,
+    scope_of,
+    time_of,
+    too_old,
+)
 from ringfence_server.ledger.outcomes import REFUSALS, UNSTORED, Invalid, RequestIdReused, RequestTooOld
 from ringfence_server.ledger.policy import DAY, HOUR
 from tests.ledger.engine import START
@@ -33,6 +41,28 @@ def test_a_request_id_older_than_what_is_kept_is_too_old() -> None:
     assert REFUSALS_KEPT == 24 * HOUR
 
 
+def test_of_a_caller_with_too_many_refusals_younger_ids_are_too_old() -> None:
+    """Where refusals were forgotten before their time, an unknown id that is no newer may be one of them."""
+    until = forgotten_until([_uuid7(START - 9_000), _uuid7(START - 5_000), _uuid7(START - 7_000)], START)
+    assert until == START - 4_000
+    assert too_old(_uuid7(START - 5_000), START, until) == RequestTooOld(until)
+    assert too_old(_uuid7(START - 4_000), START, until) is None
+
+
+def test_forgetting_reaches_no_further_back_than_age_does() -> None:
+    """What was forgotten long ago changes nothing."""
+    assert too_old(_uuid7(START - REFUSALS_KEPT - 1_000), START, 5) == RequestTooOld(START - REFUSALS_KEPT)
+
+
+def test_a_forgotten_id_of_the_future_makes_no_right_one_old() -> None:
+    """It was made by a clock that is wrong, as were ids without a time made by none."""
+    uuid4 = bytearray(_uuid7(START - 1_000))
+    uuid4[6] = 0x40
+    assert forgotten_until([_uuid7(START + DAY), bytes(uuid4)], START) == 0
+    assert forgotten_until([_uuid7(START + DAY), _uuid7(START - 2_000)], START) == START - 1_000
+    assert forgotten_until([], START) == 0
+
+
 def test_an_id_of_the_future_is_new() -> None:
     """A caller's clock may run ahead."""
     assert too_old(_uuid7(START + DAY), START) is None
@@ -42,7 +72,9 @@ def test_other_uuids_carry_no_time_and_are_new() -> None:
     """A random UUID's first bytes are no clock."""
     uuid4 = bytearray(_uuid7(0))
     uuid4[6] = 0x40
-    assert too_old(bytes(uuid4), START) is None
+    assert too_old(bytes(uuid4), START, forgotten_until=START) is None
+    assert time_of(bytes(uuid4)) is None
+    assert time_of(_uuid7(START)) == START
 
 
 def test_what_is_no_outcome_is_not_stored() -> None:

@@ -159,6 +159,21 @@ def test_a_sourced_line_revives_at_the_locations_that_had_given() -> None:
         world.consume(lone, revive=True)
 
 
+def test_a_location_that_no_longer_had_a_share_does_not_revive() -> None:
+    """The part in the south was cancelled before the lease ended: the late payment is the north's alone."""
+    world = World(replace(BORROWING, location_order=(NORTH, SOUTH), allow_split=True))
+    world.stock(on_hand=2)
+    world.stock(location=SOUTH, on_hand=2)
+    order = world.reserve(line(COMMON, 4, location=""), split=True).reservation
+    world.cancel(order, {"1": 2})
+    world.advance(minutes=15)
+    world.sell(line(COMMON, 1))
+    with refusal(Insufficient):
+        world.consume(order, revive=True)
+    world.consume(order, {"1": 1}, revive=True)
+    assert (world.on_hand(), world.on_hand(location=SOUTH)) == (0, 2)
+
+
 def test_only_what_was_still_held_expires_and_revives() -> None:
     """An order sold in part revives its expired rest; sold units are not sold twice."""
     world = World(BIKE=10)

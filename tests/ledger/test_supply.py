@@ -234,6 +234,17 @@ def test_a_measure_stays_within_its_range(value: int, delta: int) -> None:
     assert world.on_hand() == value
 
 
+def test_a_return_may_lift_the_own_count_above_the_range_and_no_late_figure_is_refused_for_it() -> None:
+    """Cancel is never refused; what is not applied is no total."""
+    world = World()
+    world.post(figure(MAX_QUANTITY, position=5))
+    order = world.sell(line(COMMON, 3)).reservation
+    world.post(figure(MAX_QUANTITY, position=6))
+    world.cancel(order)
+    assert world.on_hand() == MAX_QUANTITY + 3
+    assert _results(world.post(figure(9, position=4))) == [FigureResult.STALE]
+
+
 def test_every_fact_is_kept_with_its_source() -> None:
     """Beside the entries, so that the past can be valued; a post that changes nothing is a fact too."""
     world = World()

@@ -23,5 +23,5 @@ def test_the_ledger_answers_as_the_model_does() -> None:
 @pytest.mark.timeout(TIMEOUT_SECONDS)
 def test_the_ledger_answers_as_the_model_does_over_days_of_trade() -> None:
     """The same over long histories, which ask for what is just there and for one unit more."""
-    for seed in range(2_000 if LONG else 50):
+    for seed in range(2_000 if LONG else 40):
         play_a_day(LedgerSystem(), seed, steps=150, tills=True)

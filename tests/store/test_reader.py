@@ -6,6 +6,7 @@ import asyncio
 import re
 import threading
 from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack
 from datetime import timedelta
 from itertools import product
 from pathlib import Path
@@ -27,7 +28,7 @@ from ringfence_server.ledger.reading import (
     ReservationQuery,
 )
 from ringfence_server.ledger.work import StoreUnavailable
-from ringfence_server.store import read_points
+from ringfence_server.store import read_lanes, read_points
 from ringfence_server.store.reader import Reader
 from tests.ledger.world import NORTH, SOUTH, figure, key, line, quota
 from tests.store.desk import ORGANIZATION, Desk, post, reserve
@@ -305,12 +306,14 @@ async def test_a_read_at_the_instant_of_a_write_under_way_waits_for_it(desk: Des
 
 async def test_long_reads_do_not_stand_in_the_way_of_quick_ones(reader: Reader) -> None:
     """Scans wait for each other and for nobody else."""
-    async with reader.snapshot(ORGANIZATION, long=True), reader.snapshot(ORGANIZATION, long=True):
-        third = asyncio.ensure_future(_look(reader, long=True))
+    async with AsyncExitStack() as scans:
+        for _ in range(read_lanes._LONG_LANES):
+            await scans.enter_async_context(reader.snapshot(ORGANIZATION, long=True))
+        one_more = asyncio.ensure_future(_look(reader, long=True))
         await asyncio.wait_for(_look(reader, long=False), 5)
         await asyncio.wait_for(reader.points(ORGANIZATION, (key(),)), 5)
-        assert not third.done()
-    await asyncio.wait_for(third, 5)
+        assert not one_more.done()
+    await asyncio.wait_for(one_more, 5)
 
 
 async def _look(reader: Reader, *, long: bool) -> None:
@@ -337,8 +340,10 @@ async def test_a_closed_reader_says_that_the_store_is_away(desk: Desk) -> None:
     """Instead of hanging or failing in its own words."""
     async with reading(desk) as reader:
         pass
-    with pytest.raises(RuntimeError):
+    with pytest.raises(StoreUnavailable):
         await reader.points(ORGANIZATION, (key(),))
+    with pytest.raises(StoreUnavailable):
+        await all_keys(reader)
 
 
 async def test_a_reader_cannot_write(reader: Reader) -> None:

@@ -58,8 +58,22 @@ async def test_read_time_t_asked_later_equals_what_a_read_at_t_answered_though_t
 
     (again,) = await all_keys(reader, read_time=then)
     assert (again.pools["web"].free, again.pools["web"].held) == (6, 2)
+    assert desk.rows("SELECT count(*) FROM part WHERE held > 0") == [(0,)]
     instants = [then - 30 * SECOND, then - 30 * SECOND - 1, then + 30 * SECOND, then + 30 * SECOND - 1]
     assert [await free(reader, key(), "web", instant) for instant in instants] == [6, 3, 8, 6]
+
+
+async def test_a_hold_that_ended_after_the_instant_lives_then_though_nobody_has_ended_it_yet(
+    desk: Desk, reader: Reader
+) -> None:
+    """What is due now was not due then; what was due then stays over."""
+    await desk.send(reserve(line("", 3), ttl=60 * SECOND))
+    await desk.send(reserve(line("", 2), ttl=120 * SECOND))
+    made = desk.clock.now()
+    desk.clock.advance(timedelta(minutes=10))
+    assert desk.rows("SELECT free, held FROM pool") == [(5, 5)]
+    instants = [made + seconds * SECOND for seconds in (59, 60, 119, 120)]
+    assert [await free(reader, key(), read_time=instant) for instant in instants] == [5, 8, 8, 10]
 
 
 async def test_a_key_was_not_there_before_its_first_figure(desk: Desk, reader: Reader) -> None:
@@ -140,8 +154,7 @@ async def test_holds_of_the_past_have_the_quantities_of_then(desk: Desk, reader:
 
 async def test_a_revision_of_the_past_covers_what_was_seen_then(desk: Desk, reader: Reader) -> None:
     """The newest commit then; of what the feed has forgotten none is named."""
-    desk.clock.advance(timedelta(seconds=1))
-    then = desk.clock.now()
+    ((then,),) = desk.rows("SELECT record_time FROM feed")
     desk.clock.advance(timedelta(seconds=1))
     await desk.send(post(figure(4, "on_hand")))
     desk.clock.advance(timedelta(days=3))

@@ -1,7 +1,7 @@
 """The commonest answer by hand: a reservation of one located line that one pool filled.
 
 A flash sale is made of these. Their lines repeat (the same unit of the same key, again and again), so a line's bytes
-are remembered; what is left is the id and four numbers. It takes a third of the time of the generated classes, and a test
+are remembered; what is left is the id and four numbers. It takes a third of the time of the generated classes; a test
 holds both to the same message. Everything else goes the ordinary way.
 """
 

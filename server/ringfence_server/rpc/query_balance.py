@@ -62,9 +62,7 @@ class QueryBalance:
                 _check_revision(query, read.moment)
                 return _answer_points(query, read, points)
         try:
-            async with self._reader.snapshot(
-                query.organization, query.read_time, long=query.by is not None or query.read_time is not None
-            ) as snapshot:
+            async with self._reader.snapshot(query.organization, query.read_time, long=_is_long(query)) as snapshot:
                 _check_revision(query, snapshot.moment)
                 if query.by is not None:
                     return await _roll_up(query, query.by, snapshot)
@@ -106,6 +104,12 @@ def _points_of(query: _Query) -> list[StockKey]:
 def _are_all(query: _Query, policy: Policy) -> bool:
     """Whether the points are all keys that match: a filter that leaves a dimension open means every value of it."""
     return not policy.dimensions or {name for name, _ in query.wanted.dimensions}.issuperset(policy.dimensions)
+
+
+def _is_long(query: _Query) -> bool:
+    """Whether a query may have to look at far more keys or entries than it answers."""
+    wanted = query.wanted
+    return query.by is not None or query.read_time is not None or (not wanted.skus and wanted != BalanceFilter())
 
 
 def _check_revision(query: _Query, moment: Moment) -> None:

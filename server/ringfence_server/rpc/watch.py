@@ -37,7 +37,10 @@ _MOST_ROWS: Final = 10_000
 _MOST_RESUMED: Final = 50_000
 """Keys changed since a token that are sent one by one; more are a RESET."""
 _MOST_REMEMBERED: Final = 100_000
-_FLOOR_SECONDS: Final = 0.1
+_FLOOR_SECONDS: Final = 0.02
+_DELIVERY_SECONDS: Final = 0.0002
+_BALANCE_SECONDS: Final = 0.00006
+"""What a delivery costs, and each balance in it: processor time, measured on the machine of the benchmarks."""
 _DEFAULT_CHECKPOINT_SECONDS: Final = 15.0
 _SCAN_SHARE: Final = 10
 """A watched roll-up that has to scan spends at most one part in this many of the time scanning."""
@@ -49,7 +52,8 @@ Event = balance_pb2.WatchEvent
 
 def watch_handlers(services: Services) -> Handlers:
     """The handler of WatchBalances."""
-    pacer = Pacer()
+    committer = services.committer
+    pacer = Pacer(is_busy=lambda: not committer.idle)
 
     async def watch(
         request: balance_pb2.WatchBalancesRequest, identity: Identity, context: Any
@@ -124,6 +128,7 @@ class _Watcher:
         self._gone: set[tuple[StockKey, str]] = set()
         self._rows: dict[Any, Balance] = {}
         self._scan_seconds = 0.0
+        self._cost = 0.0
 
     def close(self) -> None:
         """Hears no more."""
@@ -151,6 +156,7 @@ class _Watcher:
                 delivered, delivered_at = loop.time(), self._clock.now()
                 async for response in self._changes():
                     yield response
+                self._pacer.spent(self._cost)
         except Closed:
             yield self._message(Event.WATCH_EVENT_RESUME, token=True)
 
@@ -218,6 +224,7 @@ class _Watcher:
 
     async def _changes(self) -> AsyncIterator[Response]:
         changes = self._subscription.take()
+        self._cost = _DELIVERY_SECONDS
         if changes.behind:
             # More changed than is remembered here while this reader was slow: the store knows what, a new stream asks.
             raise Closed
@@ -336,6 +343,7 @@ class _Watcher:
         token: bool = False,
     ) -> Response:
         spec = self._spec
+        self._cost += _BALANCE_SECONDS * len(balances)
         return Response(
             event=event,
             balances=balances,

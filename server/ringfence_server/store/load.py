@@ -9,7 +9,7 @@ from sqlalchemy import Connection, bindparam, func, literal_column, select
 from sqlalchemy.engine import Dialect
 from sqlalchemy.sql import ClauseElement
 
-from ringfence_server.ledger.names import COMMON, StockKey, pool_id
+from ringfence_server.ledger.names import COMMON, MAX_INT64, StockKey, pool_id
 from ringfence_server.ledger.needs import Needs, part_paths
 from ringfence_server.ledger.outcomes import QuotaInUse
 from ringfence_server.ledger.policy import Policy
@@ -28,6 +28,7 @@ MOST_DUE: Final = 1_000
 _MOST_KEYS_CACHED: Final = 65_536
 MOST_RESIDENT: Final = 20_000
 """Stock keys kept in memory between batches, least recently used first to go: about 1.5 kB each."""
+_MOST_POLICIES: Final = 1_000
 _DEFAULT_POLICY: Final = Policy()
 
 
@@ -54,8 +55,11 @@ class Loader:
     """
 
     def __init__(self, dialect: Dialect, *, only_writer: bool = False) -> None:
+        self._only_writer = only_writer
         self._most_resident = MOST_RESIDENT if only_writer else 0
         self._resident: dict[int, Stock] = {}
+        self._in_force: dict[str, Policy] = {}
+        self._nothing_due_before: int | None = None
         stock, pool, part = schema.stock, schema.pool, schema.part
         reference, policy = schema.order_reference, schema.policy
         self._stocks = keyed_select(dialect, _all_but_slot(stock), stock.c.stock_id)
@@ -88,6 +92,13 @@ class Loader:
             dialect,
             ["slot", "until"],
         )
+        self._next_end = Statement(
+            select(func.min(part.c.expire_time)).where(
+                part.c.slot == bindparam("slot"), part.c.held > literal_column("0"), part.c.expire_time.is_not(None)
+            ),
+            dialect,
+            ["slot"],
+        )
         self._ids: dict[StockKey, int] = {}
         self._cached_policies: dict[str, Policy] = {}
 
@@ -96,11 +107,18 @@ class Loader:
         self._ids.clear()
         self._cached_policies.clear()
         self._resident.clear()
+        self._in_force.clear()
+        self._nothing_due_before = None
 
-    def keep(self, stocks: Collection[Stock]) -> None:
-        """Keeps the stocks of a batch that committed, as far as there is room."""
+    def keep(self, stocks: Collection[Stock], earliest_end: int | None, new_policies: Iterable[str]) -> None:
+        """Keeps what a batch that committed leaves behind: its stocks, as far as there is room. ``earliest_end`` is the
+        earliest end of a lease among its reservations."""
         # New keys too: nobody else would tell their numbers to the next batch.
         self.remember(stocks)
+        for organization in new_policies:
+            self._in_force.pop(organization, None)
+        if earliest_end is not None and self._nothing_due_before is not None:
+            self._nothing_due_before = min(self._nothing_due_before, earliest_end)
         if not self._most_resident:
             return
         resident = self._resident
@@ -120,13 +138,22 @@ class Loader:
     def due(self, connection: Connection, until: int) -> tuple[list[bytes], bool]:
         """Reservations with holds that end at or before ``until``, the earliest first, and whether there may be more:
         of at most MOST_DUE holds."""
+        if self._nothing_due_before is not None and until < self._nothing_due_before:
+            return [], False
         rows = self._due.run(connection, (SLOT, until))
+        if not rows and self._only_writer:
+            ((end,),) = self._next_end.run(connection, (SLOT,))
+            self._nothing_due_before = MAX_INT64 if end is None else end
         return list(dict.fromkeys(row[0] for row in rows)), len(rows) >= MOST_DUE
 
     def policies(self, connection: Connection, organizations: Collection[str]) -> dict[str, Policy]:
-        """The policies in force; a remembered one is checked by its revision, in this transaction."""
+        """The policies in force; a remembered one is checked by its revision in this transaction, unless nobody else
+        can have changed it."""
         if not organizations:
             return {}
+        in_force = self._in_force
+        if in_force and all(name in in_force for name in organizations):
+            return {name: in_force[name] for name in organizations}
         names = list(organizations)
         heads = dict(self._policy_heads.run(connection, SLOT, names))
         stale = [
@@ -137,7 +164,12 @@ class Loader:
         if stale:
             for name, body in self._policy_bodies.run(connection, SLOT, stale):
                 self._cached_policies[name] = policy_of(body)
-        return {name: self._cached_policies[name] if name in heads else _DEFAULT_POLICY for name in names}
+        found = {name: self._cached_policies[name] if name in heads else _DEFAULT_POLICY for name in names}
+        if self._only_writer:
+            if len(in_force) > _MOST_POLICIES:
+                in_force.clear()
+            in_force.update(found)
+        return found
 
     def reservations(self, connection: Connection, state: LoadedState, ids: Collection[bytes]) -> list[SqlRow]:
         """Adds reservations; answers the rows of their parts, which need their stocks first."""

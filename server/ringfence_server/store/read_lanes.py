@@ -24,7 +24,7 @@ from .errors import translated
 T = TypeVar("T")
 
 _QUICK_LANES: Final = 2
-_LONG_LANES: Final = 2
+_LONG_LANES: Final = 4
 _CACHE_KIBIBYTES: Final = 4_096
 _PRAGMAS: Final = (
     "PRAGMA query_only=ON",
@@ -40,6 +40,7 @@ class Lane:
         self._engine = engine
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"ringfence-read-{name}")
         self._connection: Connection | None = None
+        self._closed = False
         driver: Any = engine.dialect.dbapi
         self._driver_error: type[Exception] = driver.Error
 
@@ -57,11 +58,14 @@ class Lane:
         return await self._call(self._run, function, arguments)
 
     async def close(self) -> None:
-        """Ends the connection and the thread."""
+        """Ends the connection and the thread, once they have done what was asked of them."""
         await self._call(self._close)
+        self._closed = True
         self._executor.shutdown(wait=True)
 
     async def _call(self, function: Callable[..., T], *arguments: Any) -> T:
+        if self._closed:
+            raise StoreUnavailable("the database is closed")
         future = asyncio.get_running_loop().run_in_executor(self._executor, function, *arguments)
         try:
             return await asyncio.shield(future)

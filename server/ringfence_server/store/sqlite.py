@@ -184,7 +184,7 @@ class SqliteStore:
             transacted = transactor.run(connection, work)
             self._end(connection, commit=transacted.wrote)
             committed = transacted.wrote
-            transactor.loader.keep(transacted.stocks)
+            transactor.settle(transacted)
             return transacted
         except BaseException as error:
             self._roll_back(connection)
@@ -216,7 +216,7 @@ class SqliteStore:
 
     def _roll_back(self, connection: Connection) -> None:
         assert self._transactor is not None
-        self._transactor.loader.forget()
+        self._transactor.forget()
         try:
             raw: Any = connection.connection.dbapi_connection
             if raw is not None and raw.in_transaction:
@@ -246,6 +246,15 @@ class SqliteStore:
         stock = schema.stock
         keys: list[StockKey] = []
         try:
+            if (
+                not after
+                and connection.execute(
+                    select(schema.policy.c.revision).where(schema.policy.c.slot == SLOT).limit(1)
+                ).first()
+                is None
+            ):
+                # Nobody ever set a policy: a start need not walk a million keys.
+                return [], 0
             rows = connection.execute(
                 select(
                     stock.c.stock_id,

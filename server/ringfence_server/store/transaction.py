@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import NamedTuple
 
 from sqlalchemy import Connection, bindparam, select
@@ -11,7 +11,7 @@ from sqlalchemy.engine import Dialect
 from ringfence_server.ledger.decide import bring_up_to_date
 from ringfence_server.ledger.journal import Batch
 from ringfence_server.ledger.needs import Needs
-from ringfence_server.ledger.state import Part, Reservation, Stock
+from ringfence_server.ledger.state import Part, Reservation
 from ringfence_server.ledger.work import Committed, OutcomeRow, Work
 
 from . import schema
@@ -31,8 +31,8 @@ class Transacted(NamedTuple):
     """False: nothing is to be committed (repeats only)."""
     more_due: bool
     """The transaction only ended leases, and there are more: the work itself still has to run."""
-    stocks: Collection[Stock]
-    """What was loaded, as the transaction leaves it."""
+    batch: Batch
+    """What was loaded and decided, as the transaction leaves it."""
 
 
 class Transactor:
@@ -56,6 +56,8 @@ class Transactor:
         self._moments = moments
         self._now = now
         self._due_until = due_until
+        self._only_writer = only_writer
+        self._head: tuple[int, int, int, int] | None = None
         state = schema.slot_state
         self._state = Statement(
             select(state.c.revision, state.c.last_sequence, state.c.now, state.c.record_time).where(
@@ -65,10 +67,30 @@ class Transactor:
             ["slot"],
         )
 
+    def settle(self, transacted: Transacted) -> None:
+        """The transaction is committed (or had nothing to commit): what it left in memory is what the tables say."""
+        batch = transacted.batch
+        if self._only_writer and transacted.wrote:
+            self._head = (batch.revision, batch.sequence, batch.now, batch.record_time)
+        ends = [
+            reservation.expire_time
+            for reservation in batch.reservations.values()
+            if reservation.expire_time is not None
+        ]
+        self.loader.keep(batch.stocks.values(), min(ends, default=None), (name for name, _ in batch.new_policies))
+
+    def forget(self) -> None:
+        """The transaction did not commit: what it left in memory is wrong."""
+        self._head = None
+        self.loader.forget()
+
     def run(self, connection: Connection, work: Work) -> Transacted:
         """Loads, decides and writes. Call with the database's write lock held: time is read after it."""
-        rows = self._state.run(connection, (SLOT,))
-        revision, last_sequence, last_now, last_record_time = rows[0] if rows else (0, 0, 0, 0)
+        head = self._head
+        if head is None:
+            rows = self._state.run(connection, (SLOT,))
+            head = (rows[0][0], rows[0][1], rows[0][2], rows[0][3]) if rows else (0, 0, 0, 0)
+        revision, last_sequence, last_now, last_record_time = head
         now = max(self._now(), last_now)
         record_time = self._moments.begin(now, last_record_time)
         loader = self.loader
@@ -123,10 +145,10 @@ class Transactor:
             outcomes.extend(work.decide(batch, stored, due, use))
         wrote = bool(outcomes or batch.entries or any(stock.changed for stock in batch.stocks.values()))
         if not wrote:
-            return Transacted(Committed(revision, last_record_time, ()), False, False, batch.stocks.values())
+            return Transacted(Committed(revision, last_record_time, ()), False, False, batch)
         changed = self._writer.write(connection, batch)
         self._outcomes.keep(connection, outcomes, callers, now)
         committed = Committed(
             batch.revision, record_time, [stock.key for stock in changed], [name for name, _ in batch.new_policies]
         )
-        return Transacted(committed, True, more_due, batch.stocks.values())
+        return Transacted(committed, True, more_due, batch)

@@ -1,0 +1,187 @@
+"""`ringfence serve` and `ringfence db`, as a person and a process manager use them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from ringfence.v1 import (
+    allocation_service_pb2,
+    allocation_service_pb2_grpc,
+    stock_service_pb2,
+    stock_service_pb2_grpc,
+)
+from tests.rpc.messages import figure, line, new_id, reserve
+
+PROGRAM = [sys.executable, "-c", "from ringfence_server.cli import main; main()"]
+
+
+def environment(**variables: str) -> dict[str, str]:
+    """The environment without what a developer may have set for the program."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("RINGFENCE_")}
+    return {**kept, "COLUMNS": "120", "NO_COLOR": "1", **variables}
+
+
+def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """A command that ends by itself."""
+    return subprocess.run(
+        [*PROGRAM, *arguments], capture_output=True, text=True, timeout=60, check=False, env=environment(**variables)
+    )
+
+
+@contextmanager
+def serving(*arguments: str, **variables: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A server process and the line it says when it serves; ended by its id."""
+    process = subprocess.Popen(
+        [*PROGRAM, "serve", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(**variables),
+    )
+    try:
+        assert process.stdout is not None
+        said = process.stdout.readline()
+        assert said, process.communicate()[1]
+        yield process, said.rstrip("\n")
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def address(said: str) -> str:
+    """Where a server that said this line listens."""
+    return said.removeprefix("ringfence: listening on ").partition(" ")[0]
+
+
+def stop(process: subprocess.Popen[str], number: signal.Signals = signal.SIGTERM) -> str:
+    """Ends a server; what it wrote to stderr. It must end well and say nothing more."""
+    process.send_signal(number)
+    out, err = process.communicate(timeout=20)
+    assert process.returncode == 0, err
+    assert out == ""
+    return err
+
+
+def test_it_says_where_it_listens_and_writes_its_port(tmp_path: Path) -> None:
+    """One line on stdout, and a file for who started it."""
+    database, port_file = tmp_path / "stock.db", tmp_path / "port"
+    arguments = ["--port", "0", "--port-file", str(port_file), "--database-url", f"sqlite:///{database}"]
+    with serving(*arguments) as (process, said):
+        port = port_file.read_text().strip()
+        assert said == f"ringfence: listening on 127.0.0.1:{port} (database {database})"
+        stop(process)
+    assert not list(tmp_path.glob("*.part"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_goes_down_when_told_and_keeps_what_it_answered(tmp_path: Path, number: signal.Signals) -> None:
+    """Exit code 0; the next one has everything."""
+    url = f"sqlite:///{tmp_path}/stock.db"
+    request = reserve(line(3))
+    for replayed in (False, True):
+        with serving("--port", "0", "--database-url", url) as (process, said):
+            with grpc.insecure_channel(address(said)) as channel:
+                stock: Any = stock_service_pb2_grpc.StockServiceStub(channel)
+                stub: Any = allocation_service_pb2_grpc.AllocationServiceStub(channel)
+                stock.PostStock(stock_service_pb2.PostStockRequest(request_id=new_id(), figures=[figure(value=9)]))
+                answer: allocation_service_pb2.ReserveResponse = stub.Reserve(request)
+                assert answer.replayed is replayed
+            stop(process, number)
+
+
+def test_every_flag_is_an_environment_variable_too(tmp_path: Path) -> None:
+    """As process managers set them; a flag wins."""
+    help_text = run("serve", "--help").stdout
+    variables = {
+        "HOST",
+        "PORT",
+        "PORT_FILE",
+        "DATABASE_URL",
+        "IN_MEMORY",
+        "GRACE_SECONDS",
+        "QUEUE_LINES",
+        "DEADLINE_SECONDS",
+        "MAX_MESSAGE_BYTES",
+        "METRICS_PORT",
+        "LOG_FORMAT",
+        "LOG_LEVEL",
+        "CHANNELZ",
+        "REFLECTION",
+    }
+    assert {name for name in variables if f"RINGFENCE_{name}" in help_text} == variables
+    flags = {word for word in help_text.split() if word.startswith("--") and not word.startswith("--no-")} - {"--help"}
+    assert {flag.removeprefix("--").replace("-", "_").upper() for flag in flags} == variables
+    with serving("--port", "0", RINGFENCE_PORT="1", RINGFENCE_IN_MEMORY="true") as (process, said):
+        assert said.endswith("(database in memory)")
+        stop(process)
+
+
+def test_a_port_in_use_is_one_plain_line() -> None:
+    """Exit code 1, no trace, nothing of gRPC's own."""
+    with serving("--port", "0", "--in-memory") as (process, said):
+        port = address(said).rpartition(":")[2]
+        second = run("serve", "--port", port, "--in-memory")
+        stop(process)
+    assert second.returncode == 1
+    assert second.stdout == ""
+    assert second.stderr == (
+        f"ringfence: port {port} of 127.0.0.1 is in use; name another with --port, or 0 for a free one\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("command", "url", "words"),
+    [
+        (["serve", "--port", "0"], "sqlite:////proc/ringfence/stock.db", "cannot be written"),
+        (["serve", "--port", "0"], "postgresql://host/db", "names no database"),
+        (["db", "upgrade"], "sqlite:////proc/ringfence/stock.db", "cannot be opened"),
+        (["db", "current"], "stock.db", "names no database"),
+    ],
+)
+def test_a_database_that_cannot_be_had_is_one_plain_line(command: list[str], url: str, words: str) -> None:
+    """Exit code 1, no trace."""
+    failed = run(*command, "--database-url", url)
+    assert failed.returncode == 1
+    assert failed.stdout == ""
+    assert failed.stderr.startswith("ringfence: ")
+    assert failed.stderr.count("\n") == 1
+    assert words in failed.stderr
+
+
+def test_log_lines_are_json_where_nobody_reads_them(tmp_path: Path) -> None:
+    """One object a line on stderr, with level, time and where it comes from."""
+    with serving("--port", "0", "--in-memory", "--log-level", "debug") as (process, _):
+        lines = stop(process).splitlines()
+    assert lines
+    for each in lines:
+        assert {"event", "level", "logger", "timestamp"} <= json.loads(each).keys()
+
+
+def test_db_makes_a_database_and_tells_its_revision(tmp_path: Path) -> None:
+    """Looking at none makes none."""
+    url = f"sqlite:///{tmp_path}/stock.db"
+    assert run("db", "current", "--database-url", url).stdout == f"{url}: empty\n"
+    assert not (tmp_path / "stock.db").exists()
+    made = run("db", "upgrade", RINGFENCE_DATABASE_URL=url)
+    assert made.returncode == 0
+    assert made.stdout == run("db", "current", "--database-url", url).stdout
+    assert made.stdout.removeprefix(f"{url}: ").strip().isdigit()
+
+
+def test_help_is_fast() -> None:
+    """Nothing heavy is imported before a command runs."""
+    heavy = ("grpc", "sqlalchemy", "google.protobuf", "prometheus_client", "structlog", "uvloop", "alembic")
+    code = f"import sys, ringfence_server.cli.app; print([name for name in {heavy!r} if name in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert found.stdout.strip() == "[]"
