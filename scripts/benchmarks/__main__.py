@@ -51,7 +51,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--watch-interval", type=int, default=1_000, metavar="MILLISECONDS", help="of the 1,000 watchers (%(default)s)"
     )
-    parser.add_argument("--no-pin", action="store_true", help="let servers and generator share all cores")
+    parser.add_argument("--pin", action="store_true", help="keep servers and generator on cores of their own")
     return parser.parse_args()
 
 
@@ -76,7 +76,7 @@ def _alone() -> Iterator[None]:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    servers, generator = (set(), set()) if arguments.no_pin else cores()
+    servers, generator = cores() if arguments.pin else (set(), set())
     if generator:
         os.sched_setaffinity(0, generator)
     settings = Settings(seconds=arguments.seconds, rounds=arguments.rounds)

@@ -8,7 +8,6 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Coroutine
-from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,7 +25,7 @@ from ringfence_server.store.load import SLOT
 from tests.ledger.engine import CALLER, ORGANIZATION, SECOND, START, Engine
 from tests.properties.ledger_system import LedgerSystem, order_view, policy_of
 from tests.properties.system import Balance, Balances, OrderView, Rules
-from tests.store.audit import Contents, audit, check_resident
+from tests.store.audit import Contents, audit, check_memory
 from tests.store.desk import Answered, Desk
 
 T = TypeVar("T")
@@ -94,8 +93,8 @@ class StoreEngine(Engine):
         self._run(self._desk.committer.sweep())
         with self._beside.connect() as connection:
             found = audit(connection, self.policy)
-        assert self._desk.store._transactor is not None
-        check_resident(self._desk.store._transactor.loader, found._replace(stocks=deepcopy(found.stocks)))
+            assert self._desk.store._transactor is not None
+            check_memory(self._desk.store._transactor, connection, found)
         return found
 
     def close(self) -> None:

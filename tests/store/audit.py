@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import struct
+from copy import deepcopy
 from typing import NamedTuple
 
 from sqlalchemy import Connection, Table, select
 
 from ringfence_server.ledger.journal import Entry, Fact
+from ringfence_server.ledger.names import MAX_INT64
 from ringfence_server.ledger.policy import Policy
 from ringfence_server.ledger.state import MeasureValue, Pool, Reservation, Stock
 from ringfence_server.store import schema
-from ringfence_server.store.load import Loader
+from ringfence_server.store.codec import policy_of
 from ringfence_server.store.rows import SqlRow, measure_of, part_of, pool_of, reservation_of, stock_of
+from ringfence_server.store.transaction import Transactor
 from tests.ledger.checks import Journal, check_promises, check_stock, snapshot
 
 
@@ -103,10 +106,11 @@ def _check_counters(connection: Connection, found: Contents) -> None:
     assert changed == {stock.stock_id: stock.revision for stock in found.stocks.values()}, "the feed names every change"
 
 
-def check_resident(loader: Loader, found: Contents) -> int:
-    """What a loader keeps in memory is what stands in the file; answers how many stocks it keeps."""
+def check_memory(transactor: Transactor, connection: Connection, found: Contents) -> int:
+    """What a writer keeps in memory is what stands in the file; answers how many stocks it keeps."""
+    loader = transactor.loader
     for stock_id, stock in loader._resident.items():
-        stored = found.stocks[stock_id]
+        stored = deepcopy(found.stocks[stock_id])
         stored.known_paths, stored.measures_known = stock.known_paths, stock.measures_known
         if stock.known_paths is not None:
             stored.pools = {path: pool for path, pool in stored.pools.items() if path in stock.known_paths}
@@ -116,4 +120,14 @@ def check_resident(loader: Loader, found: Contents) -> int:
         assert stock.stored, "what stays in memory is stored"
         rows: list[Stock | Pool | MeasureValue] = [stock, *stock.pools.values(), *stock.measures.values()]
         assert not any(row.changed for row in rows), "what stays in memory is written"
+    state = connection.execute(select(schema.slot_state)).first()
+    assert transactor._head is None or (state is not None and transactor._head == tuple(state)[1:]), "the counters"
+    parts = (part for reservation in found.reservations.values() for part in reservation.parts)
+    ends = [part.expire_time for part in parts if part.held and part.expire_time is not None]
+    earliest = loader._nothing_due_before
+    assert earliest is None or earliest <= min(ends, default=MAX_INT64), "no lease ends before the next known end"
+    for organization, policy in loader._in_force.items():
+        newest = select(schema.policy.c.body).where(schema.policy.c.organization == organization)
+        body = connection.execute(newest.order_by(schema.policy.c.revision.desc())).scalar()
+        assert policy == (policy_of(body) if body is not None else Policy()), "the policy in force"
     return len(loader._resident)

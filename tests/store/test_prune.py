@@ -120,6 +120,26 @@ async def test_time_does_not_go_back_behind_what_was_forgotten(tmp_path: Path) -
         assert isinstance(late.decision, RequestTooOld)
 
 
+class SettableClock(ManualClock):
+    """A clock that somebody sets back."""
+
+    def set_back(self, microseconds: int) -> None:
+        self._now -= microseconds
+
+
+async def test_time_does_not_go_back_in_a_running_server_either(tmp_path: Path) -> None:
+    """The instant for which something was forgotten holds for the very next batch."""
+    clock = SettableClock()
+    async with Desk(tmp_path / "ringfence.db", clock) as desk:
+        await desk.send(post(figure(1_000, "on_hand")))
+        refused = await desk.send(reserve(line("", 2_000)))
+        clock.advance(timedelta(days=2))
+        await prune(desk)
+        clock.set_back(2 * DAY)
+        late = await desk.send(HOLD, request_id=refused.request_id)
+        assert isinstance(late.decision, RequestTooOld)
+
+
 async def test_nothing_is_forgotten_while_the_clock_is_in_doubt(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """A wall clock that jumps by a month makes nothing older than the monotonic one says."""
     _, refusal = await both(desk)

@@ -1,4 +1,4 @@
-"""Stocks that stay in memory between batches are what stands in the file, whatever happened to the batches."""
+"""What stays in memory between batches is what stands in the file, whatever happened to the batches."""
 
 from __future__ import annotations
 
@@ -9,12 +9,20 @@ from pathlib import Path
 import pytest
 
 from ringfence_server.committer import Failure
-from ringfence_server.ledger.commands import Allocate, Cancel, CancelReason, Consume
+from ringfence_server.ledger.commands import (
+    Allocate,
+    Cancel,
+    CancelReason,
+    Consume,
+    Lease,
+    SetPolicy,
+    UpdateReservation,
+)
 from ringfence_server.ledger.outcomes import Reserved
-from ringfence_server.ledger.policy import Policy
+from ringfence_server.ledger.policy import LeaseBounds, Policy
 from ringfence_server.store import load
 from tests.ledger.world import figure, line, quota
-from tests.store.audit import audit, check_resident
+from tests.store.audit import audit, check_memory
 from tests.store.desk import Desk, post, reserve
 
 SKUS = [f"BIKE-{number}" for number in range(6)]
@@ -32,9 +40,8 @@ async def desk(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pyte
 def check(desk: Desk) -> int:
     """Memory is the file, and the file adds up; answers how many stocks are in memory."""
     assert desk.store._transactor is not None
-    loader = desk.store._transactor.loader
     with desk.connection() as connection:
-        return check_resident(loader, audit(connection, Policy()))
+        return check_memory(desk.store._transactor, connection, audit(connection, Policy()))
 
 
 async def test_a_few_keys_or_all_stay_in_memory(desk: Desk) -> None:
@@ -93,4 +100,36 @@ async def test_a_batch_that_was_undone_is_undone_in_memory(desk: Desk) -> None:
     check(desk)
     await desk.send(post(figure(5, "on_hand", sku="LAMP")))
     assert not (await desk.send(reserve(line("", 1, sku="LAMP")))).answer.refusal
+    check(desk)
+
+
+async def test_a_lease_made_shorter_or_longer_is_known(desk: Desk) -> None:
+    """The next end that is kept in memory is never after an end that is stored."""
+    long = await desk.send(reserve(line("", 1, sku=SKUS[0]), ttl=3_600_000_000))
+    await desk.committer.sweep()
+    await desk.send(reserve(line("", 1, sku=SKUS[1]), ttl=600_000_000))
+    check(desk)
+    await desk.send(UpdateReservation(long.reservation_id(), 0, None, Lease(ttl=60_000_000), None))
+    check(desk)
+    desk.clock.advance(timedelta(seconds=60))
+    await desk.send(reserve(line("", 1, sku=SKUS[2])))
+    check(desk)
+    assert desk.rows("SELECT sum(expired) FROM part") == [(1,)]
+
+
+async def test_a_policy_that_was_set_is_in_force_at_once(desk: Desk) -> None:
+    """Also when a batch that sets one failed before, or was refused: what is in memory is what is stored."""
+    await desk.send_all([reserve(line("", 1, sku=sku)) for sku in SKUS])
+    away = desk.path.rename(desk.path.with_name("away.db"))
+    short = Policy(leases=LeaseBounds(default_lease=1_000_000))
+    assert (await desk.send(SetPolicy(short, 1))).answer.failure is Failure.STORE
+    away.rename(desk.path)
+    assert (await desk.send(SetPolicy(short, 7))).answer.refusal
+    check(desk)
+    await desk.send(reserve(line("", 1, sku=SKUS[0])))
+    assert await desk.store.next_due() == desk.clock.now() + Policy().leases.default_lease
+    assert not (await desk.send(SetPolicy(short, 1))).answer.refusal
+    check(desk)
+    await desk.send(reserve(line("", 1, sku=SKUS[0])))
+    assert await desk.store.next_due() == desk.clock.now() + 1_000_000
     check(desk)

@@ -31,6 +31,9 @@ _OWNER: Final = delimited_tag(_RESERVATION["owner"].number)
 _LINES: Final = delimited_tag(_RESERVATION["lines"].number)
 _EXPIRE_TIME: Final = delimited_tag(_RESERVATION["expire_time"].number)
 _CREATE_TIME: Final = delimited_tag(_RESERVATION["create_time"].number)
+_FULL: Final = varint_tag(_RESPONSE["fill"].number) + varint(common_pb2.FILL_FULL)
+_REVISION: Final = delimited_tag(_RESPONSE["revision"].number)
+_TIME: Final = delimited_tag(_RESPONSE["server_time"].number)
 _FIRST_REVISION: Final = varint_tag(_RESERVATION["revision"].number) + varint(1)
 
 
@@ -84,9 +87,4 @@ def _time(tag: bytes, instant: int) -> bytes:
 @lru_cache(maxsize=16)
 def _tail(stamp: Stamp) -> bytes:
     """What follows the reservation: the same for a whole batch."""
-    return (
-        varint_tag(_RESPONSE["fill"].number)
-        + varint(common_pb2.FILL_FULL)
-        + delimited(delimited_tag(_RESPONSE["revision"].number), revision_token(stamp.revision).encode())
-        + timestamp(delimited_tag(_RESPONSE["server_time"].number), stamp.server_time)
-    )
+    return _FULL + delimited(_REVISION, revision_token(stamp.revision).encode()) + timestamp(_TIME, stamp.server_time)

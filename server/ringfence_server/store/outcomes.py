@@ -27,6 +27,7 @@ class Caller(NamedTuple):
 
 
 _NEVER_REFUSED: Final = Caller()
+_MOST_REMEMBERED: Final = 10_000
 
 
 class Outcomes:
@@ -36,9 +37,13 @@ class Outcomes:
     thousand times a second must not fill the disk. What else they cost is one row a caller.
     """
 
-    def __init__(self, dialect: Dialect, *, refusals_kept: int = REFUSALS_KEPT_PER_CALLER) -> None:
+    def __init__(
+        self, dialect: Dialect, *, refusals_kept: int = REFUSALS_KEPT_PER_CALLER, only_writer: bool = False
+    ) -> None:
         outcome, caller = schema.request_outcome, schema.caller
         self._refusals_kept = refusals_kept
+        self._only_writer = only_writer
+        self._remembered: dict[int, Caller | None] = {}
         self._known = keyed_select(
             dialect,
             [outcome.c.request_id, outcome.c.scope, outcome.c.fingerprint, outcome.c.refusal_number, outcome.c.payload],
@@ -77,7 +82,19 @@ class Outcomes:
     def callers(self, connection: Connection, keys: Collection[RequestKey]) -> dict[int, Caller]:
         """The callers of these ids that were ever refused, by scope."""
         scopes = list(dict.fromkeys(scope for scope, _ in keys))
-        return {scope: Caller(*rest) for scope, *rest in self._callers.run(connection, SLOT, scopes)}
+        remembered = self._remembered
+        if all(scope in remembered for scope in scopes):
+            return {scope: known for scope in scopes if (known := remembered[scope]) is not None}
+        found = {scope: Caller(*rest) for scope, *rest in self._callers.run(connection, SLOT, scopes)}
+        if self._only_writer:
+            if len(remembered) > _MOST_REMEMBERED:
+                remembered.clear()
+            remembered.update((scope, found.get(scope)) for scope in scopes)
+        return found
+
+    def forget(self) -> None:
+        """Drops what was remembered: the transaction did not commit."""
+        self._remembered.clear()
 
     def keep(self, connection: Connection, rows: Sequence[OutcomeRow], callers: Mapping[int, Caller], now: int) -> None:
         """Writes outcomes; a caller's refusals beyond those kept are forgotten in the same transaction."""
@@ -97,3 +114,5 @@ class Outcomes:
                 gone = [request_id for (request_id,) in self._forget.run(connection, (SLOT, scope, last))]
                 refused[scope] = known._replace(forgotten_until=max(known.forgotten_until, forgotten_until(gone, now)))
         self._upsert_caller.run_many(connection, [(SLOT, scope, *known) for scope, known in refused.items()])
+        if self._only_writer:
+            self._remembered.update(refused)

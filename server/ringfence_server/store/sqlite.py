@@ -159,7 +159,7 @@ class SqliteStore:
             engine.dialect,
             ids=Ids(last or 0),
             moments=self.moments,
-            outcomes=Outcomes(engine.dialect, refusals_kept=self._refusals_kept),
+            outcomes=Outcomes(engine.dialect, refusals_kept=self._refusals_kept, only_writer=True),
             now=self._clock.now,
             due_until=self._clock.due_until,
             # The lock on the file sees to that.
@@ -277,12 +277,13 @@ class SqliteStore:
         return keys, rows[-1].stock_id if len(rows) == most else 0
 
     def _prune(self) -> int:
-        connection, _ = self._ready()
+        connection, transactor = self._ready()
         try:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
             # What is forgotten stays forgotten: a clock in doubt must not be trusted here either.
             deleted = self._pruner.step(connection, min(self._clock.now(), self._clock.due_until()))
             self._end(connection, commit=deleted > 0)
+            transactor.reread()
         except BaseException as error:
             self._roll_back(connection)
             if isinstance(error, SQLAlchemyError):

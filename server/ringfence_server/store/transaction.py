@@ -82,7 +82,12 @@ class Transactor:
     def forget(self) -> None:
         """The transaction did not commit: what it left in memory is wrong."""
         self._head = None
+        self._outcomes.forget()
         self.loader.forget()
+
+    def reread(self) -> None:
+        """The counters were written by somebody else on this connection."""
+        self._head = None
 
     def run(self, connection: Connection, work: Work) -> Transacted:
         """Loads, decides and writes. Call with the database's write lock held: time is read after it."""
