@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -285,11 +285,15 @@ def test_an_import_goes_on_when_the_service_is_back(tmp_path: Path, csv: Path, m
     with RingfenceServer(**settings) as first:
         cli = Cli(first, "default")
 
-        def broken(self: Client, *arguments: Any, **options: Any) -> Iterator[Any]:
-            for number, outcome in enumerate(execute(self, *arguments, **options)):
-                if number == 2:
-                    first.stop(grace_seconds=0)
-                yield outcome
+        def broken(self: Client, commands: Iterable[Any], **options: Any) -> Iterator[Any]:
+            def cut() -> Iterator[Any]:
+                for number, command in enumerate(commands):
+                    if number == 3:
+                        # Before the fourth is sent, however fast the first three were answered.
+                        first.stop(grace_seconds=0)
+                    yield command
+
+            return iter(execute(self, cut(), **options))
 
         with monkeypatch.context() as breaking:
             breaking.setattr(Client, "execute_many", broken)

@@ -46,7 +46,7 @@ def apply_due(batch: Batch, parts: Iterable[tuple[Reservation, Part]]) -> None:
     due = [
         (part.expire_time, reservation.reservation_id, part.number, reservation, part)
         for reservation, part in parts
-        if part.held and part.expire_time is not None and part.expire_time <= batch.now
+        if part.held and part.expire_time is not None and part.expire_time <= batch.record_time
     ]
     due.sort(key=lambda item: item[:3])
     ended: set[bytes] = set()

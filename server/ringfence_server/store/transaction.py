@@ -103,7 +103,9 @@ class Transactor:
         stored = self._outcomes.known(connection, work.request_keys)
         callers = self._outcomes.callers(connection, work.request_keys)
         needs = work.needs(policies, stored)
-        due_until = min(now, self._due_until())
+        # A reader may have been answered for an instant after ``now``: what it saw ended must be ended here too.
+        trusted = self._due_until()
+        due_until = record_time if trusted >= now else min(record_time, trusted)
         due_ids, more_due = loader.due(connection, due_until)
         if more_due:
             # Far more leases ended at once than one transaction should carry: end these first, by themselves.
