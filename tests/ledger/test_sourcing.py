@@ -87,6 +87,14 @@ def test_step_3_each_line_from_the_first_location_that_fills_it() -> None:
     assert _sources(order) == [("1", SOUTH, COMMON, 3), ("2", EAST, COMMON, 2)]
 
 
+def test_step_3_finds_what_a_failed_attempt_gave_back() -> None:
+    """Both lines fit the north alone but not together: what that attempt took is there again for the first of them."""
+    world = _world(BIKE=(3, 3, 0))
+    world.allocate(quota("web", 3), quota("web", 3, location=SOUTH))
+    order = world.reserve(line("web", 2, location=""), line("web", 2, location="")).reservation
+    assert _sources(order) == [("1", NORTH, "web", 2), ("2", SOUTH, "web", 2)]
+
+
 def test_step_3_asks_own_pools_of_all_locations_before_borrowing() -> None:
     """For one line, too, a later location's own quota comes before an earlier location's common pool."""
     world = _world(BIKE=(9, 9, 0), LAMP=(0, 0, 9))

@@ -14,6 +14,7 @@ from ringfence_server.ledger.policy import Policy
 from ringfence_server.ledger.state import MeasureValue, Pool, Reservation, Stock
 from ringfence_server.store import schema
 from ringfence_server.store.codec import policy_of
+from ringfence_server.store.outcomes import Caller
 from ringfence_server.store.rows import SqlRow, measure_of, part_of, pool_of, reservation_of, stock_of
 from ringfence_server.store.transaction import Transactor
 from tests.ledger.checks import Journal, check_promises, check_stock, snapshot
@@ -130,4 +131,7 @@ def check_memory(transactor: Transactor, connection: Connection, found: Contents
         newest = select(schema.policy.c.body).where(schema.policy.c.organization == organization)
         body = connection.execute(newest.order_by(schema.policy.c.revision.desc())).scalar()
         assert policy == (policy_of(body) if body is not None else Policy()), "the policy in force"
+    callers = {scope: Caller(*rest) for _, scope, *rest in connection.execute(select(schema.caller))}
+    for scope, known in transactor._outcomes._remembered.items():
+        assert known == callers.get(scope), "how often a caller was refused"
     return len(loader._resident)
