@@ -141,6 +141,16 @@ async def test_ids_without_a_time_are_bounded_too(desk: Desk) -> None:
     assert isinstance((await desk.send(TOO_MANY, request_id=random_id)).decision, Reserved)
 
 
+async def test_the_horizon_never_goes_back(desk: Desk) -> None:
+    """Not when what is forgotten next has no time, or is older than what went before it."""
+    answered = await refuse(desk, KEPT + 3)
+    for number in range(KEPT * 2):
+        await desk.send(TOO_MANY, request_id=number.to_bytes(6, "big") + bytes.fromhex("40008000000000000000"))
+    await desk.send(post(figure(100_000, "on_hand")))
+    for forgotten in answered:
+        assert isinstance((await desk.send(TOO_MANY, request_id=forgotten.request_id)).decision, RequestTooOld)
+
+
 async def test_a_caller_that_is_never_refused_leaves_no_row(desk: Desk) -> None:
     """What the bound costs is one row for each caller that was refused."""
     await desk.send_all([HOLD] * 3, caller="quiet")

@@ -89,7 +89,11 @@ async def test_a_batch_that_was_undone_is_undone_in_memory(desk: Desk) -> None:
     """Its holds are gone, its keys unknown, and the next batch goes on from what is stored."""
     away = desk.path.rename(desk.path.with_name("away.db"))
     failed = await desk.send_all(
-        [*(reserve(line("", 90, sku=sku)) for sku in SKUS), post(figure(5, "on_hand", sku="LAMP"))]
+        [
+            *(reserve(line("", 90, sku=sku)) for sku in SKUS),
+            reserve(line("", 10**6, sku=SKUS[0])),
+            post(figure(5, "on_hand", sku="LAMP")),
+        ]
     )
     assert {each.answer.failure for each in failed} == {Failure.STORE}
     away.rename(desk.path)

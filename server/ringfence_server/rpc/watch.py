@@ -38,8 +38,8 @@ _MOST_RESUMED: Final = 50_000
 """Keys changed since a token that are sent one by one; more are a RESET."""
 _MOST_REMEMBERED: Final = 100_000
 _FLOOR_SECONDS: Final = 0.02
-_DELIVERY_SECONDS: Final = 0.00015
-_BALANCE_SECONDS: Final = 0.000025
+_DELIVERY_SECONDS: Final = 0.0004
+_BALANCE_SECONDS: Final = 0.00006
 """What a delivery costs, and each balance in it: processor time, measured on the machine of the benchmarks."""
 _DEFAULT_CHECKPOINT_SECONDS: Final = 15.0
 _SCAN_SHARE: Final = 10

@@ -9,7 +9,7 @@ from typing import Final
 
 PER_SECOND: Final = 1_000.0
 """Deliveries a second at most, of all watchers together."""
-BUSY_SHARE: Final = 0.12
+BUSY_SHARE: Final = 0.1
 """What part of the time deliveries may take while commands wait."""
 
 
