@@ -89,7 +89,8 @@ async def test_every_rpc_has_a_method_in_both_clients(scripted: ScriptedServer, 
     scripted.on(name, Failure("PERMISSION_DENIED"))
     with pytest.raises(RingfenceError):
         await connect().call(method, *arguments, **OPTIONS.get(name, {}))
-    assert [call.name for call in scripted.received] == [name]
+    # A stream that broke before its status was read is opened once more.
+    assert {call.name for call in scripted.received} == {name}
 
 
 def test_the_rpc_table_is_the_contract() -> None:
