@@ -142,9 +142,14 @@ class Loader:
             return [], False
         rows = self._due.run(connection, (SLOT, until))
         if not rows and self._only_writer:
-            ((end,),) = self._next_end.run(connection, (SLOT,))
+            end = self.next_end(connection)
             self._nothing_due_before = MAX_INT64 if end is None else end
         return list(dict.fromkeys(row[0] for row in rows)), len(rows) >= MOST_DUE
+
+    def next_end(self, connection: Connection) -> int | None:
+        """The instant (microseconds) at which the next hold ends; None when none has an end."""
+        ((end,),) = self._next_end.run(connection, (SLOT,))
+        return None if end is None else int(end)
 
     def policies(self, connection: Connection, organizations: Collection[str]) -> dict[str, Policy]:
         """The policies in force; a remembered one is checked by its revision in this transaction, unless nobody else

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, Any, Final, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event, func, literal_column, make_url, select
+from sqlalchemy import Connection, Engine, create_engine, event, func, make_url, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
@@ -227,17 +227,9 @@ class SqliteStore:
             self._connection = None
 
     def _next_due(self) -> int | None:
-        connection, _ = self._ready()
-        part = schema.part
+        connection, transactor = self._ready()
         try:
-            return connection.execute(
-                select(func.min(part.c.expire_time)).where(
-                    # As a literal, or the partial index is not found to fit.
-                    part.c.slot == SLOT,
-                    part.c.held > literal_column("0"),
-                    part.c.expire_time.is_not(None),
-                )
-            ).scalar()
+            return transactor.loader.next_end(connection)
         except SQLAlchemyError as error:
             raise translated(error) from error
 
