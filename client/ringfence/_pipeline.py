@@ -292,12 +292,6 @@ class AsyncPipeline(PipelineCommands):
                 self._window.answered(outcome, now)
             self._settled()
             self._wake.set()
-        code = await stream.code()
-        if code is not grpc.StatusCode.OK:
-            # The end of the messages can be read before the status that explains it.
-            raise grpc.aio.AioRpcError(
-                code, await stream.initial_metadata(), await stream.trailing_metadata(), details=await stream.details()
-            )
 
     async def _pause(self, error: RingfenceError | None) -> None:
         """Waits before the next stream; deadlines pass meanwhile too."""
