@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection, Engine
 from sqlalchemy.dialects import sqlite
 
 from ringfence_server.ledger.commands import (
@@ -29,9 +29,11 @@ from ringfence_server.ledger.commands import (
 )
 from ringfence_server.ledger.policy import MINUTE, Fallback, Location, PathRule, Policy
 from ringfence_server.store import schema
+from ringfence_server.store.driver import DriverConnection
 from ringfence_server.store.statements import SIZES, joined_select, keyed_select
 from tests.ledger.world import SOUTH, back, figure, line, quota, shift
 from tests.store.desk import Desk, post, reserve
+from tests.store.watching import watched
 
 KEYS = 500
 POLICY = Policy(
@@ -156,35 +158,40 @@ async def test_rows_of_one_kind_are_written_by_one_call(desk: Desk) -> None:
     assert written["feed"] == written["slot_state"] == 1
 
 
+def _engine(desk: Desk) -> Engine:
+    assert desk.store._engine is not None
+    return desk.store._engine
+
+
 @pytest.fixture
 async def sent(tmp_path: Path) -> dict[str, Any]:
     """Every statement of a store that has done all there is to do, with the parameters of its first row."""
     parameters: dict[str, Any] = {}
 
-    def note(_connection: Any, _cursor: Any, text: str, values: Any, _context: Any, many: bool) -> None:
+    def note(text: str, values: Any, many: bool) -> None:
         if not text.startswith(("BEGIN", "COMMIT", "ROLLBACK")):
             parameters.setdefault(text, values[0] if many else values)
 
     async with Desk(tmp_path / "sent.db", refusals_kept=1) as desk:
-        event.listen(desk.store._engine, "before_cursor_execute", note)
-        await desk.send(SetPolicy(POLICY, 1))
-        await desk.send(
-            post(figure(1_000, "on_hand", sku=sku(0)), figure(1_000, "on_hand", sku=sku(0), location=SOUTH))
-        )
-        await desk.send(Allocate((quota("web", 500, sku=sku(0)),)))
-        orders = iter(await _orders(desk, 4, most=1))
-        for name, (build, _) in COMMANDS.items():
-            await desk.send_all([build(0, [next(orders)] if name in NEEDS_ORDERS else ()) for _ in range(1)])
-        await desk.send(COMMANDS["reserve, refused"][0](0, ()))
+        with watched(_engine(desk), note):
+            await desk.send(SetPolicy(POLICY, 1))
+            await desk.send(
+                post(figure(1_000, "on_hand", sku=sku(0)), figure(1_000, "on_hand", sku=sku(0), location=SOUTH))
+            )
+            await desk.send(Allocate((quota("web", 500, sku=sku(0)),)))
+            orders = iter(await _orders(desk, 4, most=1))
+            for name, (build, _) in COMMANDS.items():
+                await desk.send_all([build(0, [next(orders)] if name in NEEDS_ORDERS else ()) for _ in range(1)])
+            await desk.send(COMMANDS["reserve, refused"][0](0, ()))
         await desk.reopen()
-        event.listen(desk.store._engine, "before_cursor_execute", note)
-        await desk.send(COMMANDS["post"][0](0, ()))
-        desk.clock.advance(timedelta(hours=1))
-        await desk.committer.sweep()
-        desk.clock.advance(timedelta(days=40))
-        await desk.store.prune()
-        await desk.store.next_due()
-        await desk.store.stale_keys(0, 100)
+        with watched(_engine(desk), note):
+            await desk.send(COMMANDS["post"][0](0, ()))
+            desk.clock.advance(timedelta(hours=1))
+            await desk.committer.sweep()
+            desk.clock.advance(timedelta(days=40))
+            await desk.store.prune()
+            await desk.store.next_due()
+            await desk.store.stale_keys(0, 100)
     return parameters
 
 
@@ -245,7 +252,7 @@ async def test_a_list_of_keys_of_any_length_is_looked_up(tmp_path: Path, size: i
     )
     with desk.connection() as connection:
         for select, key in zip(selects, (b"r", ("o", "s", "l", "")), strict=True):
-            assert list(select.run(connection, 0, [key] * size)) == []
+            assert list(select.run(DriverConnection(connection), 0, [key] * size)) == []
             assert list(select._by_size) == [size]
             values = (0, *[b"r"] * size) if key == b"r" else (*[*key] * size, 0)
             assert _walks(_plan(connection, select._by_size[size].sql, values)) == []
@@ -272,7 +279,7 @@ async def test_a_batch_costs_the_same_however_full_the_tables_are(desk: Desk) ->
 async def _steps(desk: Desk, commands: Sequence[Command]) -> int:
     """Instructions of SQLite's machine that a batch takes, the sweep and the look ahead included."""
     assert desk.store._connection is not None
-    raw: Any = desk.store._connection.connection.dbapi_connection
+    raw: Any = desk.store._connection.core.connection.dbapi_connection
     ticks = 0
 
     def tick() -> int:

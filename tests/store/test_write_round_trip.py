@@ -28,6 +28,7 @@ from ringfence_server.ledger.policy import (
 )
 from ringfence_server.ledger.state import MeasureValue, Part, Pool, Reservation, Stock
 from ringfence_server.ledger.work import OutcomeRow
+from ringfence_server.store.driver import DriverConnection
 from ringfence_server.store.load import LoadedState, Loader
 from ringfence_server.store.migrate import upgrade
 from ringfence_server.store.outcomes import Caller, Outcomes
@@ -151,7 +152,8 @@ def write(engine: Engine, stock: Stock, reservation: Reservation, revision: int)
     batch = new_batch(revision)
     batch.stocks[stock.key] = stock
     batch.reservations[reservation.reservation_id] = reservation
-    with engine.begin() as connection:
+    with engine.begin() as core:
+        connection = DriverConnection(core)
         Writer(engine.dialect).write(connection, batch)
     mark_stored([stock], [reservation])
 
@@ -161,7 +163,8 @@ def read(engine: Engine, stock: Stock, *, by_key: bool) -> Snapshot:
     state, loader = LoadedState(), Loader(engine.dialect)
     needs = Needs()
     needs.add_pools(stock.key, PATHS)
-    with engine.connect() as connection:
+    with engine.connect() as core:
+        connection = DriverConnection(core)
         parts = loader.reservations(connection, state, [b"r" * 16])
         if by_key:
             loader.stocks(connection, state, [stock.key], ())
@@ -221,12 +224,13 @@ def test_entries_facts_and_counters_stand_in_the_file_as_they_were_made(engine: 
     )
     batch.facts.append(Fact(21, 22, "on_hand", 23, 24, 25, "wms", 26, 27))
     batch.new_order_references.append(("default", "webshop", "O-1", b"r" * 16))
-    with engine.begin() as connection:
+    with engine.begin() as core:
+        connection = DriverConnection(core)
         assert Writer(engine.dialect).write(connection, batch) == [stock]
-    with engine.connect() as connection:
+    with engine.connect() as looking:
 
         def row(table: str) -> tuple[object, ...]:
-            (found,) = connection.exec_driver_sql(f"SELECT * FROM {table}")
+            (found,) = looking.exec_driver_sql(f"SELECT * FROM {table}")
             return tuple(found)
 
         assert row("entry") == (0, *batch.entries[0])
@@ -254,7 +258,8 @@ def test_a_policy_comes_back_whole(engine: Engine) -> None:
     )
     batch = new_batch()
     batch.new_policies += [("default", Policy(revision=2)), ("default", policy), ("other", Policy(revision=4))]
-    with engine.begin() as connection:
+    with engine.begin() as core:
+        connection = DriverConnection(core)
         Writer(engine.dialect).write(connection, batch)
         found = Loader(engine.dialect).policies(connection, ["default", "other", "none"])
     assert found == {"default": policy, "other": Policy(revision=4), "none": Policy()}
@@ -268,7 +273,8 @@ def test_outcomes_and_callers_come_back(engine: Engine) -> None:
         OutcomeRow(b"i" * 16, -(2**63), b"g" * 16, True, b"", 5, 7, 7),
         OutcomeRow(b"j" * 16, -(2**63), b"h" * 16, True, b"no", 5, 7, 7),
     ]
-    with engine.begin() as connection:
+    with engine.begin() as core:
+        connection = DriverConnection(core)
         outcomes.keep(connection, rows, {}, 5)
         wanted = [(1, b"i" * 16), (-(2**63), b"j" * 16), (2, b"i" * 16), (1, b"j" * 16)]
         known = Outcomes(engine.dialect).known(connection, wanted)

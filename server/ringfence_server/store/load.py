@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, func, literal_column, select
+from sqlalchemy import bindparam, func, literal_column, select
 from sqlalchemy.engine import Dialect
 from sqlalchemy.sql import ClauseElement
 
@@ -18,6 +18,7 @@ from ringfence_server.ledger.work import PolicyUse
 
 from . import schema
 from .codec import dimensions_of, dimensions_text, policy_of
+from .driver import DriverConnection
 from .rows import SqlRow, measure_of, part_of, pool_of, reservation_of, stock_of
 from .statements import KeyedSelect, Statement, joined_select, keyed_select
 
@@ -135,7 +136,7 @@ class Loader:
         for stock in stocks:
             self._ids[stock.key] = stock.stock_id
 
-    def due(self, connection: Connection, until: int) -> tuple[list[bytes], bool]:
+    def due(self, connection: DriverConnection, until: int) -> tuple[list[bytes], bool]:
         """Reservations with holds that end at or before ``until``, the earliest first, and whether there may be more:
         of at most MOST_DUE holds."""
         if self._nothing_due_before is not None and until < self._nothing_due_before:
@@ -146,12 +147,12 @@ class Loader:
             self._nothing_due_before = MAX_INT64 if end is None else end
         return list(dict.fromkeys(row[0] for row in rows)), len(rows) >= MOST_DUE
 
-    def next_end(self, connection: Connection) -> int | None:
+    def next_end(self, connection: DriverConnection) -> int | None:
         """The instant (microseconds) at which the next hold ends; None when none has an end."""
         ((end,),) = self._next_end.run(connection, (SLOT,))
         return None if end is None else int(end)
 
-    def policies(self, connection: Connection, organizations: Collection[str]) -> dict[str, Policy]:
+    def policies(self, connection: DriverConnection, organizations: Collection[str]) -> dict[str, Policy]:
         """The policies in force; a remembered one is checked by its revision in this transaction, unless nobody else
         can have changed it."""
         if not organizations:
@@ -176,7 +177,7 @@ class Loader:
             in_force.update(found)
         return found
 
-    def reservations(self, connection: Connection, state: LoadedState, ids: Collection[bytes]) -> list[SqlRow]:
+    def reservations(self, connection: DriverConnection, state: LoadedState, ids: Collection[bytes]) -> list[SqlRow]:
         """Adds reservations; answers the rows of their parts, which need their stocks first."""
         if not ids:
             return []
@@ -187,7 +188,7 @@ class Loader:
         return list(self._parts.run(connection, SLOT, wanted))
 
     def stocks(
-        self, connection: Connection, state: LoadedState, keys: Collection[StockKey], ids: Collection[int]
+        self, connection: DriverConnection, state: LoadedState, keys: Collection[StockKey], ids: Collection[int]
     ) -> None:
         """Adds the stocks of these keys and numbers that exist and are not there yet."""
         wanted = {stock_id for stock_id in ids if stock_id not in state.by_id}
@@ -226,7 +227,7 @@ class Loader:
         for reservation in state.reservations.values():
             reservation.parts.sort(key=lambda part: part.number)
 
-    def pools(self, connection: Connection, state: LoadedState, needs: Needs) -> None:
+    def pools(self, connection: DriverConnection, state: LoadedState, needs: Needs) -> None:
         """Adds the pools that commands and parts can touch, and marks which were looked for."""
         asked: dict[int, set[str]] = {}
         for key, paths in needs.pools.items():
@@ -249,7 +250,7 @@ class Loader:
                 raise LookupError(f"two paths of {stock.key} share the number of {pool.path!r}")
             stock.pools[pool.path] = pool
 
-    def measures(self, connection: Connection, state: LoadedState, stocks: Collection[Stock]) -> None:
+    def measures(self, connection: DriverConnection, state: LoadedState, stocks: Collection[Stock]) -> None:
         """Adds all measures of these stocks."""
         unknown = [stock for stock in stocks if not stock.measures_known]
         for stock in unknown:
@@ -259,7 +260,7 @@ class Loader:
             state.by_id[stock_id].measures[value.measure] = value
 
     def references(
-        self, connection: Connection, wanted: Collection[tuple[str, str, str]]
+        self, connection: DriverConnection, wanted: Collection[tuple[str, str, str]]
     ) -> dict[tuple[str, str, str], bytes]:
         """Which reservations carry these order references."""
         if not wanted:
@@ -268,7 +269,7 @@ class Loader:
         return {(organization, caller, reference): holder for organization, caller, reference, holder in rows}
 
     @staticmethod
-    def policy_use(connection: Connection, organization: str) -> PolicyUse:
+    def policy_use(connection: DriverConnection, organization: str) -> PolicyUse:
         """What stands in the way of a new policy of this organization: one living pool per path, dimension names."""
         stock, pool = schema.stock, schema.pool
         allocated = pool.c.free + pool.c.held

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import Connection, bindparam, delete, func, select, tuple_, update
+from sqlalchemy import bindparam, delete, func, select, tuple_, update
 
 from ringfence_server.ledger.idempotency import EFFECTS_KEPT, REFUSALS_KEPT, time_of, too_old
 from ringfence_server.ledger.policy import DAY
 
 from . import schema
+from .driver import DriverConnection
 from .load import SLOT
 
 ROWS_PER_STEP: Final = 2_000
@@ -23,7 +24,7 @@ class Pruner:
     def __init__(self) -> None:
         self._after: tuple[bytes, int] = (b"", 0)
 
-    def step(self, connection: Connection, now: int) -> int:
+    def step(self, connection: DriverConnection, now: int) -> int:
         """Looks at one piece and deletes what is past its keeping; answers the rows deleted."""
         outcome, state = schema.request_outcome, schema.slot_state
         rows = connection.execute(
@@ -54,7 +55,7 @@ class Pruner:
         return len(gone) + self._prune_feed(connection, now)
 
     @staticmethod
-    def _prune_feed(connection: Connection, now: int) -> int:
+    def _prune_feed(connection: DriverConnection, now: int) -> int:
         feed = schema.feed
         oldest = connection.execute(select(func.min(feed.c.revision)).where(feed.c.slot == SLOT)).scalar()
         if oldest is None:
@@ -66,4 +67,4 @@ class Pruner:
         ).scalar()
         if end is None:
             return 0
-        return connection.execute(delete(feed).where(feed.c.slot == SLOT, feed.c.revision <= end)).rowcount
+        return int(connection.execute(delete(feed).where(feed.c.slot == SLOT, feed.c.revision <= end)).rowcount)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, func, literal, select
+from sqlalchemy import and_, func, literal, select
 from sqlalchemy.engine import Dialect
 
 from ringfence_server.ledger.balance import scratch_batch
@@ -15,6 +15,7 @@ from ringfence_server.ledger.reading import LiveHold, ReservationQuery
 from ringfence_server.ledger.state import Place, Reservation, Stock
 
 from . import schema
+from .driver import DriverConnection
 from .load import SLOT
 from .read_keys import View
 from .rows import part_of, reservation_of, stock_of
@@ -37,7 +38,7 @@ class ReservationRows:
         self._parts = keyed_select(dialect, _all_but_slot(schema.part), schema.part.c.reservation_id)
         self._stocks = keyed_select(dialect, _all_but_slot(schema.stock), schema.stock.c.stock_id)
 
-    def by_id(self, connection: Connection, ids: Sequence[bytes], until: int) -> list[Reservation]:
+    def by_id(self, connection: DriverConnection, ids: Sequence[bytes], until: int) -> list[Reservation]:
         """These reservations as far as they exist, newest first, with what is due until an instant applied."""
         found = {}
         for row in self._reservations.run(connection, SLOT, ids):
@@ -62,7 +63,7 @@ class ReservationRows:
         return [found[reservation_id] for reservation_id in sorted(found, reverse=True)]
 
     def page(
-        self, connection: Connection, query: ReservationQuery, after: bytes | None, most: int, until: int
+        self, connection: DriverConnection, query: ReservationQuery, after: bytes | None, most: int, until: int
     ) -> tuple[list[Reservation], bytes | None]:
         """Matching reservations, newest first, and the id to go on after; None at the end."""
         if query.order_reference:
@@ -93,7 +94,7 @@ class ReservationRows:
         return found, below
 
     @staticmethod
-    def _heads(connection: Connection, below: bytes | None, oldest: bytes | None) -> Sequence[Any]:
+    def _heads(connection: DriverConnection, below: bytes | None, oldest: bytes | None) -> Sequence[Any]:
         table = schema.reservation
         query = select(table.c.reservation_id, table.c.organization, table.c.owner, table.c.create_time)
         query = query.where(table.c.slot == SLOT)
@@ -101,13 +102,16 @@ class ReservationRows:
             query = query.where(table.c.reservation_id < below)
         if oldest is not None:
             query = query.where(table.c.reservation_id >= oldest)
-        return connection.execute(query.order_by(table.c.reservation_id.desc()).limit(_ROWS_AT_ONCE)).all()
+        rows: Sequence[Any] = connection.execute(
+            query.order_by(table.c.reservation_id.desc()).limit(_ROWS_AT_ONCE)
+        ).all()
+        return rows
 
 
 class HoldRows:
     """Finds the live holds of a pool by its key's chain of entries: every held unit came by an entry of it."""
 
-    def of_pool(self, connection: Connection, view: View, stock: Stock, path: str, most: int) -> list[LiveHold]:
+    def of_pool(self, connection: DriverConnection, view: View, stock: Stock, path: str, most: int) -> list[LiveHold]:
         """Live holds, earliest end first, those without an end last; the search ends when they add up to what the pool
         holds, or after 20,000 entries."""
         pool = stock.pools.get(path)
@@ -190,7 +194,7 @@ def _by_end(hold: LiveHold) -> tuple[bool, int, bytes]:
     return hold.expire_time is None, hold.expire_time or 0, hold.reservation_id
 
 
-def _by_reference(connection: Connection, query: ReservationQuery) -> list[bytes]:
+def _by_reference(connection: DriverConnection, query: ReservationQuery) -> list[bytes]:
     """Reservations of the organization with an order reference, newest first. The reference is unique per caller, and
     callers are few: each is skipped to, none of the references between is read."""
     reference = schema.order_reference

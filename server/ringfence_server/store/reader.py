@@ -7,8 +7,6 @@ import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Final
 
-from sqlalchemy import Connection
-
 from ringfence_server.clock import Clock
 from ringfence_server.ledger.names import StockKey
 from ringfence_server.ledger.policy import Policy
@@ -29,6 +27,7 @@ from ringfence_server.ledger.reading import (
 from ringfence_server.ledger.state import Reservation, Stock
 from ringfence_server.ledger.work import StoreUnavailable
 
+from .driver import DriverConnection
 from .moments import Moments
 from .read_feed import changed_since
 from .read_keys import KeyRows, SlotState, View
@@ -102,7 +101,9 @@ class Reader:
                 await asyncio.sleep(_WAIT_SECONDS)
             raise StoreUnavailable("a write takes too long to become visible")
 
-    def _begin(self, connection: Connection, organization: str, read_time: int | None) -> tuple[Moment, View] | None:
+    def _begin(
+        self, connection: DriverConnection, organization: str, read_time: int | None
+    ) -> tuple[Moment, View] | None:
         begin_transaction(connection)
         try:
             state = self._keys.state(connection)
@@ -145,7 +146,7 @@ class Reader:
             return await lane.run(self._read_reservation, organization, reservation_id)
 
     def _read_reservation(
-        self, connection: Connection, organization: str, reservation_id: bytes
+        self, connection: DriverConnection, organization: str, reservation_id: bytes
     ) -> tuple[int, Reservation | None]:
         begin_transaction(connection)
         instant, due_until = self._instant(self._keys.state(connection))
@@ -159,7 +160,7 @@ class Reader:
             return await lane.run(self._read_reservations, query, after, most)
 
     def _read_reservations(
-        self, connection: Connection, query: ReservationQuery, after: bytes | None, most: int
+        self, connection: DriverConnection, query: ReservationQuery, after: bytes | None, most: int
     ) -> ReservationsRead:
         begin_transaction(connection)
         instant, due_until = self._instant(self._keys.state(connection))
@@ -171,7 +172,9 @@ class Reader:
         async with self._lanes.lease() as lane:
             return await lane.run(self._read_entries, query, below, most)
 
-    def _read_entries(self, connection: Connection, query: EntryQuery, below: int | None, most: int) -> EntriesRead:
+    def _read_entries(
+        self, connection: DriverConnection, query: EntryQuery, below: int | None, most: int
+    ) -> EntriesRead:
         begin_transaction(connection)
         return self._entries.page(connection, query, below, most, self._keys.state(connection).last_sequence)
 
@@ -180,7 +183,7 @@ class Reader:
         async with self._lanes.lease() as lane:
             return await lane.run(self._read_policy, organization)
 
-    def _read_policy(self, connection: Connection, organization: str) -> Policy:
+    def _read_policy(self, connection: DriverConnection, organization: str) -> Policy:
         begin_transaction(connection)
         return self._keys.policies(connection, [organization])[organization]
 
@@ -196,7 +199,7 @@ class Reader:
 
     @staticmethod
     def _read_changed_since(
-        connection: Connection, organization: str, revision: int, most: int
+        connection: DriverConnection, organization: str, revision: int, most: int
     ) -> list[StockKey] | None:
         begin_transaction(connection)
         return changed_since(connection, organization, revision, most)
@@ -251,5 +254,5 @@ class SqlSnapshot:
         owner and end those of now: changes of these move nothing and stand in no ledger."""
         return await self._lane.run(self._holds.of_pool, self._view, stock, path, most)
 
-    def _read_stocks(self, connection: Connection, keys: Sequence[StockKey]) -> list[Stock]:
+    def _read_stocks(self, connection: DriverConnection, keys: Sequence[StockKey]) -> list[Stock]:
         return self._keys.brought(connection, self._view, self._keys.by_key(connection, keys))

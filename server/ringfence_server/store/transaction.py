@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import bindparam, select
 from sqlalchemy.engine import Dialect
 
 from ringfence_server.ledger.decide import bring_up_to_date
@@ -15,6 +15,7 @@ from ringfence_server.ledger.state import Part, Reservation
 from ringfence_server.ledger.work import Committed, OutcomeRow, Work
 
 from . import schema
+from .driver import DriverConnection
 from .ids import Ids
 from .load import SLOT, LoadedState, Loader, needed_measures
 from .moments import Moments
@@ -89,7 +90,7 @@ class Transactor:
         """The counters were written by somebody else on this connection."""
         self._head = None
 
-    def run(self, connection: Connection, work: Work) -> Transacted:
+    def run(self, connection: DriverConnection, work: Work) -> Transacted:
         """Loads, decides and writes. Call with the database's write lock held: time is read after it."""
         head = self._head
         if head is None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from operator import attrgetter
 from struct import pack
 
-from sqlalchemy import Connection
 from sqlalchemy.engine import Dialect
 
 from ringfence_server.ledger.journal import Batch
@@ -13,6 +12,7 @@ from ringfence_server.ledger.state import Stock
 
 from . import schema
 from .codec import policy_text
+from .driver import DriverConnection
 from .load import SLOT
 from .rows import (
     PART_CHANGES,
@@ -55,7 +55,7 @@ class Writer:
         self._insert_feed = insert_rows(dialect, schema.feed)
         self._upsert_state = upsert_rows(dialect, schema.slot_state)
 
-    def write(self, connection: Connection, batch: Batch) -> list[Stock]:
+    def write(self, connection: DriverConnection, batch: Batch) -> list[Stock]:
         """Writes everything marked as changed, and clears the marks: the objects are the rows then, if the transaction
         commits. Answers the stocks whose balances moved."""
         changed = sorted((stock for stock in batch.stocks.values() if stock.changed), key=_by_id)
@@ -108,7 +108,7 @@ class Writer:
         self._upsert_state.run_many(connection, [(SLOT, batch.revision, batch.sequence, batch.now, batch.record_time)])
         return changed
 
-    def _write_reservations(self, connection: Connection, batch: Batch) -> None:
+    def _write_reservations(self, connection: DriverConnection, batch: Batch) -> None:
         new_reservations: list[SqlRow] = []
         old_reservations: list[SqlRow] = []
         new_parts: list[SqlRow] = []
