@@ -417,6 +417,9 @@ async def test_a_database_that_is_a_directory_is_said_in_one_line(tmp_path: Path
         {"queue_lines": 3_999},
         {"default_deadline_seconds": 0},
         {"max_message_bytes": 10},
+        {"clock_jump_trust_seconds": -1},
+        {"clock_jump_trust_seconds": float("nan")},
+        {"clock_jump_trust_seconds": 86_401},
         {"database_url": "nonsense"},
         {"database_url": "sqlite://"},
         {"database_url": "sqlite:///:memory:"},
@@ -448,6 +451,8 @@ async def test_metrics_tell_what_was_done() -> None:
         "ringfence_batch_commands_count 3.0",
         "ringfence_queued_lines 0.0",
         "ringfence_watchers 1.0",
+        "ringfence_clock_jumps_total 0.0",
+        "ringfence_clock_in_doubt 0.0",
         "process_resident_memory_bytes",
     ):
         assert sample in text

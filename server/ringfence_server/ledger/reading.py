@@ -155,6 +155,8 @@ class EntriesRead(NamedTuple):
     entries: Sequence[EntryRead]
     last: int | None
     """The sequence to go on below; None: the list is at its end."""
+    policy: Policy | None = None
+    """The policy in force at the read, where the query names dimensions of a key; else None."""
 
 
 class Flaw(NamedTuple):

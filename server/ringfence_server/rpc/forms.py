@@ -112,7 +112,7 @@ def name(text: str, field: str, faults: list[Violation], *, required: bool = Tru
     if not text:
         if required:
             faults.append(Violation(field, "REQUIRED", f"1 to {MAX_NAME} characters without control characters"))
-    elif len(text) > MAX_NAME or not _is_clean(text):
+    elif len(text) > MAX_NAME or not is_clean(text):
         what = f"1 to {MAX_NAME} characters without control characters"
         faults.append(Violation(field, "BAD_NAME", f"{what}{_got(text)}"))
     return text
@@ -120,7 +120,7 @@ def name(text: str, field: str, faults: list[Violation], *, required: bool = Tru
 
 def label(text: str, field: str, faults: list[Violation]) -> str:
     """An owner or an order reference."""
-    if text and (len(text) > MAX_LABEL or not _is_clean(text)):
+    if text and (len(text) > MAX_LABEL or not is_clean(text)):
         what = f"0 to {MAX_LABEL} characters without control characters"
         faults.append(Violation(field, "TOO_LONG" if len(text) > MAX_LABEL else "BAD_TEXT", f"{what}{_got(text)}"))
     return text
@@ -192,7 +192,7 @@ def path_fault(path: str) -> str:
     if len(segments) > MAX_DEPTH:
         return f"at most {MAX_DEPTH} levels; got {len(segments)}"
     for segment in segments:
-        if not 1 <= len(segment) <= MAX_NAME or not _is_clean(segment):
+        if not 1 <= len(segment) <= MAX_NAME or not is_clean(segment):
             return (
                 f"levels of 1 to {MAX_NAME} characters without control characters, joined by '/', none left out"
                 f"{_got(path)}"
@@ -203,7 +203,7 @@ def path_fault(path: str) -> str:
 @lru_cache(maxsize=65_536)
 def plain_key(organization: str, sku: str, location: str) -> StockKey | None:
     """A key without dimensions, or None when something is wrong with it."""
-    if not 1 <= len(sku) <= MAX_SKU or len(location) > MAX_NAME or not (_is_clean(sku) and _is_clean(location)):
+    if not 1 <= len(sku) <= MAX_SKU or len(location) > MAX_NAME or not (is_clean(sku) and is_clean(location)):
         return None
     return StockKey(organization, sku, location)
 
@@ -217,7 +217,7 @@ def _key_with_faults(
     faults: list[Violation],
     located: bool,
 ) -> StockKey:
-    if not 1 <= len(sku) <= MAX_SKU or not _is_clean(sku):
+    if not 1 <= len(sku) <= MAX_SKU or not is_clean(sku):
         text = f"1 to {MAX_SKU} characters without control characters{_got(sku) if sku else ''}"
         faults.append(Violation(f"{field}.sku", "BAD_NAME" if sku else "REQUIRED", text))
     if located or location:
@@ -226,10 +226,10 @@ def _key_with_faults(
         text = f"at most {MOST_DIMENSIONS} dimensions; got {len(dimensions)}"
         faults.append(Violation(f"{field}.dimensions", "TOO_MANY", text))
     for dimension, value in sorted(dimensions.items())[: MOST_DIMENSIONS + 1]:
-        if not 1 <= len(dimension) <= MAX_NAME or not _is_clean(dimension):
+        if not 1 <= len(dimension) <= MAX_NAME or not is_clean(dimension):
             text = f"names of 1 to {MAX_NAME} characters without control characters{_got(dimension)}"
             faults.append(Violation(f"{field}.dimensions", "BAD_NAME", text))
-        if len(value) > MAX_NAME or not _is_clean(value):
+        if len(value) > MAX_NAME or not is_clean(value):
             text = f"values of 0 to {MAX_NAME} characters without control characters{_got(value)}"
             faults.append(Violation(f"{field}.dimensions", "BAD_NAME", text))
     # A value that does not apply is left out, so that a policy may add a dimension later.
@@ -248,7 +248,8 @@ def _uuid(text: str) -> bytes | None:
     return identifier if len(identifier) == 16 else None
 
 
-def _is_clean(text: str) -> bool:
+def is_clean(text: str) -> bool:
+    """Whether a name or a label has no control characters."""
     return text.isprintable() or not _CONTROL.search(text)
 
 

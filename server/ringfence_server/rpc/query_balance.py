@@ -14,7 +14,7 @@ from ringfence_server.ledger.reading import KeyPosition, LaterThanNow, LiveHold,
 from ringfence_server.ledger.rollup import RollUp, RollUps
 from ringfence_server.ledger.state import Stock
 
-from .balance_messages import balance_fields, filter_of, roll_up_of
+from .balance_messages import balance_fields, check_named, filter_of, roll_up_of
 from .errors import Refused, invalid
 from .identity import Identity
 from .pages import bound, key_items, key_of_items, page_size
@@ -58,11 +58,13 @@ class QueryBalance:
         points = _points_of(query)
         if points:
             read = await self._reader.points(query.organization, points)
+            check_named(read.policy, request.filter, request.roll_up)
             if _are_all(query, read.policy):
                 _check_revision(query, read.moment)
                 return _answer_points(query, read, points)
         try:
             async with self._reader.snapshot(query.organization, query.read_time, long=_is_long(query)) as snapshot:
+                check_named(snapshot.policy, request.filter, request.roll_up)
                 _check_revision(query, snapshot.moment)
                 if query.by is not None:
                     return await _roll_up(query, query.by, snapshot)

@@ -95,7 +95,11 @@ class Loader:
         )
         self._next_end = Statement(
             select(func.min(part.c.expire_time)).where(
-                part.c.slot == bindparam("slot"), part.c.held > literal_column("0"), part.c.expire_time.is_not(None)
+                part.c.slot == bindparam("slot"),
+                part.c.held > literal_column("0"),
+                part.c.expire_time.is_not(None),
+                # True of all. Without it SQLite, when it has the statistics of a young database, walks all parts.
+                part.c.expire_time <= literal_column(str(MAX_INT64)),
             ),
             dialect,
             ["slot"],

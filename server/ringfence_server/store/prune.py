@@ -12,6 +12,7 @@ from ringfence_server.ledger.policy import DAY
 from . import schema
 from .driver import DriverConnection
 from .load import SLOT
+from .statistics import drop_statistics
 
 ROWS_PER_STEP: Final = 2_000
 FEED_KEPT: Final = DAY
@@ -25,7 +26,8 @@ class Pruner:
         self._after: tuple[bytes, int] = (b"", 0)
 
     def step(self, connection: DriverConnection, now: int) -> int:
-        """Looks at one piece and deletes what is past its keeping; answers the rows deleted."""
+        """Looks at one piece and deletes what is past its keeping; answers the rows deleted, and the tables of
+        statistics dropped."""
         outcome, state = schema.request_outcome, schema.slot_state
         rows = connection.execute(
             select(outcome.c.request_id, outcome.c.scope, outcome.c.refusal_number, outcome.c.record_time)
@@ -52,7 +54,7 @@ class Pruner:
             )
             # No later batch may take place before the instant for which this was forgotten, should the clock go back.
             connection.execute(update(state).where(state.c.slot == SLOT, state.c.now < now).values(now=now))
-        return len(gone) + self._prune_feed(connection, now)
+        return len(gone) + self._prune_feed(connection, now) + drop_statistics(connection)
 
     @staticmethod
     def _prune_feed(connection: DriverConnection, now: int) -> int:

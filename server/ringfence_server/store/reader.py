@@ -176,7 +176,10 @@ class Reader:
         self, connection: DriverConnection, query: EntryQuery, below: int | None, most: int
     ) -> EntriesRead:
         begin_transaction(connection)
-        return self._entries.page(connection, query, below, most, self._keys.state(connection).last_sequence)
+        read = self._entries.page(connection, query, below, most, self._keys.state(connection).last_sequence)
+        if query.key is None or not query.key.dimensions:
+            return read
+        return read._replace(policy=self._keys.policies(connection, [query.organization])[query.organization])
 
     async def policy(self, organization: str) -> Policy:
         """The policy in force."""
