@@ -68,7 +68,7 @@ class BatchWork:
         known = dict(stored)
         bring_up_to_date(batch, due)
         now = batch.now
-        stamp = Stamp(batch.revision, now)
+        stamp = Stamp(batch.revision, now, batch.slots)
         for request, key in zip(self.requests, self.request_keys, strict=True):
             if request.deadline is not None and request.deadline < self._monotonic_now:
                 answers.append(Answer(b"", True, False, now, Failure.DEADLINE))

@@ -70,6 +70,8 @@ class Batch:
         self.record_time = record_time
         """Not before ``now``, and after every instant a reader was answered for."""
         self.revision = revision
+        self.slots = 1
+        """A bit for each slot of the store that gets the revision when the batch commits."""
         self.sequence = last_sequence
         self.new_reservation_id = new_reservation_id
         self.new_stock_id = new_stock_id

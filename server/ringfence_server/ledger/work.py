@@ -76,6 +76,8 @@ class Committed(NamedTuple):
     """Keys whose balances moved."""
     policies: Sequence[str] = ()
     """Organizations whose policy changed."""
+    slots: int = 1
+    """A bit for each slot of the store whose revision it is now."""
 
 
 class StoreUnavailable(Exception):
