@@ -144,7 +144,7 @@ def test_a_port_in_use_is_one_plain_line() -> None:
     ("command", "url", "words"),
     [
         (["serve", "--port", "0"], "sqlite:////proc/ringfence/stock.db", "cannot be written"),
-        (["serve", "--port", "0"], "postgresql://host/db", "names no database"),
+        (["serve", "--port", "0"], "postgresql://host", "names no database"),
         (["db", "upgrade"], "sqlite:////proc/ringfence/stock.db", "cannot be opened"),
         (["db", "current"], "stock.db", "names no database"),
     ],
