@@ -30,7 +30,7 @@ class OutcomeRow(NamedTuple):
     payload: bytes
     record_time: int
     first_sequence: int
-    """Ledger entries of the request: first_sequence < sequence <= last_sequence."""
+    """Ledger entries of the request, in every slot: first_sequence < sequence <= last_sequence."""
     last_sequence: int
 
 
