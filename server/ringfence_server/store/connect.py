@@ -98,12 +98,12 @@ async def connect_to(url: str, options: PostgresOptions, *, application: str, st
     settings = {
         "application_name": application,
         "lock_timeout": _milliseconds(options.lock_timeout_seconds),
-        # A server that stops in the midst of a batch must not hold its locks for ever.
-        "idle_in_transaction_session_timeout": _milliseconds(10 * options.statement_timeout_seconds),
         "jit": "off",
     }
     if statement_timeout:
         settings["statement_timeout"] = _milliseconds(options.statement_timeout_seconds)
+        # A server that stops in the midst of a batch must not hold its locks for ever.
+        settings["idle_in_transaction_session_timeout"] = _milliseconds(10 * options.statement_timeout_seconds)
     open_connection: Any = asyncpg.connect
     return await open_connection(
         dsn_of(url),

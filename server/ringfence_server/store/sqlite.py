@@ -117,7 +117,7 @@ class SqliteStore:
     def _open(self) -> None:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._lock_file = _take_file(self.path.with_name(self.path.name + ".lock"))
+            self._lock_file = take_file(self.path.with_name(self.path.name + ".lock"))
             upgrade(f"sqlite:///{self.path}")
             self._engine = create_engine(
                 f"sqlite:///{self.path}",
@@ -317,8 +317,11 @@ def _discard(connection: DriverConnection) -> None:
     connection.core.close()
 
 
-def _take_file(path: Path) -> IO[str]:
-    """One server per file: watchers hear only of what their own server writes, so two must not share one."""
+def take_file(path: Path) -> IO[str]:
+    """One server per file: watchers hear only of what their own server writes, so two must not share one.
+
+    Raises StoreInUse when somebody else has it. Closing what is answered gives it back.
+    """
     handle = path.open("w")
     try:
         import fcntl
