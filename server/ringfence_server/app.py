@@ -7,7 +7,7 @@ import contextlib
 import errno
 import socket
 from collections.abc import Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import grpc
@@ -24,6 +24,7 @@ from .ledger.work import Committed, StoreUnavailable
 from .rpc.handlers import serve_all
 from .rpc.registry import SERVICES, all_handlers
 from .rpc.services import Counts, RpcLimits, Services
+from .store.connect import PostgresOptions, is_postgres
 from .store.reader import Reader
 from .store.sqlite import SqliteStore
 from .upkeep import Sweeper, prune_forever
@@ -50,9 +51,16 @@ class ServerConfig:
     port: int = 50_051
     """0 takes a free one."""
     database_url: str = "sqlite:///ringfence.db"
-    """Where the ledger is kept, as SQLAlchemy writes it; relative paths count from the working directory."""
+    """Where the ledger is kept, as SQLAlchemy writes it; relative paths count from the working directory. TLS and the
+    like stand in a PostgreSQL URL as its own tools have it: ?sslmode=verify-full&sslrootcert=…"""
     in_memory: bool = False
     """Keeps everything in memory, for trying out: it is gone with the server. The database URL is not used."""
+    postgres: PostgresOptions = field(default_factory=PostgresOptions)
+    """Of a PostgreSQL database: connections and timeouts."""
+    read_url: str | None = None
+    """A replica of a PostgreSQL database to read from; None reads from the database itself."""
+    reuse_port: bool = False
+    """Shares the port with other workers of this machine that do the same."""
     queue_lines: int = 20_000
     """Lines of commands that may wait for a transaction; what comes beyond is told OVERLOADED."""
     default_deadline_seconds: float = 30.0
@@ -69,6 +77,10 @@ class ServerConfig:
     def __post_init__(self) -> None:
         if not self.in_memory:
             check_database_url(self.database_url)
+        if self.read_url is not None:
+            check_database_url(self.read_url)
+            if self.in_memory or not (is_postgres(self.read_url) and is_postgres(self.database_url)):
+                raise ValueError("read_url names a replica of a PostgreSQL database, for a server of that database")
         if not 0 <= self.port <= 65_535:
             raise ValueError(f"port is 0 to 65535, not {self.port}")
         if self.queue_lines < _SMALLEST_QUEUE:
@@ -111,7 +123,8 @@ class Server:
         Raises:
             StartFailed: the port, the host or the database cannot be had.
         """
-        _probe(self.config.host, self.config.port)
+        if not self.config.reuse_port:
+            probe(self.config.host, self.config.port)
         try:
             async with self._closing:
                 await self._start()
@@ -270,7 +283,7 @@ class _Generic:
 def _options(config: ServerConfig) -> tuple[tuple[str, int], ...]:
     return (
         # On, a second server would bind the same port in silence.
-        ("grpc.so_reuseport", 0),
+        ("grpc.so_reuseport", int(config.reuse_port)),
         ("grpc.max_receive_message_length", config.max_message_bytes),
         ("grpc.max_send_message_length", -1),
         # Finds dead watchers within two minutes.
@@ -289,8 +302,11 @@ def _address(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _probe(host: str, port: int) -> None:
-    """Finds out why a port cannot be had: gRPC itself says only that it cannot, at length."""
+def probe(host: str, port: int) -> None:
+    """Finds out why a port cannot be had: gRPC itself says only that it cannot, at length.
+
+    Raises StartFailed.
+    """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
