@@ -20,12 +20,13 @@ from .committer.committer import WriteStore
 from .committer.revaluer import Revaluer
 from .database_url import check_database_url
 from .ledger.names import MAX_LINES
+from .ledger.revisions import revisions_in
 from .ledger.work import Committed, StoreUnavailable
 from .rpc.handlers import serve_all
 from .rpc.registry import SERVICES, all_handlers
 from .rpc.services import Counts, RpcLimits, Services
 from .store.connect import PostgresOptions, is_postgres
-from .store.reader import Reader
+from .store.reader import sqlite_reader
 from .store.sqlite import SqliteStore
 from .upkeep import Sweeper, prune_forever
 from .watch import Hub
@@ -159,7 +160,7 @@ class Server:
         self._closing.push_async_callback(store.close)
         await store.open()
         self._path = str(store.path)
-        reader = Reader(store.url, clock, store.moments)
+        reader = sqlite_reader(store.url, clock, store.moments)
         self._closing.push_async_callback(reader.close)
         await reader.open()
         written: WriteStore = store
@@ -180,7 +181,7 @@ class Server:
         committer.start()
         self._closing.push_async_callback(committer.drain)
         first = await committer.sweep()
-        self._hub = Hub(first.revision)
+        self._hub = Hub(revisions_in(first.slots, first.revision))
         counts = Counts()
         self.services = Services(
             committer=committer,
