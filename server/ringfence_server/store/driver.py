@@ -121,6 +121,11 @@ class PostgresConnection(DriverConnection):
         """Whether a transaction is open, by the driver's word."""
         return bool(self._asyncpg.is_in_transaction())
 
+    @property
+    def closed(self) -> bool:
+        """Whether the connection is gone, by the driver's word."""
+        return bool(self._asyncpg.is_closed())
+
     def interrupt(self) -> None:
         """Ends the connection, and with it the statement that runs."""
         self._asyncpg.terminate()

@@ -119,6 +119,10 @@ class SlotLocks:
         """The same without waiting; None when somebody has one of them."""
         return self._take(connection, slots, " SKIP LOCKED")
 
+    def now(self, connection: DriverConnection) -> int:
+        """The clock of the batches, microseconds since the epoch."""
+        return self._now() if self._now is not None else int(connection.rows(_CLOCK)[0][0])
+
     def settle(self, head: Head) -> None:
         """Nothing is remembered: others write too."""
 

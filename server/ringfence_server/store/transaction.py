@@ -81,7 +81,7 @@ class Transactor:
         self.loader = Loader(dialect, slots, only_writer=only_writer)
         self._slots = slots
         self._locks = locks
-        self._outcomes = outcomes
+        self.outcomes = outcomes
         self._writer = Writer(dialect, slots)
         self._ids = ids
         self._moments = moments
@@ -102,7 +102,7 @@ class Transactor:
     def forget(self) -> None:
         """The transaction did not commit: what it left in memory is wrong."""
         self._locks.forget()
-        self._outcomes.forget()
+        self.outcomes.forget()
         self.loader.forget()
 
     def reread(self) -> None:
@@ -136,8 +136,8 @@ class Transactor:
         record_time = self._moments.begin(now, head.record_time)
         loader = self.loader
         policies = loader.policies(connection, work.organizations)
-        stored = self._outcomes.known(connection, work.request_keys)
-        callers = self._outcomes.callers(connection, work.request_keys)
+        stored = self.outcomes.known(connection, work.request_keys)
+        callers = self.outcomes.callers(connection, work.request_keys)
         needs = work.needs(policies, stored)
         # A reader may have been answered for an instant after ``now``: what it saw ended must be ended here too.
         trusted = self._due_until(now)
@@ -200,7 +200,7 @@ class Transactor:
         if not wrote:
             return Transacted(Committed(head.revision, head.record_time, ()), False, False, batch)
         changed = self._writer.write(connection, batch)
-        self._outcomes.keep(connection, outcomes, callers, now)
+        self.outcomes.keep(connection, outcomes, callers, now)
         self._writer.write_references(connection, batch)
         committed = Committed(
             batch.revision,
