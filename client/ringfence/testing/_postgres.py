@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from types import TracebackType
@@ -39,8 +39,15 @@ class PostgresServer:
     Use it with `with`, or call `start` and `close`. Run by root, PostgreSQL itself runs as an unprivileged user.
     """
 
-    def __init__(self, *, settings: Mapping[str, str | int] | None = None, directory: Path | None = None) -> None:
-        """Finds the binaries; nothing runs yet. `settings` are PostgreSQL's own, such as `{"max_connections": 20}`.
+    def __init__(
+        self,
+        *,
+        settings: Mapping[str, str | int] | None = None,
+        initdb_options: Sequence[str] = (),
+        directory: Path | None = None,
+    ) -> None:
+        """Finds the binaries; nothing runs yet. `settings` are PostgreSQL's own, such as `{"max_connections": 20}`;
+        `initdb_options` are options of `initdb`, such as `--wal-segsize=1`.
 
         The data go below `directory`, which must be there; None is the usual place for temporary files.
 
@@ -54,6 +61,7 @@ class PostgresServer:
             "max_connections": 100,
             **(settings or {}),
         }
+        self._initdb_options = initdb_options
         self._account = _account()
         self._directory = Path(tempfile.mkdtemp(prefix="ringfence-postgres-", dir=directory))
         if self._account is not None:
@@ -181,6 +189,7 @@ class PostgresServer:
             str(self._programs / "initdb"),
             *("--pgdata", str(self._data), "--username", _USER, "--pwfile", str(password)),
             *("--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C", "--no-sync"),
+            *self._initdb_options,
         ]
         done = subprocess.run(
             command, capture_output=True, text=True, check=False, cwd=self._directory, **_as(self._account)
