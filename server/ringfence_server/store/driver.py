@@ -26,6 +26,9 @@ class DriverConnection:
     distributed = False
     """Whether the tables are distributed by slot (Citus): a statement then names one slot."""
 
+    sorts = False
+    """Whether rows of a recursive query have to be asked for in their order: SQLite answers them as it walks."""
+
     def __init__(self, core: Connection) -> None:
         self.core = core
         """For statements that are rare, or built for one occasion."""
@@ -84,6 +87,8 @@ class PostgresConnection(DriverConnection):
     """
 
     __slots__ = ("_asyncpg", "distributed")
+
+    sorts = True
 
     def __init__(self, core: Connection, *, distributed: bool = False) -> None:
         self.core = core

@@ -7,7 +7,7 @@ from heapq import merge
 from operator import attrgetter
 from typing import Any, Final, TypeAlias
 
-from sqlalchemy import ColumnElement, Row, Select, and_, select
+from sqlalchemy import ColumnElement, Row, Select, and_, literal, select
 
 from ringfence_server.ledger.names import COMMON, StockKey
 from ringfence_server.ledger.policy import HOUR
@@ -24,6 +24,7 @@ from .slots import Slots
 _MOST_LOOKED_AT: Final = 10_000
 """Entries looked at for one page; a filter that matches few gives short pages."""
 _ROWS_AT_ONCE: Final = 1_000
+_FIRST_PIECE: Final = 64
 _ROWS_OF_A_SLOT: Final = 64
 """Read ahead of each slot, when the entries of many are merged."""
 
@@ -100,28 +101,45 @@ class EntryRows:
         start = connection.execute(head).scalar()
         if not start:
             return
-        if self._slots.count > 1 and connection.distributed:
+        if connection.distributed:
             yield from self._step_by_step(connection, start, previous)
-            return
+        elif self._slots.count > 1:
+            yield from self._in_pieces(connection, start, previous)
+        else:
+            yield from connection.execute(
+                self._chain(start, previous), execution_options={"yield_per": _ROWS_AT_ONCE}
+            )
+
+    def _chain(self, start: int, previous: Any, most: int | None = None) -> Select[Any]:
+        """A chain of entries with their keys, newest first; of ``most`` entries."""
         chain = (
-            select(*_COLUMNS)
+            select(literal(1).label("length"), *_COLUMNS)
             .where(_entry.c.slot == self._slots.of_sequence(start), _entry.c.sequence == start)
             .cte("chain", recursive=True)
         )
-        chain = chain.union_all(
-            select(*_COLUMNS)
+        before = chain.c[previous.name]
+        step = (
+            select(chain.c.length + 1, *_COLUMNS)
             .select_from(chain)
-            .join(
-                _entry,
-                and_(_entry.c.slot == self._slot_in(chain.c[previous.name]), _entry.c.sequence == chain.c[previous.name]),
-            )
+            .join(_entry, and_(_entry.c.slot == self._slot_in(before), _entry.c.sequence == before))
         )
+        chain = chain.union_all(step if most is None else step.where(chain.c.length < most))
         # An outer join, though every entry has its key: so the chain is walked row by row as far as rows are asked for.
         # With an inner join SQLite walks all of it first.
         query = select(chain, *_KEYS).outerjoin(
             _stock, and_(_stock.c.slot == self._slot_in(chain.c.stock_id), _stock.c.stock_id == chain.c.stock_id)
         )
-        yield from connection.execute(query, execution_options={"yield_per": _ROWS_AT_ONCE})
+        return query if most is None else query.order_by(chain.c.length)
+
+    def _in_pieces(self, connection: DriverConnection, start: int, previous: Any) -> Iterator[Row[Any]]:
+        """A chain where a database promises no order but one that it has sorted by, for which it walks to the end: in
+        pieces, each larger than the one before."""
+        most = _FIRST_PIECE
+        while start:
+            rows = connection.execute(self._chain(start, previous, most)).all()
+            yield from rows
+            start = getattr(rows[-1], previous.name)
+            most = min(4 * most, _ROWS_AT_ONCE)
 
     def _step_by_step(self, connection: DriverConnection, start: int, previous: Any) -> Iterator[Row[Any]]:
         """A chain, a statement of one slot for each entry."""

@@ -70,6 +70,7 @@ class Past:
         stock, entry, part = schema.stock, schema.entry, schema.part
         columns = [
             entry.c.slot,
+            entry.c.sequence,
             entry.c.stock_id,
             entry.c.previous_sequence,
             entry.c.kind,
@@ -117,6 +118,8 @@ class Past:
                     part.c.part_number == chain.c.part_number,
                 ),
             )
+            if connection.sorts:
+                query = query.order_by(chain.c.sequence.desc())
             for stock_id, *rest in connection.execute(query, execution_options={"yield_per": _ROWS_AT_ONCE}):
                 yield stock_id, PastEntry(*rest)
 

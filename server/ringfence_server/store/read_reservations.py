@@ -143,8 +143,9 @@ class HoldRows:
         held_after: dict[tuple[bytes, int], int] = {}
         holds: dict[tuple[bytes, int], LiveHold] = {}
         missing = pool.held
+        chain = _chain_with_parts(self._slots.of_stock(stock.stock_id), stock.stock_id, pool_id(path))
         for row in connection.execute(
-            _chain_with_parts(self._slots.of_stock(stock.stock_id), stock.stock_id, pool_id(path)),
+            chain.order_by("length") if connection.sorts else chain,
             execution_options={"yield_per": _ROWS_AT_ONCE},
         ):
             part = (row.reservation_id, row.part_number)
