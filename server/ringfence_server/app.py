@@ -25,14 +25,16 @@ from .ledger.work import Committed, StoreUnavailable
 from .rpc.handlers import serve_all
 from .rpc.registry import SERVICES, all_handlers
 from .rpc.services import Counts, RpcLimits, Services
-from .store.connect import PostgresOptions, is_postgres
-from .store.reader import sqlite_reader
+from .store.connect import PostgresOptions, is_postgres, shown
+from .store.reader import Reader, sqlite_reader
 from .store.sqlite import SqliteStore
 from .upkeep import Sweeper, prune_forever
 from .watch import Hub
 
 if TYPE_CHECKING:
     from .metrics import Metrics
+    from .store.instants import SharedInstants
+    from .store.postgres import PostgresStore
 
 _SMALLEST_QUEUE: Final = 2 * MAX_LINES
 _QUIET_SECONDS: Final = 0.05
@@ -95,9 +97,15 @@ class ServerConfig:
 class Server:
     """One server of one database. Used on one event loop; started and stopped once."""
 
-    def __init__(self, config: ServerConfig, *, clock: Clock | None = None) -> None:
+    def __init__(
+        self, config: ServerConfig, *, clock: Clock | None = None, instants: SharedInstants | None = None
+    ) -> None:
+        """``clock`` None: the machine's, and PostgreSQL's own where that keeps the ledger. With a clock of one's own,
+        servers of one PostgreSQL database are to share it, and ``instants``."""
         self.config = config
         self.clock: Clock = clock or SystemClock()
+        self._own_clock = clock
+        self._instants = instants
         self.port = 0
         """The port it listens on, once started."""
         self.metrics_port: int | None = None
@@ -112,7 +120,7 @@ class Server:
         self._stopping: asyncio.Task[None] | None = None
         self._stopped = asyncio.Event()
         self._server: grpc.aio.Server | None = None
-        self._path = config.database_url
+        self._place = ""
         self._committer: Committer
         self._hub: Hub
         self._sweeper: Sweeper
@@ -152,15 +160,11 @@ class Server:
     @property
     def database(self) -> str:
         """Where the ledger is kept, for people."""
-        return "in memory" if self.config.in_memory else self._path
+        return self._place
 
     async def _start(self) -> None:
         config, clock = self.config, self.clock
-        store = SqliteStore(config.database_url, clock, in_memory=config.in_memory)
-        self._closing.push_async_callback(store.close)
-        await store.open()
-        self._path = str(store.path)
-        reader = sqlite_reader(store.url, clock, store.moments)
+        store, reader = await self._open_store()
         self._closing.push_async_callback(reader.close)
         await reader.open()
         written: WriteStore = store
@@ -197,6 +201,34 @@ class Server:
         await self._serve()
         for upkeep in (self._sweeper.run(), self._revaluer.run(), prune_forever(store)):
             self._keep(upkeep)
+
+    async def _open_store(self) -> tuple[SqliteStore | PostgresStore, Reader]:
+        """The store that the URL names, open, and a reader of it, which is not."""
+        config = self.config
+        if not config.in_memory and is_postgres(config.database_url):
+            return await self._open_postgres()
+        sqlite = SqliteStore(config.database_url, self.clock, in_memory=config.in_memory)
+        self._closing.push_async_callback(sqlite.close)
+        await sqlite.open()
+        self._place = "in memory" if config.in_memory else str(sqlite.path)
+        return sqlite, sqlite_reader(sqlite.url, self.clock, sqlite.moments)
+
+    async def _open_postgres(self) -> tuple[PostgresStore, Reader]:
+        try:
+            import asyncpg  # noqa: F401
+        except ImportError:
+            raise StartFailed("PostgreSQL needs a package more: pip install 'ringfence[server,postgres]'") from None
+        from .store.postgres import PostgresStore
+        from .store.postgres_lanes import postgres_reader
+
+        config = self.config
+        store = PostgresStore(config.database_url, config.postgres, clock=self._own_clock, instants=self._instants)
+        self._closing.push_async_callback(store.close)
+        await store.open()
+        self._place = shown(config.database_url)
+        return store, postgres_reader(
+            config.database_url, config.postgres, store.instants, store.slots, distributed=store.distributed
+        )
 
     async def _serve(self) -> None:
         config = self.config

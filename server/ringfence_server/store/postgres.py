@@ -75,6 +75,11 @@ class PostgresStore:
             raise StoreUnavailable("the database is not open")
         return self._slots
 
+    @property
+    def distributed(self) -> bool:
+        """Whether the tables are spread over the machines of a Citus cluster; told once it is open."""
+        return bool(self._distributed)
+
     async def open(self) -> None:
         """Migrates the database and makes ready to write."""
         try:
@@ -136,7 +141,7 @@ class PostgresStore:
 
     async def _sweep(self, lane: Lane, work: Work) -> Committed:
         upkeep = SlotUpkeep(self.slots, lane.transactor.loader)
-        committed = Committed(0, 0, (), (), 0)
+        committed = Committed(0, 0, [], [], 0)
         for slot in await lane.call(lambda connection: upkeep.due_slots(connection, self._locks().now(connection))):
             ended = await lane.sweep(work, slot)
             if ended is not None:
