@@ -8,7 +8,7 @@ import errno
 import logging
 import socket
 from collections.abc import Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import grpc
@@ -21,17 +21,21 @@ from .committer.committer import WriteStore
 from .committer.revaluer import Revaluer
 from .database_url import check_database_url
 from .ledger.names import MAX_LINES
+from .ledger.revisions import revisions_in
 from .ledger.work import Committed, StoreUnavailable
 from .rpc.handlers import serve_all
 from .rpc.registry import SERVICES, all_handlers
 from .rpc.services import Counts, RpcLimits, Services
-from .store.reader import Reader
+from .store.connect import PostgresOptions, is_postgres, shown
+from .store.reader import Reader, sqlite_reader
 from .store.sqlite import SqliteStore
 from .upkeep import Sweeper, prune_forever, watch_clock
 from .watch import Hub
 
 if TYPE_CHECKING:
     from .metrics import Metrics
+    from .store.instants import SharedInstants
+    from .store.postgres import PostgresStore
 
 _log = logging.getLogger(__name__)
 
@@ -53,9 +57,16 @@ class ServerConfig:
     port: int = 50_051
     """0 takes a free one."""
     database_url: str = "sqlite:///ringfence.db"
-    """Where the ledger is kept, as SQLAlchemy writes it; relative paths count from the working directory."""
+    """Where the ledger is kept, as SQLAlchemy writes it; relative paths count from the working directory. TLS and the
+    like stand in a PostgreSQL URL as its own tools have it: ?sslmode=verify-full&sslrootcert=…"""
     in_memory: bool = False
     """Keeps everything in memory, for trying out: it is gone with the server. The database URL is not used."""
+    postgres: PostgresOptions = field(default_factory=PostgresOptions)
+    """Of a PostgreSQL database: connections and timeouts."""
+    read_url: str | None = None
+    """A replica of a PostgreSQL database to read from; None reads from the database itself."""
+    reuse_port: bool = False
+    """Shares the port with other workers of this machine that do the same."""
     queue_lines: int = 20_000
     """Lines of commands that may wait for a transaction; what comes beyond is told OVERLOADED."""
     default_deadline_seconds: float = 30.0
@@ -75,6 +86,10 @@ class ServerConfig:
     def __post_init__(self) -> None:
         if not self.in_memory:
             check_database_url(self.database_url)
+        if self.read_url is not None:
+            check_database_url(self.read_url)
+            if self.in_memory or not (is_postgres(self.read_url) and is_postgres(self.database_url)):
+                raise ValueError("read_url names a replica of a PostgreSQL database, for a server of that database")
         if not 0 <= self.port <= 65_535:
             raise ValueError(f"port is 0 to 65535, not {self.port}")
         if self.queue_lines < _SMALLEST_QUEUE:
@@ -90,11 +105,21 @@ class ServerConfig:
 class Server:
     """One server of one database. Used on one event loop; started and stopped once."""
 
-    def __init__(self, config: ServerConfig, *, clock: Clock | None = None, how_to_accept_clock: str = "") -> None:
-        """``how_to_accept_clock``: what an operator does to have ``accept_clock`` called, for the log line that tells
-        of a jump."""
+    def __init__(
+        self,
+        config: ServerConfig,
+        *,
+        clock: Clock | None = None,
+        instants: SharedInstants | None = None,
+        how_to_accept_clock: str = "",
+    ) -> None:
+        """``clock`` None: the machine's, and PostgreSQL's own where that keeps the ledger. With a clock of one's own,
+        servers of one PostgreSQL database are to share it, and ``instants``. ``how_to_accept_clock``: what an operator
+        does to have ``accept_clock`` called, for the log line that tells of a jump."""
         self.config = config
         self.clock: Clock = clock or SystemClock(trust_after_seconds=config.clock_jump_trust_seconds)
+        self._own_clock = clock
+        self._instants = instants
         self._how_to_accept_clock = how_to_accept_clock
         self.port = 0
         """The port it listens on, once started."""
@@ -110,7 +135,7 @@ class Server:
         self._stopping: asyncio.Task[None] | None = None
         self._stopped = asyncio.Event()
         self._server: grpc.aio.Server | None = None
-        self._path = config.database_url
+        self._place = ""
         self._committer: Committer
         self._hub: Hub
         self._sweeper: Sweeper
@@ -122,7 +147,8 @@ class Server:
         Raises:
             StartFailed: the port, the host or the database cannot be had.
         """
-        _probe(self.config.host, self.config.port)
+        if not self.config.reuse_port:
+            probe(self.config.host, self.config.port)
         try:
             async with self._closing:
                 await self._start()
@@ -159,15 +185,11 @@ class Server:
     @property
     def database(self) -> str:
         """Where the ledger is kept, for people."""
-        return "in memory" if self.config.in_memory else self._path
+        return self._place
 
     async def _start(self) -> None:
         config, clock = self.config, self.clock
-        store = SqliteStore(config.database_url, clock, in_memory=config.in_memory)
-        self._closing.push_async_callback(store.close)
-        await store.open()
-        self._path = str(store.path)
-        reader = Reader(store.url, clock, store.moments)
+        store, reader = await self._open_store()
         self._closing.push_async_callback(reader.close)
         await reader.open()
         written: WriteStore = store
@@ -188,7 +210,7 @@ class Server:
         committer.start()
         self._closing.push_async_callback(committer.drain)
         first = await committer.sweep()
-        self._hub = Hub(first.revision)
+        self._hub = Hub(revisions_in(first.slots, first.revision))
         counts = Counts()
         self.services = Services(
             committer=committer,
@@ -205,6 +227,34 @@ class Server:
         clock_watch = watch_clock(clock, self._how_to_accept_clock)
         for upkeep in (self._sweeper.run(), self._revaluer.run(), prune_forever(store), clock_watch):
             self._keep(upkeep)
+
+    async def _open_store(self) -> tuple[SqliteStore | PostgresStore, Reader]:
+        """The store that the URL names, open, and a reader of it, which is not."""
+        config = self.config
+        if not config.in_memory and is_postgres(config.database_url):
+            return await self._open_postgres()
+        sqlite = SqliteStore(config.database_url, self.clock, in_memory=config.in_memory)
+        self._closing.push_async_callback(sqlite.close)
+        await sqlite.open()
+        self._place = "in memory" if config.in_memory else str(sqlite.path)
+        return sqlite, sqlite_reader(sqlite.url, self.clock, sqlite.moments)
+
+    async def _open_postgres(self) -> tuple[PostgresStore, Reader]:
+        try:
+            import asyncpg  # noqa: F401
+        except ImportError:
+            raise StartFailed("PostgreSQL needs a package more: pip install 'ringfence[server,postgres]'") from None
+        from .store.postgres import PostgresStore
+        from .store.postgres_lanes import postgres_reader
+
+        config = self.config
+        store = PostgresStore(config.database_url, config.postgres, clock=self._own_clock, instants=self._instants)
+        self._closing.push_async_callback(store.close)
+        await store.open()
+        self._place = shown(config.database_url)
+        return store, postgres_reader(
+            config.database_url, config.postgres, store.instants, store.slots, distributed=store.distributed
+        )
 
     async def _serve(self) -> None:
         config = self.config
@@ -292,7 +342,7 @@ class _Generic:
 def _options(config: ServerConfig) -> tuple[tuple[str, int], ...]:
     return (
         # On, a second server would bind the same port in silence.
-        ("grpc.so_reuseport", 0),
+        ("grpc.so_reuseport", int(config.reuse_port)),
         ("grpc.max_receive_message_length", config.max_message_bytes),
         ("grpc.max_send_message_length", -1),
         # Finds dead watchers within two minutes.
@@ -311,8 +361,11 @@ def _address(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _probe(host: str, port: int) -> None:
-    """Finds out why a port cannot be had: gRPC itself says only that it cannot, at length."""
+def probe(host: str, port: int) -> None:
+    """Finds out why a port cannot be had: gRPC itself says only that it cannot, at length.
+
+    Raises StartFailed.
+    """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE

@@ -14,8 +14,6 @@ import pytest
 from ringfence import Client, Line, ReservationState, StockFigure, Unavailable
 from ringfence.testing import RingfenceServer, assert_eventually, assert_eventually_async
 
-pytest_plugins = ["ringfence.testing.pytest_plugin"]
-
 
 def test_the_server_is_real_and_its_clock_is_the_tests(ringfence_server: RingfenceServer) -> None:
     """A hold ends exactly when the test's clock reaches its end, not when time passes."""

@@ -90,8 +90,8 @@ class MemoryStore:
             record_time=self.now,
             revision=rows.revision,
             last_sequence=rows.sequence,
-            new_reservation_id=lambda: (len(batch.reservations) + 1).to_bytes(16, "big"),
-            new_stock_id=lambda: len(batch.stocks) + 1,
+            new_reservation_id=lambda _: (len(batch.reservations) + 1).to_bytes(16, "big"),
+            new_stock_id=lambda _: len(batch.stocks) + 1,
         )
         batch.stocks, batch.reservations = rows.stocks, rows.reservations
         batch.order_references = rows.references

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Final
@@ -15,11 +16,20 @@ _STOP_SECONDS: Final = 60.0
 
 
 class ServerProcess:
-    """``ringfence serve`` on a free port and a database of its own, on which it can be started again when killed."""
+    """``ringfence serve`` on a free port, which it keeps when it is killed and started again on its database.
 
-    def __init__(self, directory: Path) -> None:
+    ``database_url`` None is a SQLite file in the directory; ``options`` are further ones of the command.
+    """
+
+    def __init__(
+        self, directory: Path, database_url: str | None = None, *, options: Sequence[str] = (), name: str = "server"
+    ) -> None:
         self.database = directory / "ringfence.db"
+        self.database_url = database_url or f"sqlite:///{self.database}"
         self._directory = directory
+        self._options = options
+        self._name = name
+        self._port = 0
         self._starts = 0
         self._process: subprocess.Popen[bytes] | None = None
         self.target = ""
@@ -27,8 +37,8 @@ class ServerProcess:
     def start(self) -> None:
         """Returns when it serves."""
         self._starts += 1
-        port_file = self._directory / f"port-{self._starts}"
-        log = self._directory / f"server-{self._starts}.log"
+        port_file = self._directory / f"{self._name}-{self._starts}.port"
+        log = self._directory / f"{self._name}-{self._starts}.log"
         with log.open("wb") as output:
             self._process = subprocess.Popen(
                 [
@@ -36,9 +46,10 @@ class ServerProcess:
                     "-c",
                     "from ringfence_server.cli import main; main()",
                     "serve",
-                    *("--port", "0"),
+                    *("--port", str(self._port)),
                     *("--port-file", str(port_file)),
-                    *("--database-url", f"sqlite:///{self.database}"),
+                    *("--database-url", self.database_url),
+                    *self._options,
                 ],
                 stdout=output,
                 stderr=output,
@@ -48,7 +59,14 @@ class ServerProcess:
             assert self._process.poll() is None, f"the server did not start: {log.read_text()}"
             assert time.monotonic() < end, "the server does not start"
             time.sleep(0.02)
-        self.target = f"127.0.0.1:{port_file.read_text().strip()}"
+        self._port = int(port_file.read_text())
+        self.target = f"127.0.0.1:{self._port}"
+
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        assert self._process is not None
+        return self._process.pid
 
     def kill(self) -> None:
         """SIGKILL: it gets no chance to finish anything."""

@@ -126,8 +126,8 @@ class Engine:
             record_time=self.now,
             revision=1,
             last_sequence=self._sequence,
-            new_reservation_id=lambda: self._new_id().to_bytes(16, "big"),
-            new_stock_id=self._new_id,
+            new_reservation_id=lambda _: self._new_id().to_bytes(16, "big"),
+            new_stock_id=lambda _: self._new_id(),
         )
         batch.policies = self.policies
         batch.order_references = self.references

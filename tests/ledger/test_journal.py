@@ -148,6 +148,6 @@ def _batch(record_time: int = 0) -> Batch:
         record_time=record_time,
         revision=1,
         last_sequence=7,
-        new_reservation_id=lambda: b"",
-        new_stock_id=lambda: 1,
+        new_reservation_id=lambda _: b"",
+        new_stock_id=lambda _: 1,
     )

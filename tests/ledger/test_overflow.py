@@ -69,8 +69,8 @@ def test_free_units_of_a_pool_do_not_leave_64_bits() -> None:
         record_time=0,
         revision=1,
         last_sequence=0,
-        new_reservation_id=lambda: b"",
-        new_stock_id=lambda: 1,
+        new_reservation_id=lambda _: b"",
+        new_stock_id=lambda _: 1,
     )
     batch.policies[ORGANIZATION] = Policy()
     stock = batch.stocks[key()] = Stock(1, key())

@@ -35,7 +35,7 @@ from tests.rpc.rows import BIKE, LAMP, MADE, RESERVATION_TEXT, part, pool, reser
 
 STAMP = Stamp(revision=7, server_time=MADE)
 AT = Timestamp(seconds=MADE // 1_000_000, nanos=1_000)
-TOKEN = revision_token(7)
+TOKEN = revision_token((7,))
 NORTH = common_pb2.StockKey(sku="BIKE", location="north", dimensions={"colour": "red"})
 SOUTH = common_pb2.StockKey(sku="LAMP", location="south")
 

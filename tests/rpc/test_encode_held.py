@@ -55,7 +55,7 @@ def test_it_is_the_same_message(reservation: Reservation, revision: int, server_
     assert pb.ReserveResponse.FromString(by_hand) == pb.ReserveResponse(
         reservation=reservation_fields(reservation),
         fill=common_pb2.FILL_FULL,
-        revision=revision_token(revision),
+        revision=revision_token((revision,)),
         server_time=time_fields(server_time),
     )
 

@@ -12,7 +12,7 @@ from ringfence.v1 import allocation_service_pb2 as pb
 from ringfence.v1 import stock_service_pb2
 from ringfence_server.ledger.outcomes import Invalid
 from ringfence_server.rpc.errors import Refused
-from ringfence_server.rpc.tokens import page_position, page_token, revision_of, revision_token
+from ringfence_server.rpc.tokens import page_position, page_token, revision_token, revisions_of
 
 
 def refusal(raised: pytest.ExceptionInfo[Refused]) -> tuple[str, str]:
@@ -26,8 +26,8 @@ def refusal(raised: pytest.ExceptionInfo[Refused]) -> tuple[str, str]:
 @given(revision=st.integers(min_value=0, max_value=2**63 - 1))
 def test_a_revision_comes_back(revision: int) -> None:
     """Whatever it is, in characters that a URL takes as they are."""
-    token = revision_token(revision)
-    assert revision_of(token, "min_revision") == revision
+    token = revision_token((revision,))
+    assert revisions_of(token, "min_revision") == (revision,)
     assert token.isascii()
     assert token.replace("-", "").replace("_", "").isalnum()
 
@@ -36,18 +36,18 @@ def test_a_revision_comes_back(revision: int) -> None:
 def test_what_is_no_revision_token_is_refused(token: str) -> None:
     """With the field it stood in; never anything but a refusal."""
     try:
-        revision = revision_of(token, "min_revision")
+        revisions = revisions_of(token, "min_revision")
     except Refused as refused:
         assert isinstance(refused.refusal, Invalid)  # noqa: PT017
     else:
-        assert revision_token(revision) == token
+        assert revision_token(revisions) == token
 
 
 @pytest.mark.parametrize("token", ["", "x", "AQAAAAAAAAA", "AgAAAAAAAAAB", "AQAAAAAAAAAB!", "AYAAAAAAAAAB", "é" * 12])
 def test_a_token_of_another_kind_or_version_is_refused(token: str) -> None:
     """A later server's tokens are not guessed at."""
     with pytest.raises(Refused) as raised:
-        revision_of(token, "min_revision")
+        revisions_of(token, "min_revision")
     assert refusal(raised) == ("min_revision", "BAD_TOKEN")
 
 

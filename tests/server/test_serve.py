@@ -119,6 +119,14 @@ def test_every_flag_is_an_environment_variable_too(tmp_path: Path) -> None:
         "LOG_LEVEL",
         "CHANNELZ",
         "REFLECTION",
+        "READ_URL",
+        "WORKERS",
+        "LANES",
+        "QUICK_CONNECTIONS",
+        "LONG_CONNECTIONS",
+        "CONNECT_TIMEOUT_SECONDS",
+        "STATEMENT_TIMEOUT_SECONDS",
+        "LOCK_TIMEOUT_SECONDS",
     }
     assert {name for name in variables if f"RINGFENCE_{name}" in help_text} == variables
     flags = {word for word in help_text.split() if word.startswith("--") and not word.startswith("--no-")} - {"--help"}
@@ -166,7 +174,7 @@ def test_a_port_in_use_is_one_plain_line() -> None:
     ("command", "url", "words"),
     [
         (["serve", "--port", "0"], "sqlite:////proc/ringfence/stock.db", "cannot be written"),
-        (["serve", "--port", "0"], "postgresql://host/db", "names no database"),
+        (["serve", "--port", "0"], "postgresql://host", "names no database"),
         (["db", "upgrade"], "sqlite:////proc/ringfence/stock.db", "cannot be opened"),
         (["db", "current"], "stock.db", "names no database"),
     ],
@@ -179,6 +187,24 @@ def test_a_database_that_cannot_be_had_is_one_plain_line(command: list[str], url
     assert failed.stderr.startswith("ringfence: ")
     assert failed.stderr.count("\n") == 1
     assert words in failed.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--workers", "2"], "--workers needs PostgreSQL: a SQLite file has one server, and a ledger in memory too"),
+        (["--workers", "2", "--in-memory"], "--workers needs PostgreSQL"),
+        (["--read-url", "postgresql://host/replica"], "read_url names a replica of a PostgreSQL database"),
+    ],
+)
+def test_what_needs_postgresql_is_refused_on_sqlite(tmp_path: Path, options: list[str], words: str) -> None:
+    """In one plain line, and nothing is made."""
+    database = tmp_path / "stock.db"
+    failed = run("serve", "--port", "0", "--database-url", f"sqlite:///{database}", *options)
+    assert failed.returncode == 1
+    assert failed.stderr.startswith(f"ringfence: {words}")
+    assert failed.stderr.count("\n") == 1
+    assert not database.exists()
 
 
 def test_log_lines_are_json_where_nobody_reads_them(tmp_path: Path) -> None:

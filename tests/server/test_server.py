@@ -425,6 +425,8 @@ async def test_a_database_that_is_a_directory_is_said_in_one_line(tmp_path: Path
         {"database_url": "sqlite:///:memory:"},
         {"database_url": "sqlite:////var/lib/"},
         {"database_url": "mysql://host/db"},
+        {"database_url": "postgresql://host"},
+        {"database_url": "postgresql://host:port/db"},
     ],
 )
 def test_a_configuration_that_cannot_be_meant_is_refused(config: dict[str, Any]) -> None:

@@ -122,7 +122,8 @@ def check_memory(transactor: Transactor, connection: Connection, found: Contents
         rows: list[Stock | Pool | MeasureValue] = [stock, *stock.pools.values(), *stock.measures.values()]
         assert not any(row.changed for row in rows), "what stays in memory is written"
     state = connection.execute(select(schema.slot_state)).first()
-    assert transactor._head is None or (state is not None and transactor._head == tuple(state)[1:]), "the counters"
+    head = transactor._locks._head
+    assert head is None or (state is not None and head == tuple(state)[1:]), "the counters"
     parts = (part for reservation in found.reservations.values() for part in reservation.parts)
     ends = [part.expire_time for part in parts if part.held and part.expire_time is not None]
     earliest = loader._nothing_due_before

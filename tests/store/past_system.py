@@ -9,7 +9,7 @@ from ringfence_server.ledger.balance import Balance, BalanceFilter, balances_of
 from ringfence_server.ledger.policy import Policy
 from ringfence_server.ledger.reading import KeyFilter
 from ringfence_server.ledger.state import Stock
-from ringfence_server.store.reader import Reader
+from ringfence_server.store.reader import sqlite_reader
 from tests.ledger.engine import ORGANIZATION
 from tests.properties.ledger_system import policy_of
 from tests.properties.store_system import StoreEngine, StoreSystem
@@ -37,7 +37,7 @@ class PastEngine(StoreEngine):
         self._open()
 
     def _open(self) -> None:
-        self._reader = Reader(self._desk.store.url, self._desk.clock, self._desk.store.moments)
+        self._reader = sqlite_reader(self._desk.store.url, self._desk.clock, self._desk.store.moments)
         self._run(self._reader.open())
 
     def decide(self, *arguments: Any, **options: Any) -> Any:
@@ -93,7 +93,7 @@ class PastEngine(StoreEngine):
 def _seen(policy: Policy, stock: Stock) -> Seen:
     return Seen(
         # A token of a past state need not be the same, only cover as much.
-        [balance._replace(revision=0) for balance in balances_of(policy, stock, BalanceFilter())],
+        [balance._replace(revisions=()) for balance in balances_of(policy, stock, BalanceFilter())],
         stock.supply,
         stock.promised,
         {

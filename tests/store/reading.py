@@ -10,7 +10,7 @@ from ringfence_server.clock import Clock
 from ringfence_server.ledger.names import StockKey
 from ringfence_server.ledger.reading import KeyFilter
 from ringfence_server.ledger.state import Stock
-from ringfence_server.store.reader import Reader
+from ringfence_server.store.reader import Reader, sqlite_reader
 from tests.store.desk import ORGANIZATION, Desk
 from tests.store.watching import watched
 
@@ -20,7 +20,7 @@ EVERYTHING = KeyFilter(ORGANIZATION)
 @asynccontextmanager
 async def reading(desk: Desk, clock: Clock | None = None) -> AsyncIterator[Reader]:
     """Reads what the desk writes."""
-    reader = Reader(desk.store.url, clock or desk.clock, desk.store.moments)
+    reader = sqlite_reader(desk.store.url, clock or desk.clock, desk.store.moments)
     await reader.open()
     try:
         yield reader

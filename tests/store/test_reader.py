@@ -103,7 +103,7 @@ async def test_a_read_contains_every_write_that_was_answered_before_it_was_asked
     go_on.set()
     assert (await early).stocks[key()].supply == 10
     assert (await late).stocks[key()].supply == 7
-    assert (await early).moment.revision < (await late).moment.revision
+    assert (await early).moment.revisions < (await late).moment.revisions
 
 
 async def test_who_calls_alone_never_waits_and_a_crowd_waits_little(
@@ -252,7 +252,7 @@ async def test_an_instant_lies_before_every_write_that_the_snapshot_lacks(desk: 
     assert snapshot.moment.instant < written[0]
     async with reader.snapshot(ORGANIZATION) as later:
         assert later.moment.instant >= written[0]
-        assert later.moment.revision == snapshot.moment.revision + 1
+        assert later.moment.revisions == (snapshot.moment.revisions[0] + 1,)
 
 
 async def test_keys_come_in_order_in_pieces_of_any_size(desk: Desk, reader: Reader) -> None:

@@ -162,7 +162,7 @@ async def test_a_revision_of_the_past_covers_what_was_seen_then(desk: Desk, read
     async def revisions() -> tuple[int, int]:
         async with reader.snapshot(ORGANIZATION, then) as snapshot:
             (stock,) = await snapshot.stocks([key()])
-            return snapshot.moment.revision, stock.revision
+            return snapshot.moment.revisions, (stock.revision,)
 
     assert await revisions() == (1, 1)
     while await desk.store.prune():
@@ -180,7 +180,7 @@ async def test_balances_of_an_instant_are_the_same_however_often_they_are_asked_
         async with reader.snapshot(ORGANIZATION, read_time) as snapshot:
             (stock,) = await snapshot.stocks([key()])
             found = balances_of(snapshot.policy, stock, BalanceFilter(path="web"))
-            return snapshot.moment.instant, [balance._replace(revision=0) for balance in found]
+            return snapshot.moment.instant, [balance._replace(revisions=()) for balance in found]
 
     instant, now = await balances(None)
     assert await balances(instant) == (instant, now)

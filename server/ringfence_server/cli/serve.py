@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .database import DATABASE_HELP, DATABASE_VARIABLE, DEFAULT_DATABASE
+from .serving import run, run_worker
 
 if TYPE_CHECKING:
     from ringfence_server.app import ServerConfig
 
 _LISTENING = "Listening"
 _STORE = "Store"
+_POSTGRES = "PostgreSQL"
 _LIMITS = "Limits"
 _OBSERVING = "Observing"
 
@@ -78,6 +80,82 @@ def serve(
             rich_help_panel=_STORE,
         ),
     ] = False,
+    read_url: Annotated[
+        str | None,
+        typer.Option(
+            envvar="RINGFENCE_READ_URL",
+            metavar="URL",
+            help="Read balances, lists and history from this replica of the database. Left out: from the database.",
+            rich_help_panel=_POSTGRES,
+        ),
+    ] = None,
+    workers: Annotated[
+        int,
+        typer.Option(
+            envvar="RINGFENCE_WORKERS",
+            min=1,
+            max=64,
+            help="Server processes that share the port, one per core that is to be used.",
+            rich_help_panel=_POSTGRES,
+        ),
+    ] = 1,
+    lanes: Annotated[
+        int,
+        typer.Option(
+            envvar="RINGFENCE_LANES",
+            min=1,
+            max=64,
+            help="Batches that each server commits at a time. More than one pays when one is always full.",
+            rich_help_panel=_POSTGRES,
+        ),
+    ] = 1,
+    quick_connections: Annotated[
+        int,
+        typer.Option(
+            envvar="RINGFENCE_QUICK_CONNECTIONS",
+            min=1,
+            max=1_000,
+            help="Connections of each server for reads of a few keys.",
+            rich_help_panel=_POSTGRES,
+        ),
+    ] = 4,
+    long_connections: Annotated[
+        int,
+        typer.Option(
+            envvar="RINGFENCE_LONG_CONNECTIONS",
+            min=1,
+            max=1_000,
+            help="Connections of each server for reads of many keys: lists, history, verification.",
+            rich_help_panel=_POSTGRES,
+        ),
+    ] = 2,
+    connect_timeout_seconds: Annotated[
+        float,
+        typer.Option(
+            envvar="RINGFENCE_CONNECT_TIMEOUT_SECONDS",
+            min=0.001,
+            help="How long opening a connection may take.",
+            rich_help_panel=_POSTGRES,
+        ),
+    ] = 2.0,
+    statement_timeout_seconds: Annotated[
+        float,
+        typer.Option(
+            envvar="RINGFENCE_STATEMENT_TIMEOUT_SECONDS",
+            min=0.001,
+            help="How long a statement of a batch or of a quick read may take.",
+            rich_help_panel=_POSTGRES,
+        ),
+    ] = 3.0,
+    lock_timeout_seconds: Annotated[
+        float,
+        typer.Option(
+            envvar="RINGFENCE_LOCK_TIMEOUT_SECONDS",
+            min=0.001,
+            help="How long a statement may wait for the batch of another server.",
+            rich_help_panel=_POSTGRES,
+        ),
+    ] = 2.0,
     grace_seconds: Annotated[
         float,
         typer.Option(
@@ -174,6 +252,8 @@ def serve(
     """
     from ringfence_server.app import ServerConfig, StartFailed
     from ringfence_server.logs import configure
+    from ringfence_server.store.connect import PostgresOptions
+    from ringfence_server.workers import WorkersFailed
 
     configure(log_format.value, log_level.value)
     try:
@@ -189,55 +269,56 @@ def serve(
             metrics_port=metrics_port,
             channelz=channelz,
             reflection=reflection,
+            read_url=read_url,
+            postgres=PostgresOptions(
+                lanes=lanes,
+                quick_connections=quick_connections,
+                long_connections=long_connections,
+                connect_timeout_seconds=connect_timeout_seconds,
+                statement_timeout_seconds=statement_timeout_seconds,
+                lock_timeout_seconds=lock_timeout_seconds,
+            ),
         )
-        _run(config, grace_seconds, port_file)
+        if workers == 1:
+            run(config, grace_seconds, lambda server: _tell(config.host, server.port, server.database, port_file))
+        else:
+            _run_workers(workers, config, grace_seconds, port_file, (log_format.value, log_level.value))
+    except WorkersFailed:
+        # The worker has said why.
+        raise typer.Exit(1) from None
     except (StartFailed, ValueError) as error:
         typer.echo(f"ringfence: {error}", err=True)
         raise typer.Exit(1) from None
 
 
-def _run(config: ServerConfig, grace_seconds: float, port_file: Path | None) -> None:
-    """Runs a server on uvloop where there is one: it takes 15 % more calls."""
-    import asyncio
+def _run_workers(
+    count: int, config: ServerConfig, grace_seconds: float, port_file: Path | None, logs: tuple[str, str]
+) -> None:
+    """Runs so many servers in processes of their own on one port."""
+    import dataclasses
+    import functools
 
-    run = asyncio.run
-    try:
-        import uvloop
-    except ImportError:
-        pass
-    else:
-        run = uvloop.run
-    run(_serve(config, grace_seconds, port_file))
+    from ringfence_server.app import probe
+    from ringfence_server.store.connect import is_postgres, shown
+    from ringfence_server.workers import Workers, hold_port
+
+    if config.in_memory or not is_postgres(config.database_url):
+        raise ValueError("--workers needs PostgreSQL: a SQLite file has one server, and a ledger in memory too")
+    probe(config.host, config.port)
+    with hold_port(config.host, config.port) as holder:
+        port: int = holder.getsockname()[1]
+        shared = dataclasses.replace(config, port=port, reuse_port=True)
+        workers = Workers(
+            count, functools.partial(run_worker, shared, grace_seconds, logs), grace_seconds=grace_seconds
+        )
+        workers.run(lambda: _tell(config.host, port, f"{shown(config.database_url)}, {count} workers", port_file))
 
 
-async def _serve(config: ServerConfig, grace_seconds: float, port_file: Path | None) -> None:
-    import asyncio
-    import os
-    import signal
-
-    from ringfence_server.app import Server
-
-    loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    # Not SIGHUP: a terminal that is closed knows nothing of the time.
-    hint = f"if it is right, kill -USR1 {os.getpid()} trusts it at once"
-    server = Server(config, how_to_accept_clock=hint)
-    loop.add_signal_handler(signal.SIGUSR1, server.accept_clock)
-    port = await server.start()
-    try:
-        if port_file is not None:
-            _write_port(port_file, port)
-        _spare_the_collector()
-        host = f"[{config.host}]" if ":" in config.host else config.host
-        print(f"ringfence: listening on {host}:{port} (database {server.database})", flush=True)
-        await stop.wait()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            # Who asks twice does not want to wait.
-            loop.remove_signal_handler(number)
-    finally:
-        await server.stop(grace_seconds)
+def _tell(host: str, port: int, database: str, port_file: Path | None) -> None:
+    if port_file is not None:
+        _write_port(port_file, port)
+    host = f"[{host}]" if ":" in host else host
+    print(f"ringfence: listening on {host}:{port} (database {database})", flush=True)
 
 
 def _write_port(port_file: Path, port: int) -> None:
@@ -245,13 +326,3 @@ def _write_port(port_file: Path, port: int) -> None:
     part = port_file.with_name(port_file.name + ".part")
     part.write_text(f"{port}\n", encoding="ascii")
     part.replace(port_file)
-
-
-def _spare_the_collector() -> None:
-    """What is loaded stays: the garbage collector need not look at it again. Commands make no cycles, so it may look
-    seldom; measured, a third more commands in batches."""
-    import gc
-
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 50, 100)

@@ -17,6 +17,8 @@ class Stamp(NamedTuple):
     """The revision the batch gets when it commits."""
     server_time: int
     """Microseconds since the epoch."""
+    slots: int = 1
+    """A bit for each slot of the store that gets the revision."""
 
 
 class Failure(Enum):

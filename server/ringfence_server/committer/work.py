@@ -68,7 +68,7 @@ class BatchWork:
         known = dict(stored)
         bring_up_to_date(batch, due)
         now = batch.now
-        stamp = Stamp(batch.revision, now)
+        stamp = Stamp(batch.revision, now, batch.slots)
         for request, key in zip(self.requests, self.request_keys, strict=True):
             if request.deadline is not None and request.deadline < self._monotonic_now:
                 answers.append(Answer(b"", True, False, now, Failure.DEADLINE))
@@ -85,7 +85,7 @@ class BatchWork:
             if late is not None:
                 answers.append(Answer(request.encode(late, stamp), True, False, now))
                 continue
-            first_sequence = batch.sequence
+            first_sequence = batch.newest_sequence
             batch.request_id = request.request_id
             try:
                 decision = self._decide(batch, request, use)
@@ -105,7 +105,7 @@ class BatchWork:
                         payload,
                         batch.record_time,
                         first_sequence,
-                        batch.sequence,
+                        batch.newest_sequence,
                     )
                 )
         return kept

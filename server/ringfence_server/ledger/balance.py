@@ -16,6 +16,7 @@ from .names import COMMON, StockKey, ancestors, is_within
 from .policy import Fallback, Policy
 from .promise import sellable
 from .reading import KeyFilter
+from .revisions import Revisions, revisions_of_slot
 from .state import Part, Pool, Reservation, Stock
 from .supply import revalue
 
@@ -95,7 +96,8 @@ class Balance(NamedTuple):
     subtree: Figures
     available_to_reserve: int
     whole: KeyFigures
-    revision: int
+    revisions: Revisions
+    """The key's newest write; in a roll-up of every key."""
     key_count: int
     """0 where nothing was rolled up."""
 
@@ -152,11 +154,11 @@ def scratch_batch(instant: int) -> Batch:
     )
 
 
-def _no_id() -> bytes:
+def _no_id(_stock: Stock) -> bytes:
     raise AssertionError("a look makes no reservation")
 
 
-def _no_number() -> int:
+def _no_number(_key: StockKey) -> int:
     raise AssertionError("a look makes no stock key")
 
 
@@ -285,7 +287,7 @@ def balances_of(
             subtree_figures(stock, path),
             to_reserve(policy, stock, path).quantity,
             whole,
-            stock.revision,
+            revisions_of_slot(stock.slot, stock.revision),
             0,
         )
 

@@ -99,7 +99,7 @@ def consume_direct(batch: Batch, organization: str, caller: str, command: Consum
     for take in plan.takes:
         if take.stock.pool(take.path).consumed > MAX_INT64 - MAX_QUANTITY * len(asks):
             return Overflow("lines", f"the sales of pool {take.path!r} would leave 64 bits")
-    reservation = open_reservation(batch, organization, caller, command.owner, None)
+    reservation = open_reservation(batch, organization, caller, command.owner, None, plan.takes)
     for take in plan.takes:
         part = part_for(reservation, asks[take.ask.number], take.stock, take.path)
         part.granted += take.quantity

@@ -62,16 +62,24 @@ class Batch:
         record_time: int,
         revision: int,
         last_sequence: int,
-        new_reservation_id: Callable[[], bytes],
-        new_stock_id: Callable[[], int],
+        new_reservation_id: Callable[[Stock], bytes],
+        new_stock_id: Callable[[StockKey], int],
+        slot_count: int = 1,
     ) -> None:
         self.now = now
         """The clock, microseconds since the epoch, read after the batch's locks are held. Leases count from it."""
         self.record_time = record_time
         """Not before ``now``, and after every instant a reader was answered for."""
         self.revision = revision
+        self.slots = 1
+        """A bit for each slot of the store that gets the revision when the batch commits."""
         self.sequence = last_sequence
+        """Counts entries and facts in steps of the number of slots; what is counted has the slot of its stock in the
+        lowest bits."""
+        self._step = slot_count
+        self._mask = slot_count - 1
         self.new_reservation_id = new_reservation_id
+        """Of a reservation that takes from this stock first."""
         self.new_stock_id = new_stock_id
         self.stocks: dict[StockKey, Stock] = {}
         self.reservations: dict[bytes, Reservation] = {}
@@ -91,6 +99,16 @@ class Batch:
     def policy(self, organization: str) -> Policy:
         """The organization's policy in force."""
         return self.policies[organization]
+
+    @property
+    def newest_sequence(self) -> int:
+        """Not below the number of any entry so far, and below those of all that follow."""
+        return self.sequence | self._mask
+
+    def next_number(self, slot: int) -> int:
+        """The next number of a slot: above all that the slot has seen."""
+        self.sequence += self._step
+        return self.sequence | slot
 
     def move(
         self,
@@ -138,7 +156,8 @@ class Batch:
         else:
             stock.supply -= quantity
         stock.changed = True
-        self.sequence = sequence = self.sequence + 1
+        self.sequence = sequence = self.sequence + self._step
+        sequence |= stock.stock_id & self._mask
         reservation_id, reservation_previous, part_number = _NO_ID, 0, 0
         if reservation is not None:
             reservation_id = reservation.reservation_id
@@ -174,7 +193,7 @@ class Batch:
 
     def record_fact(self, stock: Stock, value: MeasureValue, delta: int) -> None:
         """Remembers that a measure changed by ``delta`` to ``value.value``."""
-        self.sequence = sequence = self.sequence + 1
+        sequence = self.next_number(stock.stock_id & self._mask)
         self.facts.append(
             Fact(
                 sequence,

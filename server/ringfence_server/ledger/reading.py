@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol
 
 from .names import StockKey
 from .policy import Policy
+from .revisions import NONE, Revisions
 from .state import Reservation, ReservationState, Stock
 
 
@@ -20,13 +21,17 @@ class Moment(NamedTuple):
 
     instant: int
     """The instant the answers stand for: asking for it later gives the same answers."""
-    revision: int
-    """The newest group commit that the snapshot contains; at an earlier read_time the newest one then, 0 when that is
-    no longer known."""
+    revisions: Revisions
+    """The newest group commits that the snapshot contains; at an earlier read_time the newest ones then, 0 where that
+    is no longer known."""
 
 
 class LaterThanNow(Exception):
     """A read_time that lies in the future: nobody can say yet what a read will answer then."""
+
+
+class RevisionUnknown(Exception):
+    """A state is asked for that the store, or the read_time, does not have."""
 
 
 class KeyFilter(NamedTuple):
@@ -202,17 +207,31 @@ class Snapshot(Protocol):
 class Reader(Protocol):
     """Answers queries. Every method raises StoreUnavailable when the store cannot be read."""
 
-    async def points(self, organization: str, keys: Sequence[StockKey]) -> PointsRead:
-        """A few keys, as they are now; requests that arrive together share a snapshot."""
+    async def points(self, organization: str, keys: Sequence[StockKey], min_revisions: Revisions = NONE) -> PointsRead:
+        """A few keys, as they are now; requests that arrive together share a snapshot.
+
+        Raises:
+            RevisionUnknown: the store never was in the state that is asked for.
+        """
+
+    async def newest(self, organization: str, keys: Sequence[StockKey]) -> PointsRead:
+        """As ``points``, where no common instant is asked for: the figures are the newest, the moment is about theirs."""
 
     def snapshot(
-        self, organization: str, read_time: int | None = None, *, long: bool = False
+        self,
+        organization: str,
+        read_time: int | None = None,
+        *,
+        skus: Sequence[str] = (),
+        min_revisions: Revisions = NONE,
+        long: bool = False,
     ) -> AbstractAsyncContextManager[Snapshot]:
-        """A snapshot as of now, or as a read at ``read_time`` saw it. ``long`` is for scans, which wait for each other
-        and for nobody else.
+        """A snapshot as of now, or as a read at ``read_time`` saw it; only these SKUs are asked of it (none: all).
+        ``long`` is for scans, which wait for each other and for nobody else.
 
         Raises:
             LaterThanNow: read_time lies in the future.
+            RevisionUnknown: the store never was in that state, or not yet at read_time.
         """
 
     async def reservation(self, organization: str, reservation_id: bytes) -> tuple[int, Reservation | None]:
@@ -230,9 +249,9 @@ class Reader(Protocol):
     async def policy_version(self, organization: str, revision: int) -> Policy | None:
         """A version of the policy; None when there is no such version."""
 
-    async def changed_since(self, organization: str, revision: int, most: int) -> list[StockKey] | None:
-        """Keys changed after a revision, oldest change first; None when that cannot be told any more or is more than
-        ``most``."""
+    async def changed_since(self, organization: str, revisions: Revisions, most: int) -> list[StockKey] | None:
+        """Keys changed after a state; None when that cannot be told any more, never could be (there was no such state),
+        or they are more than ``most``."""
 
     def verify(self, organization: str, sku: str = "") -> AsyncGenerator[VerifyProgress, None]:
         """Recomputes every balance from the ledger, in one snapshot; progress about every second, then the verdict."""

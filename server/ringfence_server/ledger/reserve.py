@@ -42,7 +42,7 @@ def reserve(batch: Batch, organization: str, caller: str, command: Reserve) -> R
     )
     if not isinstance(plan, Plan):
         return plan
-    reservation = open_reservation(batch, organization, caller, command.owner, expire_time)
+    reservation = open_reservation(batch, organization, caller, command.owner, expire_time, plan.takes)
     for take in plan.takes:
         part = part_for(reservation, asks[take.ask.number], take.stock, take.path)
         hold(batch, EntryKind.RESERVE, reservation, part, take.quantity)
@@ -124,9 +124,13 @@ def plan_takes(draft: Draft, asks: list[Ask], *, partial: bool, split: bool) -> 
     return Plan(asks, draft.takes, not short)
 
 
-def open_reservation(batch: Batch, organization: str, caller: str, owner: str, expire_time: int | None) -> Reservation:
-    """A new reservation without parts."""
-    reservation = Reservation(batch.new_reservation_id(), organization, caller, owner, expire_time, batch.record_time)
+def open_reservation(
+    batch: Batch, organization: str, caller: str, owner: str, expire_time: int | None, takes: Sequence[Take]
+) -> Reservation:
+    """A new reservation without parts; it lies beside what it takes first."""
+    reservation = Reservation(
+        batch.new_reservation_id(takes[0].stock), organization, caller, owner, expire_time, batch.record_time
+    )
     batch.reservations[reservation.reservation_id] = reservation
     return reservation
 

@@ -53,7 +53,7 @@ class _Row:
         "own",
         "promises_short",
         "quotas_short",
-        "revision",
+        "revisions",
         "subtree",
         "supply",
     )
@@ -68,10 +68,11 @@ class _Row:
         self.quotas_short = 0
         self.promises_short = 0
         self.freshness: Freshness | None = None
-        self.revision = 0
+        self.revisions: dict[int, int] = {}
+        """By slot."""
         self.key_count = 0
 
-    def add(self, own: Figures, reserve: int, whole: KeyFigures, revision: int) -> None:
+    def add(self, own: Figures, reserve: int, whole: KeyFigures, stock: Stock) -> None:
         """Adds one key."""
         self.key_count += 1
         self.own = _added(self.own, own)
@@ -81,7 +82,8 @@ class _Row:
         self.net += max(0, whole.net)
         self.quotas_short += whole.quotas_short
         self.promises_short += whole.promises_short
-        self.revision = max(self.revision, revision)
+        if stock.revision > self.revisions.get(stock.slot, 0):
+            self.revisions[stock.slot] = stock.revision
         fresh = whole.freshness
         if fresh is not None and (self.freshness is None or fresh.since < self.freshness.since):
             self.freshness = fresh
@@ -132,7 +134,7 @@ class RollUps:
             for path, own, reserve in summands:
                 row = self._row((*head, path))
                 if row is not None:
-                    row.add(own, reserve, whole, stock.revision)
+                    row.add(own, reserve, whole, stock)
             for path, subtree in subtrees:
                 row = self._row((*head, path))
                 if row is not None:
@@ -212,7 +214,7 @@ class RollUps:
             KeyFigures(
                 row.available_to_allocate, row.supply, row.net, row.quotas_short, row.promises_short, row.freshness
             ),
-            row.revision,
+            tuple([row.revisions.get(slot, 0) for slot in range(max(row.revisions, default=0) + 1)]),
             row.key_count,
         )
 

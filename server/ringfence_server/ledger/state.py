@@ -123,6 +123,7 @@ class Stock:
         "pools",
         "promised",
         "revision",
+        "slot",
         "stock_id",
         "stored",
         "supply",
@@ -147,6 +148,8 @@ class Stock:
         """Σ (h + c) over all pools of the key, also those that are not loaded."""
         self.policy_revision = policy_revision
         self.revision = revision
+        self.slot = 0
+        """Of the store; whoever reads the key for an answer says which."""
         self.last_sequence = last_sequence
         """The newest ledger entry of the key: the head of the chain by which entries are found."""
         self.pools: dict[str, Pool] = {}

@@ -83,7 +83,7 @@ def post_stock(batch: Batch, organization: str, command: PostStock) -> Posted | 
     for figure, measure, result, value, position in results:
         stock = batch.stocks.get(figure.key)
         if stock is None:
-            stock = Stock(batch.new_stock_id(), figure.key, policy_revision=policy.revision)
+            stock = Stock(batch.new_stock_id(figure.key), figure.key, policy_revision=policy.revision)
             stock.changed = True
             batch.stocks[figure.key] = stock
             stock.pool(COMMON).changed = True

@@ -30,7 +30,7 @@ class OutcomeRow(NamedTuple):
     payload: bytes
     record_time: int
     first_sequence: int
-    """Ledger entries of the request: first_sequence < sequence <= last_sequence."""
+    """Ledger entries of the request, in every slot: first_sequence < sequence <= last_sequence."""
     last_sequence: int
 
 
@@ -76,6 +76,8 @@ class Committed(NamedTuple):
     """Keys whose balances moved."""
     policies: Sequence[str] = ()
     """Organizations whose policy changed."""
+    slots: int = 1
+    """A bit for each slot of the store whose revision it is now."""
 
 
 class StoreUnavailable(Exception):

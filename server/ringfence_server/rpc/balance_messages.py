@@ -138,7 +138,7 @@ def balance_fields(balance: Balance, instant: int) -> dict[str, Any]:
         "net": whole.net,
         "quotas_short": whole.quotas_short,
         "promises_short": whole.promises_short,
-        "revision": revision_token(balance.revision),
+        "revision": revision_token(balance.revisions),
         "key_count": balance.key_count,
     }
     if balance.location_group:

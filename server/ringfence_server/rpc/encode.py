@@ -26,7 +26,7 @@ from .errors import refusal_status
 from .render import key_fields, pool_fields, reservation_fields
 from .render_policy import policy_message
 from .times import time_fields
-from .tokens import revision_token
+from .tokens import stamp_token
 
 
 def reserve(decision: Decision, stamp: Stamp) -> bytes:
@@ -38,7 +38,7 @@ def reserve(decision: Decision, stamp: Stamp) -> bytes:
         return pb.ReserveResponse(
             reservation=reservation_fields(decision.reservation),
             fill=common_pb2.FILL_FULL if decision.full else common_pb2.FILL_PARTIAL,
-            revision=revision_token(stamp.revision),
+            revision=stamp_token(stamp),
             server_time=time_fields(stamp.server_time),
         ).SerializeToString()
     return _refused(decision)
@@ -51,7 +51,7 @@ def consume(decision: Decision, stamp: Stamp) -> bytes:
             reservation=reservation_fields(decision.reservation),
             at_risk=decision.at_risk,
             consumed=[{"line_id": line_id, "quantity": quantity} for line_id, quantity in decision.quantities],
-            revision=revision_token(stamp.revision),
+            revision=stamp_token(stamp),
             server_time=time_fields(stamp.server_time),
         ).SerializeToString()
     return _refused(decision)
@@ -66,7 +66,7 @@ def cancel(decision: Decision, stamp: Stamp) -> bytes:
                 {"line_id": line.line_id, "quantity": line.quantity, "restock": line.restock.value}
                 for line in decision.lines
             ],
-            revision=revision_token(stamp.revision),
+            revision=stamp_token(stamp),
             server_time=time_fields(stamp.server_time),
         ).SerializeToString()
     return _refused(decision)
@@ -77,7 +77,7 @@ def update_reservation(decision: Decision, stamp: Stamp) -> bytes:
     if isinstance(decision, Updated):
         return pb.UpdateReservationResponse(
             reservation=reservation_fields(decision.reservation),
-            revision=revision_token(stamp.revision),
+            revision=stamp_token(stamp),
             server_time=time_fields(stamp.server_time),
         ).SerializeToString()
     return _refused(decision)
@@ -88,7 +88,7 @@ def allocate(decision: Decision, stamp: Stamp) -> bytes:
     if isinstance(decision, PoolsChanged):
         return pb.AllocateResponse(
             pools=[pool_fields(stock, pool) for stock, pool in decision.pools],
-            revision=revision_token(stamp.revision),
+            revision=stamp_token(stamp),
             server_time=time_fields(stamp.server_time),
         ).SerializeToString()
     return _refused(decision)
@@ -99,7 +99,7 @@ def unallocate(decision: Decision, stamp: Stamp) -> bytes:
     if isinstance(decision, PoolsChanged):
         return pb.UnallocateResponse(
             pools=[pool_fields(stock, pool) for stock, pool in decision.pools],
-            revision=revision_token(stamp.revision),
+            revision=stamp_token(stamp),
             server_time=time_fields(stamp.server_time),
             quantities=decision.quantities,
         ).SerializeToString()
@@ -111,7 +111,7 @@ def reallocate(decision: Decision, stamp: Stamp) -> bytes:
     if isinstance(decision, PoolsChanged):
         return pb.ReallocateResponse(
             pools=[pool_fields(stock, pool) for stock, pool in decision.pools],
-            revision=revision_token(stamp.revision),
+            revision=stamp_token(stamp),
             server_time=time_fields(stamp.server_time),
         ).SerializeToString()
     return _refused(decision)
@@ -132,7 +132,7 @@ def post_stock(decision: Decision, stamp: Stamp) -> bytes:
                 }
                 for outcome in decision.outcomes
             ],
-            revision=revision_token(stamp.revision),
+            revision=stamp_token(stamp),
             server_time=time_fields(stamp.server_time),
         ).SerializeToString()
     return _refused(decision)

@@ -18,7 +18,7 @@ from ringfence_server.ledger.policy import Fallback
 from ringfence_server.ledger.state import ReservationState
 
 from .render import uuid_text
-from .tokens import revision_token
+from .tokens import stamp_token
 from .wire import delimited, delimited_tag, timestamp, varint, varint_tag
 
 _RESPONSE: Final = allocation_service_pb2.ReserveResponse.DESCRIPTOR.fields_by_name
@@ -87,4 +87,4 @@ def _time(tag: bytes, instant: int) -> bytes:
 @lru_cache(maxsize=16)
 def _tail(stamp: Stamp) -> bytes:
     """What follows the reservation: the same for a whole batch."""
-    return _FULL + delimited(_REVISION, revision_token(stamp.revision).encode()) + timestamp(_TIME, stamp.server_time)
+    return _FULL + delimited(_REVISION, stamp_token(stamp).encode()) + timestamp(_TIME, stamp.server_time)

@@ -10,7 +10,17 @@ from ringfence_server.ledger.balance import Balance, BalanceFilter, balances_of,
 from ringfence_server.ledger.names import StockKey
 from ringfence_server.ledger.outcomes import Invalid, Violation
 from ringfence_server.ledger.policy import Policy
-from ringfence_server.ledger.reading import KeyPosition, LaterThanNow, LiveHold, Moment, PointsRead, Reader, Snapshot
+from ringfence_server.ledger.reading import (
+    KeyPosition,
+    LaterThanNow,
+    LiveHold,
+    Moment,
+    PointsRead,
+    Reader,
+    RevisionUnknown,
+    Snapshot,
+)
+from ringfence_server.ledger.revisions import NONE, Revisions
 from ringfence_server.ledger.rollup import RollUp, RollUps
 from ringfence_server.ledger.state import Stock
 
@@ -21,7 +31,7 @@ from .pages import bound, key_items, key_of_items, page_size
 from .render import Fields, pool_fields, uuid_text
 from .services import Services
 from .times import time_fields
-from .tokens import page_position, page_token, revision_of, revision_token
+from .tokens import page_position, page_token, revision_token, revisions_of
 
 _MOST_POINTS: Final = 100
 """Stock keys named exactly that are read together with those of other requests."""
@@ -42,7 +52,7 @@ class _Query(NamedTuple):
     by: RollUp | None
     size: int
     read_time: int | None
-    min_revision: int
+    min_revisions: Revisions
     explain: bool
 
 
@@ -55,22 +65,34 @@ class QueryBalance:
     async def __call__(self, request: pb.QueryBalanceRequest, identity: Identity, context: Any) -> Response:
         """Answers one page."""
         query = _query_of(request, identity.organization)
-        points = _points_of(query)
-        if points:
-            read = await self._reader.points(query.organization, points)
-            check_named(read.policy, request.filter, request.roll_up)
-            if _are_all(query, read.policy):
-                _check_revision(query, read.moment)
-                return _answer_points(query, read, points)
         try:
-            async with self._reader.snapshot(query.organization, query.read_time, long=_is_long(query)) as snapshot:
-                check_named(snapshot.policy, request.filter, request.roll_up)
-                _check_revision(query, snapshot.moment)
-                if query.by is not None:
-                    return await _roll_up(query, query.by, snapshot)
-                return await _list(query, snapshot)
+            return await self._answer(query)
         except LaterThanNow:
             raise invalid("read_time", "LATER_THAN_NOW", "an instant that is over; leave it out for now") from None
+        except RevisionUnknown:
+            text = "a revision that this service answered"
+            if query.read_time is not None:
+                text += ", not newer than read_time"
+            raise invalid("min_revision", "REVISION_UNKNOWN", text) from None
+
+    async def _answer(self, query: _Query) -> Response:
+        points = _points_of(query)
+        if points:
+            read = await self._reader.points(query.organization, points, query.min_revisions)
+            check_named(read.policy, query.request.filter, query.request.roll_up)
+            if _are_all(query, read.policy):
+                return _answer_points(query, read, points)
+        async with self._reader.snapshot(
+            query.organization,
+            query.read_time,
+            skus=query.wanted.skus,
+            min_revisions=query.min_revisions,
+            long=_is_long(query),
+        ) as snapshot:
+            check_named(snapshot.policy, query.request.filter, query.request.roll_up)
+            if query.by is not None:
+                return await _roll_up(query, query.by, snapshot)
+            return await _list(query, snapshot)
 
 
 def _query_of(request: pb.QueryBalanceRequest, organization: str) -> _Query:
@@ -86,8 +108,8 @@ def _query_of(request: pb.QueryBalanceRequest, organization: str) -> _Query:
     if faults:
         raise Refused(Invalid(tuple(faults)))
     token = request.min_revision
-    min_revision = revision_of(token, "min_revision") if token else 0
-    return _Query(organization, request, wanted, by, size, read_time, min_revision, explain)
+    min_revisions = revisions_of(token, "min_revision") if token else NONE
+    return _Query(organization, request, wanted, by, size, read_time, min_revisions, explain)
 
 
 def _points_of(query: _Query) -> list[StockKey]:
@@ -112,15 +134,6 @@ def _is_long(query: _Query) -> bool:
     """Whether a query may have to look at far more keys or entries than it answers."""
     wanted = query.wanted
     return query.by is not None or query.read_time is not None or (not wanted.skus and wanted != BalanceFilter())
-
-
-def _check_revision(query: _Query, moment: Moment) -> None:
-    """A commit is visible at once, so a token that is newer than the snapshot is none of this database."""
-    if query.min_revision > moment.revision and (query.read_time is None or moment.revision):
-        text = "a revision that this service answered"
-        if query.read_time is not None:
-            text += ", not newer than read_time"
-        raise invalid("min_revision", "REVISION_UNKNOWN", text)
 
 
 # --- pools -----------------------------------------------------------------------------------------------------------
@@ -268,5 +281,5 @@ def _response(balances: Sequence[Fields], token: str, moment: Moment) -> Respons
         balances=balances,
         next_page_token=token,
         read_time=time_fields(moment.instant),
-        revision=revision_token(moment.revision),
+        revision=revision_token(moment.revisions),
     )

@@ -1,7 +1,7 @@
 """Opaque tokens: the revision of a write or a read, and where a page ended.
 
-Both are versioned, so that a later server can tell an older token from its own: a revision will become one number per
-slot when several servers write.
+All are versioned, so that a later server can tell an older token from its own. A revision is one number per slot of the
+store; where there is one slot, or only the first one counts, it is written as one number.
 """
 
 from __future__ import annotations
@@ -14,31 +14,92 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, Final
 
-from .errors import Refused, invalid
+from ringfence_server.committer import Stamp
+from ringfence_server.ledger.revisions import Revisions, revisions_in
 
-_REVISION: Final = b"\x01"
+from .errors import Refused, invalid
+from .wire import varint
+
+_ONE_SLOT: Final = 1
+_SEVERAL_SLOTS: Final = 2
+_MOST_SLOTS: Final = 64
 _PAGE: Final = b"\x01"
-_WATCH: Final = b"\x01"
+_WATCH: Final = b"\x02"
 _DIGEST_BYTES: Final = 8
 _LONGEST_TOKEN: Final = 8_192
 
 
 @lru_cache(maxsize=256)
-def revision_token(revision: int) -> str:
-    """The token of a revision; a batch's answers share one."""
-    return urlsafe_b64encode(_REVISION + revision.to_bytes(8, "big")).decode()
+def stamp_token(stamp: Stamp) -> str:
+    """The token of a write; a batch's answers share one."""
+    return revision_token(revisions_in(stamp.slots, stamp.revision))
 
 
-def revision_of(token: str, field: str) -> int:
-    """The revision a token stands for.
+@lru_cache(maxsize=4_096)
+def revision_token(revisions: Revisions) -> str:
+    """The token of a state."""
+    return urlsafe_b64encode(_packed(revisions)).decode().rstrip("=")
+
+
+def revisions_of(token: str, field: str) -> Revisions:
+    """The state a token stands for.
 
     Raises:
         Refused: it is no token of this service.
     """
     raw = _decoded(token)
-    if raw is None or len(raw) != 9 or raw[:1] != _REVISION or raw[1] & 0x80:
+    revisions = None if raw is None else _unpacked(raw)
+    if revisions is None or revision_token(revisions) != token:
         raise invalid(field, "BAD_TOKEN", "the revision that a write or a read answered, unchanged")
-    return int.from_bytes(raw[1:], "big")
+    return revisions
+
+
+def _packed(revisions: Revisions) -> bytes:
+    """One slot: its number. Several: which (a bit for each), the highest number, and by how much each of them lies
+    below it, unless none does: most of them were written at about the same time, and a write gives all the same."""
+    present = [(slot, revision) for slot, revision in enumerate(revisions) if revision]
+    if not present or present[-1][0] == 0:
+        return bytes((_ONE_SLOT,)) + (present[0][1] if present else 0).to_bytes(8, "big")
+    slots = 0
+    for slot, _ in present:
+        slots |= 1 << slot
+    highest = max(revision for _, revision in present)
+    lags = [highest - revision for _, revision in present]
+    packed = bytes((_SEVERAL_SLOTS,)) + slots.to_bytes(_MOST_SLOTS // 8, "big") + varint(highest)
+    return packed + b"".join(varint(lag) for lag in lags) if any(lags) else packed
+
+
+def _unpacked(raw: bytes) -> Revisions | None:
+    """The reverse of ``_packed``; None for anything that it never makes."""
+    if len(raw) == 9 and raw[0] == _ONE_SLOT and not raw[1] & 0x80:
+        return (int.from_bytes(raw[1:], "big"),)
+    if len(raw) < 10 or raw[0] != _SEVERAL_SLOTS:
+        return None
+    slots = int.from_bytes(raw[1:9], "big")
+    numbers = _varints(raw[9:])
+    if numbers is None:
+        return None
+    highest, *lags = numbers
+    wanted = iter(lags or [0] * slots.bit_count())
+    revisions = tuple(highest - next(wanted, 0) if slots >> slot & 1 else 0 for slot in range(slots.bit_length()))
+    return revisions if min(revisions, default=-1) >= 0 and _packed(revisions) == raw else None
+
+
+def _varints(raw: bytes) -> list[int] | None:
+    """Numbers below 2^63, at least one and not more than a token holds."""
+    numbers: list[int] = []
+    number = shift = 0
+    for byte in raw:
+        number |= (byte & 0x7F) << shift
+        shift += 7
+        if byte < 0x80:
+            if number >> 63 or len(numbers) > _MOST_SLOTS:
+                return None
+            numbers.append(number)
+            number = shift = 0
+        elif shift > 63:
+            return None
+    return numbers if numbers and not shift else None
 
 
 def page_token(organization: str, request: Any, position: Sequence[str | int | None]) -> str:
@@ -103,16 +164,18 @@ def _bad_page(description: str) -> Refused:
     return invalid("page_token", "BAD_TOKEN", description)
 
 
-def watch_token(revision: int, organization: str, watched: bytes) -> str:
-    """Where a watch goes on: a revision, and what is watched."""
-    digest = blake2b(organization.encode() + b"\x1f" + watched, digest_size=_DIGEST_BYTES).digest()
-    return urlsafe_b64encode(_WATCH + digest + revision.to_bytes(8, "big")).decode().rstrip("=")
+def watch_token(revisions: Revisions, organization: str, watched: bytes) -> str:
+    """Where a watch goes on: a state, and what is watched."""
+    packed = _WATCH + _watch_digest(organization, watched) + _packed(revisions)
+    return urlsafe_b64encode(packed).decode().rstrip("=")
 
 
-def revision_of_watch(token: str, organization: str, watched: bytes) -> int | None:
-    """The revision to go on from; None when the token is of another watch, another version, or none at all."""
+def revisions_of_watch(token: str, organization: str, watched: bytes) -> Revisions | None:
+    """The state to go on from; None when the token is of another watch, another version, or none at all."""
     raw = _decoded(token)
-    if raw is None or len(raw) != 9 + _DIGEST_BYTES or raw[9] & 0x80:
-        return None
-    revision = int.from_bytes(raw[-8:], "big")
-    return revision if watch_token(revision, organization, watched) == token else None
+    head = _WATCH + _watch_digest(organization, watched)
+    return _unpacked(raw[len(head) :]) if raw is not None and raw.startswith(head) else None
+
+
+def _watch_digest(organization: str, watched: bytes) -> bytes:
+    return blake2b(organization.encode() + b"\x1f" + watched, digest_size=_DIGEST_BYTES).digest()

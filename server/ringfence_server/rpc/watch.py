@@ -16,6 +16,7 @@ from ringfence_server.ledger.names import StockKey
 from ringfence_server.ledger.outcomes import Invalid, Violation
 from ringfence_server.ledger.policy import Policy
 from ringfence_server.ledger.reading import KeyPosition, Reader
+from ringfence_server.ledger.revisions import NONE, Revisions
 from ringfence_server.ledger.rollup import RollUps
 from ringfence_server.ledger.state import Stock
 from ringfence_server.watch import Closed, Hub, Interest, Pacer, Subscription
@@ -27,7 +28,7 @@ from .identity import Identity
 from .render import key_fields
 from .services import Services
 from .times import time_fields
-from .tokens import revision_of_watch, watch_token
+from .tokens import revisions_of_watch, watch_token
 from .watch_spec import Spec, spec_of, watch_digest
 
 _MOST_A_MESSAGE: Final = 500
@@ -106,7 +107,7 @@ class _Watcher:
         self._key_filter = spec.wanted.keys(spec.organization, policy)
         interest = Interest(spec.organization, frozenset(spec.wanted.skus), self._key_filter.matches)
         self._subscription: Subscription = self._hub.subscribe(interest)
-        self._revision = self._hub.revision
+        self._revisions = self._hub.revisions
         self._gone.clear()
         self._rows = {}
 
@@ -157,7 +158,7 @@ class _Watcher:
         try:
             while True:
                 if not await self._subscription.wait(self._spec.checkpoint_seconds):
-                    self._revision = self._subscription.position
+                    self._revisions = self._subscription.revisions
                     yield self._message(Event.WATCH_EVENT_CHECKPOINT, token=True)
                     continue
                 await self._pace(loop, delivered, delivered_at)
@@ -185,19 +186,20 @@ class _Watcher:
         if policy.revision != self._policy_revision:
             # Set between the stream's first look and its subscription: nobody would tell of it.
             return False
-        revision = revision_of_watch(token, self._spec.organization, self._digest)
-        if revision is None or revision > self._hub.revision:
+        revisions = revisions_of_watch(token, self._spec.organization, self._digest)
+        if revisions is None:
             return False
-        keys: Iterable[StockKey] | None = self._hub.since(revision, self._spec.organization)
+        keys: Iterable[StockKey] | None = self._hub.since(revisions, self._spec.organization)
         if keys is None:
-            keys = await self._reader.changed_since(self._spec.organization, revision, _MOST_RESUMED)
+            # The store also knows whether there ever was such a state: another server's hub may be ahead of this one.
+            keys = await self._reader.changed_since(self._spec.organization, revisions, _MOST_RESUMED)
         if keys is None:
             return False
         self._subscription.add(tuple(keys))
         if self._spec.roll_up is not None:
             # The rows that the watcher has are not known here: all are sent once more, and only then differences.
             self._subscription.mark_everything()
-        self._revision = revision
+        self._revisions = revisions
         return True
 
     async def _snapshot(self) -> AsyncIterator[Response]:
@@ -252,14 +254,14 @@ class _Watcher:
             for start in range(0, len(changes.keys), _KEYS_A_READ):
                 balances, removed = await self._changed_keys(changes.keys[start : start + _KEYS_A_READ])
                 last = start + _KEYS_A_READ >= len(changes.keys)
-                for response in self._pieces(balances, removed, finish=last, revision=changes.revision):
+                for response in self._pieces(balances, removed, finish=last, revisions=changes.revisions):
                     yield response
             return
-        self._revision = changes.revision
+        self._revisions = changes.revisions
         yield self._message(Event.WATCH_EVENT_CHECKPOINT, token=True)
 
     async def _changed_keys(self, keys: Sequence[StockKey]) -> tuple[list[Any], list[Any]]:
-        read = await self._reader.points(self._spec.organization, keys)
+        read = await self._reader.newest(self._spec.organization, keys)
         self._judge(read.policy)
         balances: list[Any] = []
         removed: list[Any] = []
@@ -338,14 +340,14 @@ class _Watcher:
     # --- messages ----------------------------------------------------------------------------------------------------
 
     def _pieces(
-        self, balances: list[Any], removed: list[Any], *, finish: bool = False, revision: int = 0
+        self, balances: list[Any], removed: list[Any], *, finish: bool = False, revisions: Revisions = NONE
     ) -> Iterable[Response]:
         """Messages of bounded size; only the last one of a delivery moves the token on."""
         while len(balances) > _MOST_A_MESSAGE or len(removed) > _MOST_A_MESSAGE:
             yield self._message(Event.WATCH_EVENT_CHANGES, balances[:_MOST_A_MESSAGE], removed[:_MOST_A_MESSAGE])
             balances, removed = balances[_MOST_A_MESSAGE:], removed[_MOST_A_MESSAGE:]
         if finish:
-            self._revision = revision
+            self._revisions = revisions
         if balances or removed or finish:
             yield self._message(Event.WATCH_EVENT_CHANGES, balances, removed, token=True)
 
@@ -363,11 +365,11 @@ class _Watcher:
             event=event,
             balances=balances,
             removed=removed,
-            resume_token=watch_token(self._revision, spec.organization, self._digest) if token else "",
+            resume_token=watch_token(self._revisions, spec.organization, self._digest) if token else "",
             server_time=time_fields(self._clock.now()),
         )
 
 
 def _differs(before: Balance | None, row: Balance) -> bool:
     """Whether a row says something else than the one sent; a newer revision alone is nothing to say."""
-    return before is None or before._replace(revision=row.revision) != row
+    return before is None or before._replace(revisions=row.revisions) != row

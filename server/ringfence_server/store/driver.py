@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 from sqlalchemy.sql import Executable
+from sqlalchemy.util import await_only
 
 SqlRows = list[tuple[Any, ...]]
 
@@ -21,6 +22,12 @@ class DriverConnection:
     """
 
     __slots__ = ("_raw", "core")
+
+    distributed = False
+    """Whether the tables are distributed by slot (Citus): a statement then names one slot."""
+
+    sorts = False
+    """Whether rows of a recursive query have to be asked for in their order: SQLite answers them as it walks."""
 
     def __init__(self, core: Connection) -> None:
         self.core = core
@@ -70,3 +77,60 @@ class DriverConnection:
     def interrupt(self) -> None:
         """Stops the statement that runs; may be called from another thread."""
         self._raw.interrupt()
+
+
+class PostgresConnection(DriverConnection):
+    """The same over asyncpg: synchronous code, run by ``AsyncConnection.run_sync`` in a greenlet that waits for the
+    driver on the event loop. The driver prepares each text once.
+
+    The SQLAlchemy connection is to be in AUTOCOMMIT: transactions are begun and ended by their own statements.
+    """
+
+    __slots__ = ("_asyncpg", "distributed")
+
+    sorts = True
+
+    def __init__(self, core: Connection, *, distributed: bool = False) -> None:
+        self.core = core
+        self.distributed = distributed
+        adapted: Any = core.connection.dbapi_connection
+        self._asyncpg: Any = adapted.driver_connection
+
+    def rows(self, sql: str, parameters: Sequence[Any] = ()) -> SqlRows:
+        """Runs one statement and answers its rows.
+
+        Raises:
+            asyncpg.PostgresError, asyncpg.InterfaceError, OSError: the database refused it, or is away.
+        """
+        found: SqlRows = await_only(self._asyncpg.fetch(sql, *parameters))
+        return found
+
+    def many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        """Runs one statement for every row of parameters.
+
+        Raises:
+            asyncpg.PostgresError, asyncpg.InterfaceError, OSError: the database refused a row, or is away.
+        """
+        await_only(self._asyncpg.executemany(sql, rows))
+
+    def command(self, sql: str) -> None:
+        """Runs a statement without parameters or rows, unprepared: BEGIN, COMMIT, SET.
+
+        Raises:
+            asyncpg.PostgresError, asyncpg.InterfaceError, OSError: the database refused it, or is away.
+        """
+        await_only(self._asyncpg.execute(sql))
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open, by the driver's word."""
+        return bool(self._asyncpg.is_in_transaction())
+
+    @property
+    def closed(self) -> bool:
+        """Whether the connection is gone, by the driver's word."""
+        return bool(self._asyncpg.is_closed())
+
+    def interrupt(self) -> None:
+        """Ends the connection, and with it the statement that runs."""
+        self._asyncpg.terminate()

@@ -9,10 +9,15 @@ _DRAWN_BYTES: Final = 4_096
 
 
 class Ids:
-    """Makes ids for one store; used on its one writing thread."""
+    """Makes ids for one store; used by one writer at a time.
 
-    def __init__(self, last_stock_id: int = 0) -> None:
+    A reservation's id carries its slot in the lowest bits of its last byte. Stock numbers are made here for a store
+    with one slot alone: with more, the slot's own counter makes them, which every server steps under the slot's lock.
+    """
+
+    def __init__(self, last_stock_id: int = 0, slot_count: int = 1) -> None:
         self._last_stock_id = last_stock_id
+        self._slot_count = slot_count
         self._last_millisecond = 0
         self._last_random = 0
         self._chance = b""
@@ -20,21 +25,21 @@ class Ids:
         self.now = 0
         """Microseconds since the epoch; set by the batch."""
 
-    def reservation_id(self) -> bytes:
+    def reservation_id(self, slot: int = 0) -> bytes:
         """A UUIDv7 (RFC 9562), rising within the process: later reservations lie behind earlier ones in the table."""
         millisecond = self.now // 1_000
         if millisecond > self._last_millisecond:
             self._last_millisecond = millisecond
             # 73 random bits of 74: room to count up without a carry into the time.
-            self._last_random = secrets.randbits(73)
+            self._last_random = secrets.randbits(73) & -self._slot_count
         else:
-            self._last_random += self._step()
+            self._last_random += self._step() * self._slot_count
         rand = self._last_random & ((1 << 74) - 1)
         value = (self._last_millisecond & ((1 << 48) - 1)) << 80
         value |= 0x7 << 76
         value |= (rand >> 62) << 64
         value |= 0b10 << 62
-        value |= rand & ((1 << 62) - 1)
+        value |= rand & ((1 << 62) - 1) | slot
         return value.to_bytes(16, "big")
 
     def _step(self) -> int:

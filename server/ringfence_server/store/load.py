@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, Final
 
-from sqlalchemy import bindparam, func, literal_column, select
+from sqlalchemy import ColumnElement, Select, bindparam, func, literal_column, select
 from sqlalchemy.engine import Dialect
-from sqlalchemy.sql import ClauseElement
 
 from ringfence_server.ledger.names import COMMON, MAX_INT64, StockKey, pool_id
 from ringfence_server.ledger.needs import Needs, part_paths
@@ -19,11 +19,11 @@ from ringfence_server.ledger.work import PolicyUse
 from . import schema
 from .codec import dimensions_of, dimensions_text, policy_of
 from .driver import DriverConnection
-from .rows import SqlRow, measure_of, part_of, pool_of, reservation_of, stock_of
-from .statements import KeyedSelect, Statement, joined_select, keyed_select
+from .rows import SqlRow, measure_of, part_of, part_slots_of, pool_of, reservation_of, stock_of
+from .slots import Slots, bits_of
+from .statements import joined_select, keyed_select, newest_select, slot_select
 
 SLOT: Final = 0
-"""SQLite has one slot: one instead of 64 was worth half the rate again when measured."""
 MOST_DUE: Final = 1_000
 """Holds (parts of reservations) that end in one transaction; more are ended in transactions of their own before it."""
 _MOST_KEYS_CACHED: Final = 65_536
@@ -31,6 +31,7 @@ MOST_RESIDENT: Final = 20_000
 """Stock keys kept in memory between batches, least recently used first to go: about 1.5 kB each."""
 _MOST_POLICIES: Final = 1_000
 _DEFAULT_POLICY: Final = Policy()
+_by_end = itemgetter(1, 0)
 
 
 class LoadedState:
@@ -40,6 +41,8 @@ class LoadedState:
         self.stocks: dict[StockKey, Stock] = {}
         self.by_id: dict[int, Stock] = {}
         self.reservations: dict[bytes, Reservation] = {}
+        self.slots = 0
+        """A bit for each slot in which a loaded reservation or a part of it lies."""
 
     def add(self, stock: Stock) -> None:
         """Makes a stock known by key and number."""
@@ -55,7 +58,8 @@ class Loader:
     drops them all.
     """
 
-    def __init__(self, dialect: Dialect, *, only_writer: bool = False) -> None:
+    def __init__(self, dialect: Dialect, slots: Slots, *, only_writer: bool = False) -> None:
+        self._slots = slots
         self._only_writer = only_writer
         self._most_resident = MOST_RESIDENT if only_writer else 0
         self._resident: dict[int, Stock] = {}
@@ -63,47 +67,23 @@ class Loader:
         self._nothing_due_before: int | None = None
         stock, pool, part = schema.stock, schema.pool, schema.part
         reference, policy = schema.order_reference, schema.policy
-        self._stocks = keyed_select(dialect, _all_but_slot(stock), stock.c.stock_id)
+        self._stocks = keyed_select(dialect, _all_but_slot(stock), stock.c.stock_id, slots.of_stock)
         identity = [stock.c.organization, stock.c.sku, stock.c.location, stock.c.dimensions]
-        self._stock_ids = joined_select(dialect, [stock.c.stock_id, *identity], identity)
-        self._pools = joined_select(dialect, _all_but_slot(pool), [pool.c.stock_id, pool.c.pool_id])
-        self._measures = keyed_select(dialect, _all_but_slot(schema.measure), schema.measure.c.stock_id)
-        self._reservations = keyed_select(
-            dialect, _all_but_slot(schema.reservation), schema.reservation.c.reservation_id
-        )
-        self._parts = keyed_select(
-            dialect, [column for column in part.c if column.name != "slot"], part.c.reservation_id
-        )
+        self._stock_ids = joined_select(dialect, [stock.c.stock_id, *identity], identity, slots.of_identity)
+        self._pools = joined_select(dialect, _all_but_slot(pool), [pool.c.stock_id, pool.c.pool_id], slots.of_pool)
+        self._measures = keyed_select(dialect, _all_but_slot(schema.measure), schema.measure.c.stock_id, slots.of_stock)
+        reservation_id = schema.reservation.c.reservation_id
+        self._reservations = keyed_select(dialect, _all_but_slot(schema.reservation), reservation_id, slots.of_id)
+        self._part_slots = keyed_select(dialect, [schema.reservation.c.part_slots], reservation_id, slots.of_id)
+        self._parts = keyed_select(dialect, _all_but_slot(part), part.c.reservation_id)
         owner = [reference.c.organization, reference.c.caller, reference.c.order_reference]
-        self._references = joined_select(dialect, [*owner, reference.c.reservation_id], owner)
-        self._policy_heads = KeyedSelect(dialect, _policy_heads, 1)
+        self._references = joined_select(dialect, [*owner, reference.c.reservation_id], owner, slots.of_reference)
+        self._policy_heads = newest_select(dialect, policy.c.organization, policy.c.revision, slots.of_policy)
         self._policy_bodies = joined_select(
-            dialect, [policy.c.organization, policy.c.body], [policy.c.organization, policy.c.revision]
+            dialect, [policy.c.organization, policy.c.body], [policy.c.organization, policy.c.revision], slots.of_policy
         )
-        self._due = Statement(
-            select(part.c.reservation_id)
-            .where(
-                part.c.slot == bindparam("slot"),
-                part.c.held > literal_column("0"),
-                part.c.expire_time.is_not(None),
-                part.c.expire_time <= bindparam("until"),
-            )
-            .order_by(part.c.expire_time, part.c.reservation_id)
-            .suffix_with(f"LIMIT {MOST_DUE}"),
-            dialect,
-            ["slot", "until"],
-        )
-        self._next_end = Statement(
-            select(func.min(part.c.expire_time)).where(
-                part.c.slot == bindparam("slot"),
-                part.c.held > literal_column("0"),
-                part.c.expire_time.is_not(None),
-                # True of all. Without it SQLite, when it has the statistics of a young database, walks all parts.
-                part.c.expire_time <= literal_column(str(MAX_INT64)),
-            ),
-            dialect,
-            ["slot"],
-        )
+        self._due = slot_select(dialect, _due)
+        self._next_end = slot_select(dialect, _next_end)
         self._ids: dict[StockKey, int] = {}
         self._cached_policies: dict[str, Policy] = {}
 
@@ -140,21 +120,23 @@ class Loader:
         for stock in stocks:
             self._ids[stock.key] = stock.stock_id
 
-    def due(self, connection: DriverConnection, until: int) -> tuple[list[bytes], bool]:
-        """Reservations with holds that end at or before ``until``, the earliest first, and whether there may be more:
-        of at most MOST_DUE holds."""
+    def due(self, connection: DriverConnection, until: int, slots: Sequence[int]) -> tuple[list[bytes], bool]:
+        """Reservations with holds in these slots that end at or before ``until``, the earliest first, and whether there
+        may be more: of at most MOST_DUE holds."""
         if self._nothing_due_before is not None and until < self._nothing_due_before:
             return [], False
-        rows = self._due.run(connection, (SLOT, until))
+        rows = list(self._due.run(connection, slots, (until,)))
         if not rows and self._only_writer:
             end = self.next_end(connection)
             self._nothing_due_before = MAX_INT64 if end is None else end
+        if len(slots) > 1:
+            rows = sorted(rows, key=_by_end)[:MOST_DUE]
         return list(dict.fromkeys(row[0] for row in rows)), len(rows) >= MOST_DUE
 
     def next_end(self, connection: DriverConnection) -> int | None:
         """The instant (microseconds) at which the next hold ends; None when none has an end."""
-        ((end,),) = self._next_end.run(connection, (SLOT,))
-        return None if end is None else int(end)
+        ends = [end for (end,) in self._next_end.run(connection, self._slots.all) if end is not None]
+        return min(ends, default=None)
 
     def policies(self, connection: DriverConnection, organizations: Collection[str]) -> dict[str, Policy]:
         """The policies in force; a remembered one is checked by its revision in this transaction, unless nobody else
@@ -165,14 +147,14 @@ class Loader:
         if in_force and all(name in in_force for name in organizations):
             return {name: in_force[name] for name in organizations}
         names = list(organizations)
-        heads = dict(self._policy_heads.run(connection, SLOT, names))
+        heads: dict[str, int] = {name: revision for name, revision in self._policy_heads.find(connection, names)}
         stale = [
             (name, revision)
             for name, revision in heads.items()
             if name not in self._cached_policies or self._cached_policies[name].revision != revision
         ]
         if stale:
-            for name, body in self._policy_bodies.run(connection, SLOT, stale):
+            for name, body in self._policy_bodies.find(connection, stale):
                 self._cached_policies[name] = policy_of(body)
         found = {name: self._cached_policies[name] if name in heads else _DEFAULT_POLICY for name in names}
         if self._only_writer:
@@ -185,11 +167,23 @@ class Loader:
         """Adds reservations; answers the rows of their parts, which need their stocks first."""
         if not ids:
             return []
-        wanted = list(ids)
-        for row in self._reservations.run(connection, SLOT, wanted):
+        slots: list[int] = []
+        where: list[bytes] = []
+        for row in self._reservations.find(connection, list(ids)):
             found = reservation_of(row)
             state.reservations[found.reservation_id] = found
-        return list(self._parts.run(connection, SLOT, wanted))
+            for slot in part_slots_of(row):
+                slots.append(slot)
+                where.append(found.reservation_id)
+            state.slots |= row[-1] | 1 << self._slots.of_id(found.reservation_id)
+        return list(self._parts.find_in(connection, slots, where))
+
+    def slots_of_reservations(self, connection: DriverConnection, ids: Collection[bytes]) -> int:
+        """The slots in which reservations and their parts lie, as a bitmap; of one that is not there its id's."""
+        bits = bits_of(self._slots.of_id(reservation_id) for reservation_id in ids)
+        for (part_slots,) in self._part_slots.find(connection, list(ids)):
+            bits |= part_slots
+        return bits & self._slots.all_bits
 
     def stocks(
         self, connection: DriverConnection, state: LoadedState, keys: Collection[StockKey], ids: Collection[int]
@@ -206,7 +200,7 @@ class Loader:
                     wanted.add(stock_id)
         if unknown:
             rows = [(key.organization, key.sku, key.location, dimensions_text(key.dimensions)) for key in unknown]
-            wanted.update(row[0] for row in self._stock_ids.run(connection, SLOT, rows))
+            wanted.update(row[0] for row in self._stock_ids.find(connection, rows))
         if self._resident:
             missing = set()
             for stock_id in wanted:
@@ -217,7 +211,7 @@ class Loader:
                     state.add(stock)
             wanted = missing
         if wanted:
-            fresh = [stock_of(row) for row in self._stocks.run(connection, SLOT, sorted(wanted))]
+            fresh = [stock_of(row) for row in self._stocks.find(connection, sorted(wanted))]
             for stock in fresh:
                 state.add(stock)
             self.remember(fresh)
@@ -247,7 +241,7 @@ class Loader:
             if known is not None and not paths <= known:
                 wanted.extend((stock_id, pool_id(path)) for path in paths - known)
                 known |= paths
-        for row in self._pools.run(connection, SLOT, wanted):
+        for row in self._pools.find(connection, wanted):
             stock_id, pool = pool_of(row)
             stock = state.by_id[stock_id]
             if stock.known_paths is not None and pool.path not in stock.known_paths:
@@ -259,7 +253,7 @@ class Loader:
         unknown = [stock for stock in stocks if not stock.measures_known]
         for stock in unknown:
             stock.measures_known = True
-        for row in self._measures.run(connection, SLOT, [stock.stock_id for stock in unknown]):
+        for row in self._measures.find(connection, [stock.stock_id for stock in unknown]):
             stock_id, value = measure_of(row)
             state.by_id[stock_id].measures[value.measure] = value
 
@@ -269,30 +263,30 @@ class Loader:
         """Which reservations carry these order references."""
         if not wanted:
             return {}
-        rows = self._references.run(connection, SLOT, list(wanted))
+        rows = self._references.find(connection, list(wanted))
         return {(organization, caller, reference): holder for organization, caller, reference, holder in rows}
 
-    @staticmethod
-    def policy_use(connection: DriverConnection, organization: str) -> PolicyUse:
+    def policy_use(self, connection: DriverConnection, organization: str) -> PolicyUse:
         """What stands in the way of a new policy of this organization: one living pool per path, dimension names."""
-        stock, pool = schema.stock, schema.pool
-        allocated = pool.c.free + pool.c.held
-        rows = connection.execute(
-            select(
-                stock.c.sku,
-                stock.c.location,
-                stock.c.dimensions,
-                pool.c.path,
-                func.max(allocated),
-            )
+        stock, pool, within = schema.stock, schema.pool, self._slots.within
+        allocated = (pool.c.free + pool.c.held).label("allocated")
+        # Of each path the pool with most in it: an example to name.
+        rank = func.row_number().over(partition_by=pool.c.path, order_by=(allocated.desc(), pool.c.stock_id))
+        ranked = (
+            select(stock.c.sku, stock.c.location, stock.c.dimensions, pool.c.path, allocated, rank.label("rank"))
             .join(pool, (pool.c.slot == stock.c.slot) & (pool.c.stock_id == stock.c.stock_id))
             .where(
-                stock.c.slot == SLOT,
+                within(stock.c.slot),
                 stock.c.organization == organization,
                 pool.c.pool_id != 0,
                 pool.c.living | (pool.c.held > 0) | (pool.c.unsettled > 0),
             )
-            .group_by(pool.c.path)
+            .subquery("ranked")
+        )
+        rows = connection.execute(
+            select(ranked.c.sku, ranked.c.location, ranked.c.dimensions, ranked.c.path, ranked.c.allocated).where(
+                ranked.c.rank == 1
+            )
         )
         quotas = [
             QuotaInUse(StockKey(organization, sku, location, dimensions_of(dimensions)), path, units)
@@ -301,7 +295,7 @@ class Loader:
         texts = connection.execute(
             select(stock.c.dimensions)
             .distinct()
-            .where(stock.c.slot == SLOT, stock.c.organization == organization, stock.c.dimensions != "")
+            .where(within(stock.c.slot), stock.c.organization == organization, stock.c.dimensions != "")
         )
         return PolicyUse(quotas, {name for (text,) in texts for name, _ in dimensions_of(text)})
 
@@ -310,15 +304,33 @@ def _all_but_slot(table: Any) -> list[Any]:
     return [column for column in table.c if column.name != "slot"]
 
 
-def _policy_heads(size: int) -> tuple[ClauseElement, list[str]]:
-    policy = schema.policy
-    names = [f"k{number}" for number in range(size)]
-    clause = (
-        select(policy.c.organization, func.max(policy.c.revision))
-        .where(policy.c.slot == bindparam("slot"), policy.c.organization.in_([bindparam(name) for name in names]))
-        .group_by(policy.c.organization)
+def _due(slot: ColumnElement[Any]) -> tuple[Select[Any], Sequence[str]]:
+    part = schema.part
+    # Conditions as literals, or the partial index is not found to fit.
+    query = (
+        select(part.c.reservation_id, part.c.expire_time)
+        .where(
+            part.c.slot == slot,
+            part.c.held > literal_column("0"),
+            part.c.expire_time.is_not(None),
+            part.c.expire_time <= bindparam("until"),
+        )
+        .order_by(part.c.expire_time, part.c.reservation_id)
+        .suffix_with(f"LIMIT {MOST_DUE}")
     )
-    return clause, ["slot", *names]
+    return query, ["until"]
+
+
+def _next_end(slot: ColumnElement[Any]) -> tuple[Select[Any], Sequence[str]]:
+    part = schema.part
+    query = select(func.min(part.c.expire_time)).where(
+        part.c.slot == slot,
+        part.c.held > literal_column("0"),
+        part.c.expire_time.is_not(None),
+        # True of all. Without it SQLite, when it has the statistics of a young database, walks all parts.
+        part.c.expire_time <= literal_column(str(MAX_INT64)),
+    )
+    return query, []
 
 
 def needed_measures(

@@ -2,55 +2,69 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, create_engine, event, func, insert, make_url, select
 
 from ringfence_server.ledger.work import StoreUnavailable
 
+from . import schema
+from .connect import UPKEEP, PostgresOptions, engine_of, is_postgres
 from .driver import DriverConnection
+from .slots import MOST_SLOTS, Slots
 from .statistics import drop_statistics
 
 if TYPE_CHECKING:
     from alembic.config import Config
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
 HEAD = "0001"
 """The revision this code works with."""
+_UPGRADE_LOCK: Final = 7_453_010_373_645_639_777
+"""Two servers that start at once do not both upgrade."""
 
 
 def upgrade(url: str) -> None:
     """Brings the database to HEAD. A database that is there already costs one look, not an import of Alembic.
 
+    Not from within an event loop when the database is a PostgreSQL one: ``upgrade_postgres`` is for there.
+
     Raises StoreUnavailable for a database of a newer version.
     """
+    if is_postgres(url):
+        asyncio.run(upgrade_postgres(url, PostgresOptions()))
+        return
     engine = _engine(url)
     try:
         with engine.connect() as connection:
-            found = _stamped(connection)
-        if found != HEAD:
-            _migrate(engine, found)
+            current = _stamped(connection) == HEAD
         with engine.begin() as connection:
+            if not current:
+                _upgrade(connection)
             drop_statistics(DriverConnection(connection))
     finally:
         engine.dispose()
 
 
-def _migrate(engine: Engine, found: str | None) -> None:
-    from alembic import command
-    from alembic.util import CommandError
+async def upgrade_postgres(url: str, options: PostgresOptions) -> Slots:
+    """Brings a PostgreSQL database to HEAD, an empty one with 64 slots; answers its slots.
 
+    Raises StoreUnavailable for a database of a newer version, and what the driver raises when it is away.
+    """
+    engine = _postgres_engine(url, options)
     try:
-        with engine.begin() as connection:
-            command.upgrade(_config(connection), "head")
-    except CommandError:
-        raise StoreUnavailable(
-            f"the database is at revision {found}, this version knows up to {HEAD}: run a newer ringfence"
-        ) from None
+        async with engine.begin() as connection:
+            return await connection.run_sync(_upgrade_postgres)
+    finally:
+        await engine.dispose()
 
 
 def current(url: str) -> str | None:
-    """The revision the database is at; None: empty."""
+    """The revision the database is at; None: empty. Not from within an event loop when it is a PostgreSQL one."""
+    if is_postgres(url):
+        return asyncio.run(_current_postgres(url))
     engine = _engine(url)
     try:
         with engine.connect() as connection:
@@ -59,12 +73,68 @@ def current(url: str) -> str | None:
         engine.dispose()
 
 
+async def _current_postgres(url: str) -> str | None:
+    engine = _postgres_engine(url, PostgresOptions())
+    try:
+        async with engine.connect() as connection:
+            return await connection.run_sync(_stamped)
+    finally:
+        await engine.dispose()
+
+
+def _postgres_engine(url: str, options: PostgresOptions) -> AsyncEngine:
+    return engine_of(url, options, application=UPKEEP, connections=1, statement_timeout=False)
+
+
+def _upgrade_postgres(connection: Connection) -> Slots:
+    if _stamped(connection) != HEAD:
+        # However long another server takes with it.
+        connection.exec_driver_sql("SET LOCAL lock_timeout = 0")
+        connection.execute(select(func.pg_advisory_xact_lock(_UPGRADE_LOCK)))
+        if _stamped(connection) != HEAD:
+            _upgrade(connection)
+            _make_slots(connection)
+    state = schema.slot_state
+    count, first, last = connection.execute(
+        select(func.count(), func.min(state.c.slot), func.max(state.c.slot)).select_from(state)
+    ).one()
+    try:
+        slots = Slots(count)
+    except ValueError as fault:
+        raise StoreUnavailable(f"slot_state is damaged: {fault}") from None
+    if (first, last) != (0, slots.mask):
+        raise StoreUnavailable(f"slot_state is damaged: {count} slots from {first} to {last}")
+    return slots
+
+
+def _make_slots(connection: Connection) -> None:
+    """Their number is a property of the store: it is told by these rows, and never changes."""
+    state = schema.slot_state
+    if connection.execute(select(func.count()).select_from(state)).scalar_one() == 0:
+        rows = [
+            {"slot": slot, "revision": 0, "last_sequence": 0, "now": 0, "record_time": 0} for slot in range(MOST_SLOTS)
+        ]
+        connection.execute(insert(state), rows)
+
+
+def _upgrade(connection: Connection) -> None:
+    from alembic import command
+    from alembic.util import CommandError
+
+    found = _stamped(connection)
+    try:
+        command.upgrade(_config(connection), "head")
+    except CommandError:
+        raise StoreUnavailable(
+            f"the database is at revision {found}, this version knows up to {HEAD}: run a newer ringfence"
+        ) from None
+
+
 def _engine(url: str) -> Engine:
     engine = create_engine(make_url(url))
-    if engine.dialect.name == "sqlite":
-        # Python's driver would commit every CREATE by itself, and a start cut short would leave half a schema.
-        event.listen(engine, "connect", _begin_nothing)
-        event.listen(engine, "begin", _begin)
+    # Python's driver would commit every CREATE by itself, and a start cut short would leave half a schema.
+    event.listen(engine, "connect", _begin_nothing)
+    event.listen(engine, "begin", _begin)
     return engine
 
 

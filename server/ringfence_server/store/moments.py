@@ -46,3 +46,14 @@ class Moments:
                 instant = min(instant, self._in_flight - 1)
             self._served = max(self._served, instant)
             return instant
+
+
+class DatabaseMoments:
+    """One writer's, where the database's clock orders the batches of all servers: see ``instants``."""
+
+    def begin(self, now: int, last_record_time: int) -> int:
+        """The record_time of the batch that begins: ``now``, or after the batch before it of its slots."""
+        return max(now, last_record_time + 1)
+
+    def end(self, *, committed: bool) -> None:
+        """Readers ask the database."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final, NamedTuple
 
@@ -11,10 +13,9 @@ from sqlalchemy.engine import Dialect
 from ringfence_server.ledger.idempotency import REFUSALS_KEPT_PER_CALLER, StoredOutcome, forgotten_until
 from ringfence_server.ledger.work import OutcomeRow, RequestKey
 
-from . import schema
+from . import postgres_statements, schema
 from .driver import DriverConnection
-from .load import SLOT
-from .rows import SqlRow
+from .slots import Slots
 from .statements import Statement, insert_rows, keyed_select, upsert_rows
 
 
@@ -39,9 +40,15 @@ class Outcomes:
     """
 
     def __init__(
-        self, dialect: Dialect, *, refusals_kept: int = REFUSALS_KEPT_PER_CALLER, only_writer: bool = False
+        self,
+        dialect: Dialect,
+        slots: Slots,
+        *,
+        refusals_kept: int = REFUSALS_KEPT_PER_CALLER,
+        only_writer: bool = False,
     ) -> None:
         outcome, caller = schema.request_outcome, schema.caller
+        self._slots = slots
         self._refusals_kept = refusals_kept
         self._only_writer = only_writer
         self._remembered: dict[int, Caller | None] = {}
@@ -49,11 +56,22 @@ class Outcomes:
             dialect,
             [outcome.c.request_id, outcome.c.scope, outcome.c.fingerprint, outcome.c.refusal_number, outcome.c.payload],
             outcome.c.request_id,
+            slots.of_id,
         )
         self._callers = keyed_select(
-            dialect, [caller.c.scope, caller.c.refusals, caller.c.forgotten_until], caller.c.scope
+            dialect, [caller.c.scope, caller.c.refusals, caller.c.forgotten_until], caller.c.scope, slots.of_scope
         )
         self._insert = insert_rows(dialect, outcome)
+        self._count = (
+            postgres_statements.array_insert(
+                dialect,
+                caller,
+                " ON CONFLICT (slot, scope) DO UPDATE SET refusals = caller.refusals + excluded.refusals "
+                "RETURNING scope, refusals, forgotten_until",
+            )
+            if dialect.name == "postgresql"
+            else None
+        )
         self._upsert_caller = upsert_rows(dialect, caller)
         self._forget = Statement(
             delete(outcome)
@@ -73,8 +91,8 @@ class Outcomes:
         """Outcomes already known under these ids."""
         wanted = set(keys)
         found: dict[RequestKey, StoredOutcome] = {}
-        for request_id, scope, fingerprint, refusal_number, payload in self._known.run(
-            connection, SLOT, list(dict.fromkeys(request_id for _, request_id in keys))
+        for request_id, scope, fingerprint, refusal_number, payload in self._known.find(
+            connection, list(dict.fromkeys(request_id for _, request_id in keys))
         ):
             if (scope, request_id) in wanted:
                 found[scope, request_id] = StoredOutcome(fingerprint, refusal_number > 0, payload)
@@ -86,7 +104,7 @@ class Outcomes:
         remembered = self._remembered
         if all(scope in remembered for scope in scopes):
             return {scope: known for scope in scopes if (known := remembered[scope]) is not None}
-        found = {scope: Caller(*rest) for scope, *rest in self._callers.run(connection, SLOT, scopes)}
+        found = {scope: Caller(*rest) for scope, *rest in self._callers.find(connection, scopes)}
         if self._only_writer:
             if len(remembered) > _MOST_REMEMBERED:
                 remembered.clear()
@@ -101,21 +119,56 @@ class Outcomes:
         self, connection: DriverConnection, rows: Sequence[OutcomeRow], callers: Mapping[int, Caller], now: int
     ) -> None:
         """Writes outcomes; a caller's refusals beyond those kept are forgotten in the same transaction."""
-        refused: dict[int, Caller] = {}
-        written: list[SqlRow] = []
-        for row in rows:
-            number = 0
-            if row.refusal:
-                known = refused.get(row.scope) or callers.get(row.scope, _NEVER_REFUSED)
-                number = known.refusals + 1
-                refused[row.scope] = known._replace(refusals=number)
-            written.append((SLOT, row.request_id, row.scope, row.fingerprint, number, *row[4:]))
-        self._insert.run_many(connection, written)
-        for scope, known in refused.items():
+        of_id, of_scope = self._slots.of_id, self._slots.of_scope
+        refused = self._numbered(connection, Counter(row.scope for row in rows if row.refusal), callers)
+        numbers = {scope: itertools.count(known.refusals + 1) for scope, (known, _) in refused.items()}
+        self._insert.run_many(
+            connection,
+            [
+                (
+                    of_id(row.request_id),
+                    row.request_id,
+                    row.scope,
+                    row.fingerprint,
+                    next(numbers[row.scope]) if row.refusal else 0,
+                    *row[4:],
+                )
+                for row in (rows if self._count is None else sorted(rows, key=self._place))
+            ],
+        )
+        after: dict[int, Caller] = {}
+        for scope, (before, count) in refused.items():
+            after[scope] = known = before._replace(refusals=before.refusals + count)
             last = known.refusals - self._refusals_kept
             if last > 0:
-                gone = [request_id for (request_id,) in self._forget.run(connection, (SLOT, scope, last))]
-                refused[scope] = known._replace(forgotten_until=max(known.forgotten_until, forgotten_until(gone, now)))
-        self._upsert_caller.run_many(connection, [(SLOT, scope, *known) for scope, known in refused.items()])
+                gone = [request_id for (request_id,) in self._forget.run(connection, (of_scope(scope), scope, last))]
+                after[scope] = known._replace(forgotten_until=max(known.forgotten_until, forgotten_until(gone, now)))
+        self._upsert_caller.run_many(
+            connection,
+            [
+                (of_scope(scope), scope, *known)
+                for scope, known in after.items()
+                # Counted already, where counting is a statement of its own.
+                if self._count is None or known.forgotten_until != refused[scope][0].forgotten_until
+            ],
+        )
         if self._only_writer:
-            self._remembered.update(refused)
+            self._remembered.update(after)
+
+    def _place(self, row: OutcomeRow) -> tuple[int, bytes, int]:
+        """Where an outcome lies: every server inserts in this order, so none waits for another in a circle."""
+        return self._slots.of_id(row.request_id), row.request_id, row.scope
+
+    def _numbered(
+        self, connection: DriverConnection, counts: Mapping[int, int], callers: Mapping[int, Caller]
+    ) -> dict[int, tuple[Caller, int]]:
+        """What is known of each refused caller before these refusals, and how many these are. Where there are other
+        writers the numbers are taken from the caller's row, which is locked by it until the transaction ends."""
+        if self._count is None:
+            return {scope: (callers.get(scope, _NEVER_REFUSED), count) for scope, count in counts.items()}
+        of_scope = self._slots.of_scope
+        rows = sorted((of_scope(scope), scope, count, 0) for scope, count in counts.items())
+        return {
+            scope: (Caller(refusals - counts[scope], until), counts[scope])
+            for scope, refusals, until in self._count.returning(connection, rows)
+        }

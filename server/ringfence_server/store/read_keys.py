@@ -6,26 +6,30 @@ Functions over one connection inside one snapshot. What is hot is compiled once;
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import bindparam, func, literal_column, or_, select, tuple_
+from sqlalchemy import ColumnElement, Select, bindparam, func, literal_column, or_, select, tuple_
 from sqlalchemy.engine import Dialect
 
 from ringfence_server.ledger.balance import bring_to
 from ringfence_server.ledger.names import StockKey
 from ringfence_server.ledger.policy import Fallback, Policy
 from ringfence_server.ledger.reading import KeyFilter, KeyPosition, KeysRead
+from ringfence_server.ledger.revisions import Revisions
 from ringfence_server.ledger.state import Part, Reservation, Stock
 
 from . import schema
 from .codec import dimensions_of, dimensions_text, policy_of
 from .driver import DriverConnection
-from .load import SLOT
 from .read_past import Past
+from .read_slots import merged, rows_of_slots, share_of
 from .rows import SqlRow, measure_of, pool_of, stock_of
-from .statements import KeyedSelect, Statement, joined_select, keyed_select
+from .slots import Slots
+from .statements import Statement, joined_select, keyed_select, newest_select, slot_select
 
 _DEFAULT_POLICY: Final = Policy()
+_place_of_row: Final = attrgetter("sku", "location", "dimensions")
 
 
 class SlotState(NamedTuple):
@@ -35,6 +39,20 @@ class SlotState(NamedTuple):
     last_sequence: int = 0
     now: int = 0
     record_time: int = 0
+
+
+States = Sequence[SlotState]
+"""By slot."""
+
+
+def revisions_at(states: States, slots: Sequence[int]) -> Revisions:
+    """What a snapshot contains of these slots."""
+    if len(states) == 1:
+        return (states[0].revision,)
+    found = [0] * len(states)
+    for slot in slots:
+        found[slot] = states[slot].revision
+    return tuple(found)
 
 
 class View(NamedTuple):
@@ -52,51 +70,46 @@ class View(NamedTuple):
 class KeyRows:
     """Statements over stock keys. Safe to use from several reading threads."""
 
-    def __init__(self, dialect: Dialect) -> None:
-        stock, part, state = schema.stock, schema.part, schema.slot_state
+    def __init__(self, dialect: Dialect, slots: Slots) -> None:
+        stock, state, policy = schema.stock, schema.slot_state, schema.policy
+        self.slots = slots
         self._columns = _all_but_slot(stock)
         identity = [stock.c.organization, stock.c.sku, stock.c.location, stock.c.dimensions]
-        self._stocks_by_key = joined_select(dialect, self._columns, identity)
-        self._pools = keyed_select(dialect, _all_but_slot(schema.pool), schema.pool.c.stock_id)
-        self._measures = keyed_select(dialect, _all_but_slot(schema.measure), schema.measure.c.stock_id)
-        self._policy_heads = KeyedSelect(dialect, _policy_heads, 1)
-        self._state = Statement(
-            select(state.c.revision, state.c.last_sequence, state.c.now, state.c.record_time).where(
-                state.c.slot == bindparam("slot")
+        self._stocks_by_key = joined_select(dialect, self._columns, identity, slots.of_identity)
+        self._pools = keyed_select(dialect, _all_but_slot(schema.pool), schema.pool.c.stock_id, slots.of_stock)
+        self._measures = keyed_select(dialect, _all_but_slot(schema.measure), schema.measure.c.stock_id, slots.of_stock)
+        self._policy_heads = newest_select(dialect, policy.c.organization, policy.c.revision, slots.of_policy)
+        self._states = Statement(
+            select(state.c.slot, state.c.revision, state.c.last_sequence, state.c.now, state.c.record_time).where(
+                # As literals: it is one text, without parameters.
+                state.c.slot == literal_column("0")
+                if slots.count == 1
+                else state.c.slot.between(literal_column("0"), literal_column(str(slots.mask)))
             ),
             dialect,
-            ["slot"],
+            [],
         )
-        self._due = Statement(
-            select(
-                part.c.stock_id,
-                part.c.reservation_id,
-                part.c.part_number,
-                part.c.path,
-                part.c.asked_path,
-                part.c.held,
-                part.c.expire_time,
-            ).where(
-                part.c.slot == bindparam("slot"),
-                # As a literal, or the partial index is not found to fit.
-                part.c.held > literal_column("0"),
-                part.c.expire_time.is_not(None),
-                part.c.expire_time <= bindparam("until"),
-            ),
-            dialect,
-            ["slot", "until"],
-        )
+        self._due = slot_select(dialect, _due)
         # By version, not by organization: threads may look at different snapshots.
         self._policies: dict[tuple[str, int], Policy] = {}
 
-    def state(self, connection: DriverConnection) -> SlotState:
-        """The slot's counters. As the first select of a transaction it fixes the snapshot."""
-        rows = self._state.run(connection, (SLOT,))
-        return SlotState(*rows[0]) if rows else SlotState()
+    def states(self, connection: DriverConnection) -> States:
+        """The counters of all slots. As the first select of a transaction it fixes the snapshot."""
+        states = [SlotState()] * self.slots.count
+        for slot, *counters in self._states.run(connection):
+            states[slot] = SlotState(*counters)
+        return states
+
+    def slots_of(self, organization: str, skus: Sequence[str]) -> tuple[int, ...]:
+        """The slots in which keys of these SKUs lie; of all, when none are named."""
+        slots = self.slots
+        if slots.count == 1 or not skus:
+            return slots.all
+        return tuple(sorted({slots.of_sku(organization, sku) for sku in skus}))
 
     def policies(self, connection: DriverConnection, organizations: Sequence[str]) -> dict[str, Policy]:
         """The policies in force."""
-        heads: dict[str, int] = {row[0]: row[1] for row in self._policy_heads.run(connection, SLOT, organizations)}
+        heads: dict[str, int] = {row[0]: row[1] for row in self._policy_heads.find(connection, organizations)}
         return {
             name: self.policy(connection, name, heads[name]) if name in heads else _DEFAULT_POLICY
             for name in organizations
@@ -107,7 +120,7 @@ class KeyRows:
         policy = schema.policy
         revision = connection.execute(
             select(func.max(policy.c.revision)).where(
-                policy.c.slot == SLOT, policy.c.organization == organization, policy.c.create_time <= instant
+                policy.c.slot == 0, policy.c.organization == organization, policy.c.create_time <= instant
             )
         ).scalar()
         return _DEFAULT_POLICY if revision is None else self.policy(connection, organization, revision)
@@ -125,7 +138,7 @@ class KeyRows:
             policy = schema.policy
             body = connection.execute(
                 select(policy.c.body).where(
-                    policy.c.slot == SLOT, policy.c.organization == organization, policy.c.revision == revision
+                    policy.c.slot == 0, policy.c.organization == organization, policy.c.revision == revision
                 )
             ).scalar()
             if body is None:
@@ -136,24 +149,40 @@ class KeyRows:
             self._policies[organization, revision] = known
         return known
 
-    def due(self, connection: DriverConnection, until: int) -> dict[int, list[SqlRow]]:
-        """Holds that are over at an instant and not ended yet, by stock number; few, unless the sweeper is behind."""
+    def due(self, connection: DriverConnection, until: int, slots: Sequence[int]) -> dict[int, list[SqlRow]]:
+        """Holds in these slots that are over at an instant and not ended yet, by stock number; few, unless the sweeper is
+        behind."""
         found: dict[int, list[SqlRow]] = {}
-        for row in self._due.run(connection, (SLOT, until)):
+        for row in self._due.run(connection, slots, (until,)):
             found.setdefault(row[0], []).append(tuple(row))
         return found
 
     def by_key(self, connection: DriverConnection, keys: Iterable[StockKey]) -> list[Stock]:
         """These keys as far as they exist, as they are stored."""
         rows = [(key.organization, key.sku, key.location, dimensions_text(key.dimensions)) for key in keys]
-        return self._filled(connection, self._stocks_by_key.run(connection, SLOT, rows)) if rows else []
+        return self._filled(connection, self._stocks_by_key.find(connection, rows)) if rows else []
 
     def in_order(
         self, connection: DriverConnection, view: View, wanted: KeyFilter, start: KeyPosition | None, most: int
     ) -> KeysRead:
         """Up to ``most`` matching keys from ``start`` on (included), brought to the view."""
+        slots = self.slots_of(wanted.organization, wanted.skus)
+        limit = share_of(most + 1, slots)
+        found = rows_of_slots(connection, slots, lambda slot: self._some_of_slot(slot, wanted, start).limit(limit))
+        rows, complete = merged(found, slots, limit, self._slot_of_row, _place_of_row)
+        following: KeyPosition | None = None
+        if len(rows) > most or not complete:
+            # The first row behind the page, or the last that is known.
+            del rows[most + 1 :]
+            last = rows.pop()
+            following = KeyPosition(last.sku, last.location, dimensions_of(last.dimensions))
+        if wanted.dimensions:
+            rows = [row for row in rows if wanted.matches_dimensions(dimensions_of(row.dimensions))]
+        return KeysRead(self.brought(connection, view, self._filled(connection, rows)), following)
+
+    def _some_of_slot(self, slot: ColumnElement[Any], wanted: KeyFilter, start: KeyPosition | None) -> Select[Any]:
         stock = schema.stock
-        query = select(*self._columns).where(stock.c.slot == SLOT, stock.c.organization == wanted.organization)
+        query = select(*self._columns).where(stock.c.slot == slot, stock.c.organization == wanted.organization)
         if wanted.skus:
             skus = wanted.skus
             if start is not None:
@@ -169,15 +198,10 @@ class KeyRows:
         if wanted.locations is not None:
             query = query.where(stock.c.location.in_(wanted.locations))
         # The order is also what makes the planner take the index by key: without it, it scans the whole slot.
-        query = query.order_by(stock.c.sku, stock.c.location, stock.c.dimensions).limit(most + 1)
-        rows = list(connection.execute(query).all())
-        following: KeyPosition | None = None
-        if len(rows) > most:
-            last = rows.pop()
-            following = KeyPosition(last.sku, last.location, dimensions_of(last.dimensions))
-        if wanted.dimensions:
-            rows = [row for row in rows if wanted.matches_dimensions(dimensions_of(row.dimensions))]
-        return KeysRead(self.brought(connection, view, self._filled(connection, rows)), following)
+        return query.order_by(stock.c.sku, stock.c.location, stock.c.dimensions)
+
+    def _slot_of_row(self, row: Any) -> int:
+        return self.slots.of_stock(row.stock_id)
 
     def brought(self, connection: DriverConnection, view: View, stocks: list[Stock]) -> list[Stock]:
         """Stored stocks as the view has them: taken back to its instant, and everything due until then applied."""
@@ -193,17 +217,19 @@ class KeyRows:
     def _filled(self, connection: DriverConnection, rows: Iterable[Any]) -> list[Stock]:
         """Stocks with all their pools and measures, in the order of their rows."""
         stocks: dict[int, Stock] = {}
+        of_stock = self.slots.of_stock
         for row in rows:
             stock = stock_of(row)
+            stock.slot = of_stock(stock.stock_id)
             stock.known_paths = None
             stock.measures_known = True
             stocks[stock.stock_id] = stock
         if stocks:
             ids = list(stocks)
-            for row in self._pools.run(connection, SLOT, ids):
+            for row in self._pools.find(connection, ids):
                 stock_id, pool = pool_of(row)
                 stocks[stock_id].pools[pool.path] = pool
-            for row in self._measures.run(connection, SLOT, ids):
+            for row in self._measures.find(connection, ids):
                 stock_id, value = measure_of(row)
                 stocks[stock_id].measures[value.measure] = value
         return list(stocks.values())
@@ -221,12 +247,21 @@ def _all_but_slot(table: Any) -> list[Any]:
     return [column for column in table.c if column.name != "slot"]
 
 
-def _policy_heads(size: int) -> tuple[Any, list[str]]:
-    policy = schema.policy
-    names = [f"k{number}" for number in range(size)]
-    clause = (
-        select(policy.c.organization, func.max(policy.c.revision))
-        .where(policy.c.slot == bindparam("slot"), policy.c.organization.in_([bindparam(name) for name in names]))
-        .group_by(policy.c.organization)
+def _due(slot: ColumnElement[Any]) -> tuple[Select[Any], Sequence[str]]:
+    part = schema.part
+    query = select(
+        part.c.stock_id,
+        part.c.reservation_id,
+        part.c.part_number,
+        part.c.path,
+        part.c.asked_path,
+        part.c.held,
+        part.c.expire_time,
+    ).where(
+        part.c.slot == slot,
+        # As a literal, or the partial index is not found to fit.
+        part.c.held > literal_column("0"),
+        part.c.expire_time.is_not(None),
+        part.c.expire_time <= bindparam("until"),
     )
-    return clause, ["slot", *names]
+    return query, ["until"]

@@ -1,4 +1,4 @@
-"""Reading connections, each on a thread of its own, lent out one reader at a time.
+"""Reading connections, lent out one reader at a time; SQLite's each on a thread of its own.
 
 Not aiosqlite: it hops between threads several times a statement. Measured on the reads of QueryBalance, six statements
 in one snapshot: through SQLAlchemy's asyncio over aiosqlite 1,750 µs for one key and 4,000 µs for 256, through plain
@@ -11,15 +11,17 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final, TypeVar
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Final, Protocol, TypeVar
 
 from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from ringfence_server.ledger.work import StoreUnavailable
 
-from .driver import DriverConnection
+from .driver import DriverConnection, PostgresConnection
 from .errors import DATABASE_ERRORS, translated
 
 T = TypeVar("T")
@@ -34,7 +36,45 @@ _PRAGMAS: Final = (
 )
 
 
-class Lane:
+class Lane(Protocol):
+    """One reading connection."""
+
+    async def run(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Calls ``function(connection, *arguments)``, synchronous code. When the caller is cancelled the statement that
+        runs is stopped; what the connection is asked next comes after it in any case.
+
+        Raises:
+            StoreUnavailable: the database cannot be read.
+        """
+
+
+class Lanes(Protocol):
+    """The reading connections of one store."""
+
+    @property
+    def dialect(self) -> Dialect:
+        """Of the database."""
+
+    @property
+    def points(self) -> Lane:
+        """The one for single keys. Each call there begins and ends its own transaction."""
+
+    async def open(self) -> None:
+        """Connects.
+
+        Raises:
+            StoreUnavailable: the database cannot be read.
+        """
+
+    async def close(self) -> None:
+        """Ends every connection, once it has done what was asked of it."""
+
+    def lease(self, *, long: bool = False) -> AbstractAsyncContextManager[Lane]:
+        """A lane for one reader; whatever transaction it leaves open is ended. ``long`` is for scans, which wait for
+        each other and for nobody else."""
+
+
+class ThreadLane:
     """One connection and its thread. Calls run in the order in which they were made."""
 
     def __init__(self, engine: Engine, name: str) -> None:
@@ -101,8 +141,8 @@ class Lane:
             self._connection = None
 
 
-class Lanes:
-    """The lanes of one store: one for points, a few for quick reads, a few for long ones, so that no scan stands in the
+class ThreadLanes:
+    """The lanes of a SQLite store: one for points, a few for quick reads, a few for long ones, so that no scan stands in the
     way of a look-up."""
 
     def __init__(self, url: str) -> None:
@@ -113,13 +153,13 @@ class Lanes:
         )
         event.listen(self._engine, "connect", _prepare)
         self.dialect = self._engine.dialect
-        self.points = Lane(self._engine, "points")
+        self.points = ThreadLane(self._engine, "points")
         self._all = [self.points]
-        self._free: dict[bool, asyncio.LifoQueue[Lane]] = {}
+        self._free: dict[bool, asyncio.LifoQueue[ThreadLane]] = {}
         for long, count in ((False, _QUICK_LANES), (True, _LONG_LANES)):
             queue = self._free[long] = asyncio.LifoQueue()
             for number in range(count):
-                lane = Lane(self._engine, f"{'long' if long else 'quick'}-{number}")
+                lane = ThreadLane(self._engine, f"{'long' if long else 'quick'}-{number}")
                 self._all.append(lane)
                 queue.put_nowait(lane)
 
@@ -135,7 +175,7 @@ class Lanes:
         self._engine.dispose()
 
     @contextlib.asynccontextmanager
-    async def lease(self, *, long: bool = False) -> AsyncIterator[Lane]:
+    async def lease(self, *, long: bool = False) -> AsyncIterator[ThreadLane]:
         """A lane for one reader; whatever transaction it leaves open is ended."""
         queue = self._free[long]
         lane = await queue.get()
@@ -155,13 +195,19 @@ class Lanes:
 
 def begin_transaction(connection: DriverConnection) -> None:
     """Begins a snapshot: the first select after it fixes what it contains."""
-    connection.rows("BEGIN")
+    if isinstance(connection, PostgresConnection):
+        connection.command("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+    else:
+        connection.rows("BEGIN")
 
 
 def end_transaction(connection: DriverConnection) -> None:
     """Ends a snapshot, if there is one."""
     if connection.in_transaction:
-        connection.rows("ROLLBACK")
+        if isinstance(connection, PostgresConnection):
+            connection.command("ROLLBACK")
+        else:
+            connection.rows("ROLLBACK")
 
 
 def _prepare(connection: Any, _record: Any) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Final
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from heapq import merge
+from operator import attrgetter
+from typing import Any, Final, TypeAlias
 
-from sqlalchemy import Row, Select, and_, select
+from sqlalchemy import ColumnElement, Row, Select, and_, literal, select
 
 from ringfence_server.ledger.names import COMMON, StockKey
 from ringfence_server.ledger.policy import HOUR
@@ -14,127 +16,270 @@ from ringfence_server.ledger.reading import EntriesRead, EntryQuery, EntryRead
 from . import schema
 from .codec import dimensions_of, dimensions_text
 from .driver import DriverConnection
-from .load import SLOT
-from .read_past import newest_sequence
+from .read_keys import States
+from .read_past import newest_sequences
+from .read_slots import rows_of_bounds, rows_of_slots
+from .slots import Slots
 
 _MOST_LOOKED_AT: Final = 10_000
 """Entries looked at for one page; a filter that matches few gives short pages."""
 _ROWS_AT_ONCE: Final = 1_000
+_FIRST_PIECE: Final = 64
+_ROWS_OF_A_SLOT: Final = 64
+"""Read ahead of each slot, when the entries of many are merged."""
 
 _entry, _stock = schema.entry, schema.stock
 _COLUMNS: Final = [column for column in _entry.c if column.name != "slot"]
+_KEYS: Final = [_stock.c.organization, _stock.c.sku, _stock.c.location, _stock.c.dimensions]
+_recorded: Final = attrgetter("record_time", "sequence")
+
+Ranges: TypeAlias = Mapping[int, tuple[int, int]]
+"""By slot: entries with first < sequence <= last."""
 
 
 class EntryRows:
-    """Answers pages of entries."""
+    """Answers pages of entries, in the order of their record_time; those of one instant in the order of sequences."""
+
+    def __init__(self, slots: Slots) -> None:
+        self._slots = slots
 
     def page(
-        self, connection: DriverConnection, query: EntryQuery, below: int | None, most: int, last_sequence: int
+        self, connection: DriverConnection, query: EntryQuery, below: int | None, most: int, states: States
     ) -> EntriesRead:
-        """Up to ``most`` matching entries below a sequence, and where to go on."""
+        """Up to ``most`` matching entries behind one, and where to go on."""
         found: list[Row[Any]] = []
         last: int | None = None
-        for looked_at, row in enumerate(_candidates(connection, query, below, last_sequence), 1):
+        for looked_at, row in enumerate(self._candidates(connection, query, below, states), 1):
             if _matches(query, row):
                 found.append(row)
             if len(found) == most or looked_at == _MOST_LOOKED_AT:
                 last = row.sequence
                 break
-        return EntriesRead(_named(connection, found), last)
+        return EntriesRead(self._named(connection, found), last)
 
+    def _candidates(
+        self, connection: DriverConnection, query: EntryQuery, below: int | None, states: States
+    ) -> Iterator[Row[Any]]:
+        """Entries that may match, newest first, by the narrowest way in."""
+        if query.request_id:
+            for ranges in self._ranges_of_request(connection, query.request_id, states):
+                yield from self._in_ranges(connection, ranges, below)
+        elif query.reservation_id:
+            reservation = schema.reservation
+            head = select(reservation.c.last_sequence).where(
+                reservation.c.slot == self._slots.of_id(query.reservation_id),
+                reservation.c.reservation_id == query.reservation_id,
+                reservation.c.organization == query.organization,
+            )
+            yield from self._along(connection, head, below, _entry.c.reservation_previous)
+        elif query.key is not None:
+            key = query.key
+            head = select(_stock.c.last_sequence).where(
+                _stock.c.slot == self._slots.of_key(key),
+                _stock.c.organization == key.organization,
+                _stock.c.sku == key.sku,
+                _stock.c.location == key.location,
+                _stock.c.dimensions == dimensions_text(key.dimensions),
+            )
+            yield from self._along(connection, head, below, _entry.c.previous_sequence)
+        else:
+            last = _last_sequences(states)
+            first = dict.fromkeys(last, 0)
+            if query.record_time_from is not None:
+                first = newest_sequences(connection, query.record_time_from - 1, last)
+            if query.record_time_until is not None:
+                last = newest_sequences(connection, query.record_time_until - 1, last)
+            yield from self._in_ranges(connection, {slot: (first[slot], last[slot]) for slot in last}, below)
 
-def _candidates(
-    connection: DriverConnection, query: EntryQuery, below: int | None, last_sequence: int
-) -> Iterator[Row[Any]]:
-    """Entries that may match, newest first, by the narrowest way in."""
-    if query.request_id:
-        ranges = _ranges_of_request(connection, query.request_id, last_sequence)
-        for first, last in ranges:
-            yield from _in_range(connection, first, last if below is None else min(last, below - 1))
-    elif query.reservation_id:
-        reservation = schema.reservation
-        head = select(reservation.c.last_sequence).where(
-            reservation.c.slot == SLOT,
-            reservation.c.reservation_id == query.reservation_id,
-            reservation.c.organization == query.organization,
+    def _along(
+        self, connection: DriverConnection, head: Select[Any], below: int | None, previous: Any
+    ) -> Iterator[Row[Any]]:
+        """A chain of entries from its newest, or from the one before ``below``. A sequence says in which slot it lies: a
+        reservation's chain may lead through several."""
+        if below is not None:
+            head = select(previous).where(_entry.c.slot == self._slots.of_sequence(below), _entry.c.sequence == below)
+        start = connection.execute(head).scalar()
+        if not start:
+            return
+        if connection.distributed:
+            yield from self._step_by_step(connection, start, previous)
+        elif self._slots.count > 1:
+            yield from self._in_pieces(connection, start, previous)
+        else:
+            yield from connection.execute(self._chain(start, previous), execution_options={"yield_per": _ROWS_AT_ONCE})
+
+    def _chain(self, start: int, previous: Any, most: int | None = None) -> Select[Any]:
+        """A chain of entries with their keys, newest first; of ``most`` entries."""
+        chain = (
+            select(literal(1).label("length"), *_COLUMNS)
+            .where(_entry.c.slot == self._slots.of_sequence(start), _entry.c.sequence == start)
+            .cte("chain", recursive=True)
         )
-        yield from _along(connection, head, below, _entry.c.reservation_previous)
-    elif query.key is not None:
-        key = query.key
-        head = select(_stock.c.last_sequence).where(
-            _stock.c.slot == SLOT,
-            _stock.c.organization == key.organization,
-            _stock.c.sku == key.sku,
-            _stock.c.location == key.location,
-            _stock.c.dimensions == dimensions_text(key.dimensions),
+        before = chain.c[previous.name]
+        step = (
+            select(chain.c.length + 1, *_COLUMNS)
+            .select_from(chain)
+            .join(_entry, and_(_entry.c.slot == self._slot_in(before), _entry.c.sequence == before))
         )
-        yield from _along(connection, head, below, _entry.c.previous_sequence)
-    else:
-        first, last = 0, last_sequence
-        if query.record_time_from is not None:
-            first = newest_sequence(connection, query.record_time_from - 1, last_sequence)
-        if query.record_time_until is not None:
-            last = newest_sequence(connection, query.record_time_until - 1, last_sequence)
-        yield from _in_range(connection, first, last if below is None else min(last, below - 1))
+        chain = chain.union_all(step if most is None else step.where(chain.c.length < most))
+        # An outer join, though every entry has its key: so the chain is walked row by row as far as rows are asked for.
+        # With an inner join SQLite walks all of it first.
+        query = select(chain, *_KEYS).outerjoin(
+            _stock, and_(_stock.c.slot == self._slot_in(chain.c.stock_id), _stock.c.stock_id == chain.c.stock_id)
+        )
+        return query if most is None else query.order_by(chain.c.length)
+
+    def _in_pieces(self, connection: DriverConnection, start: int, previous: Any) -> Iterator[Row[Any]]:
+        """A chain where a database promises no order but one that it has sorted by, for which it walks to the end: in
+        pieces, each larger than the one before."""
+        most = _FIRST_PIECE
+        while start:
+            rows = connection.execute(self._chain(start, previous, most)).all()
+            yield from rows
+            start = getattr(rows[-1], previous.name)
+            most = min(4 * most, _ROWS_AT_ONCE)
+
+    def _step_by_step(self, connection: DriverConnection, start: int, previous: Any) -> Iterator[Row[Any]]:
+        """A chain, a statement of one slot for each entry."""
+        while start:
+            slot = self._slots.of_sequence(start)
+            row = connection.execute(_with_keys(slot).where(_entry.c.sequence == start)).one()
+            yield row
+            start = getattr(row, previous.name)
+
+    def _slot_in(self, number: ColumnElement[Any]) -> Any:
+        """The slot that a number's lowest bits name."""
+        return number.op("&")(self._slots.mask) if self._slots.mask else 0
+
+    def _in_ranges(self, connection: DriverConnection, ranges: Ranges, below: int | None) -> Iterator[Row[Any]]:
+        """Entries of these ranges, newest first."""
+        if len(ranges) == 1:
+            ((slot, (first, last)),) = ranges.items()
+            yield from self._in_range(connection, slot, first, last if below is None else min(last, below - 1))
+            return
+        place: tuple[int, int] | None = None
+        if below is not None:
+            slot = self._slots.of_sequence(below)
+            time = connection.execute(
+                select(_entry.c.record_time).where(_entry.c.slot == slot, _entry.c.sequence == below)
+            ).scalar()
+            if time is None:
+                return
+            place = time, below
+            # Of what was recorded at the same instant, some comes behind the place and some does not.
+            newest = newest_sequences(connection, time, {slot: last for slot, (_, last) in ranges.items()})
+            ranges = {slot: (first, newest[slot]) for slot, (first, _) in ranges.items()}
+        slots = [slot for slot, (first, last) in ranges.items() if last > first]
+        lowest = min([ranges[slot][0] for slot in slots], default=0)
+        ahead: dict[int, list[Row[Any]]] = {slot: [] for slot in slots}
+        for row in rows_of_bounds(
+            connection,
+            {slot: ranges[slot][1] for slot in slots},
+            lambda slot, last: (
+                _with_keys(slot)
+                .where(_entry.c.sequence > lowest, _entry.c.sequence <= last)
+                .order_by(_entry.c.sequence.desc())
+                .limit(_ROWS_OF_A_SLOT)
+            ),
+        ):
+            ahead[self._slots.of_sequence(row.sequence)].append(row)
+        streams = [self._of_slot(connection, slot, *ranges[slot], ahead[slot]) for slot in slots]
+        for row in merge(*streams, key=_recorded, reverse=True):
+            if place is None or _recorded(row) < place:
+                yield row
+
+    def _of_slot(
+        self, connection: DriverConnection, slot: int, first: int, last: int, ahead: Sequence[Row[Any]]
+    ) -> Iterator[Row[Any]]:
+        """Entries of one slot, newest first; the first ones are read already."""
+        for row in ahead:
+            if first < row.sequence <= last:
+                yield row
+        if len(ahead) == _ROWS_OF_A_SLOT:
+            yield from self._in_range(connection, slot, first, min(last, ahead[-1].sequence - 1))
+
+    @staticmethod
+    def _in_range(connection: DriverConnection, slot: int, first: int, last: int) -> Iterator[Row[Any]]:
+        """Entries of one slot with first < sequence <= last, newest first."""
+        query = (
+            _with_keys(slot)
+            .where(_entry.c.sequence > first, _entry.c.sequence <= last)
+            .order_by(_entry.c.sequence.desc())
+        )
+        yield from connection.execute(query, execution_options={"yield_per": _ROWS_AT_ONCE})
+
+    def _ranges_of_request(self, connection: DriverConnection, request_id: bytes, states: States) -> Sequence[Ranges]:
+        """Where entries of a request can be, newest first.
+
+        Its outcome tells exactly. When that is forgotten, an id with a time in it (UUIDv7) tells roughly: ids older than
+        a day are not carried out. Otherwise it is all of the ledger, page by page.
+        """
+        outcome = schema.request_outcome
+        rows = connection.execute(
+            select(outcome.c.first_sequence, outcome.c.last_sequence)
+            .where(outcome.c.slot == self._slots.of_id(request_id), outcome.c.request_id == request_id)
+            .order_by(outcome.c.last_sequence.desc())
+        ).all()
+        last = _last_sequences(states)
+        if rows:
+            return [dict.fromkeys(last, (row.first_sequence, row.last_sequence)) for row in rows]
+        if request_id[6] >> 4 != 7:
+            return [{slot: (0, newest) for slot, newest in last.items()}]
+        made = int.from_bytes(request_id[:6], "big") * 1_000
+        first = newest_sequences(connection, made - HOUR, last)
+        until = newest_sequences(connection, made + 25 * HOUR, last)
+        return [{slot: (first[slot], until[slot]) for slot in last}]
+
+    def _named(self, connection: DriverConnection, rows: Iterable[Row[Any]]) -> list[EntryRead]:
+        """Entries with the texts of their pools."""
+        rows = list(rows)
+        pool = schema.pool
+        paths: dict[tuple[int, int], str] = {}
+        by_slot: dict[int, dict[int, None]] = {}
+        for row in rows:
+            if row.from_pool or row.to_pool:
+                by_slot.setdefault(self._slots.of_stock(row.stock_id), {})[row.stock_id] = None
+        for stock_id, number, path in rows_of_slots(
+            connection,
+            list(by_slot),
+            lambda slot: select(pool.c.stock_id, pool.c.pool_id, pool.c.path).where(
+                pool.c.slot == slot, pool.c.stock_id.in_([stock_id for its in by_slot.values() for stock_id in its])
+            ),
+        ):
+            paths[stock_id, number] = path
+        return [
+            EntryRead(
+                row.sequence,
+                _key_of(row),
+                row.kind,
+                row.quantity,
+                row.from_place,
+                paths[row.stock_id, row.from_pool] if row.from_pool else COMMON,
+                row.to_place,
+                paths[row.stock_id, row.to_pool] if row.to_pool else COMMON,
+                row.reservation_id,
+                row.part_number,
+                row.request_id,
+                row.measure,
+                row.record_time,
+                row.effective_time,
+            )
+            for row in rows
+        ]
 
 
-def _along(connection: DriverConnection, head: Select[Any], below: int | None, previous: Any) -> Iterator[Row[Any]]:
-    """A chain of entries from its newest, or from the one before ``below``."""
-    if below is not None:
-        head = select(previous).where(_entry.c.slot == SLOT, _entry.c.sequence == below)
-    start = connection.execute(head).scalar()
-    if not start:
-        return
-    chain = select(*_COLUMNS).where(_entry.c.slot == SLOT, _entry.c.sequence == start).cte("chain", recursive=True)
-    chain = chain.union_all(
-        select(*_COLUMNS)
-        .select_from(chain)
-        .join(_entry, and_(_entry.c.slot == SLOT, _entry.c.sequence == chain.c[previous.name]))
-    )
-    keys = [_stock.c.organization, _stock.c.sku, _stock.c.location, _stock.c.dimensions]
-    # An outer join, though every entry has its key: so the chain is walked row by row as far as rows are asked for.
-    # With an inner join SQLite walks all of it first.
-    query = select(chain, *keys).outerjoin(_stock, and_(_stock.c.slot == SLOT, _stock.c.stock_id == chain.c.stock_id))
-    yield from connection.execute(query, execution_options={"yield_per": _ROWS_AT_ONCE})
-
-
-def _in_range(connection: DriverConnection, first: int, last: int) -> Iterator[Row[Any]]:
-    """Entries with first < sequence <= last, newest first."""
-    keys = [_stock.c.organization, _stock.c.sku, _stock.c.location, _stock.c.dimensions]
-    query = (
-        select(*_COLUMNS, *keys)
+def _with_keys(slot: Any) -> Select[Any]:
+    """Entries of a slot with their stock keys."""
+    return (
+        select(*_COLUMNS, *_KEYS)
         .join(_stock, and_(_stock.c.slot == _entry.c.slot, _stock.c.stock_id == _entry.c.stock_id))
-        .where(_entry.c.slot == SLOT, _entry.c.sequence > first, _entry.c.sequence <= last)
-        .order_by(_entry.c.sequence.desc())
+        .where(_entry.c.slot == slot)
     )
-    yield from connection.execute(query, execution_options={"yield_per": _ROWS_AT_ONCE})
 
 
-def _ranges_of_request(
-    connection: DriverConnection, request_id: bytes, last_sequence: int
-) -> Sequence[tuple[int, int]]:
-    """Where entries of a request can be (first < sequence <= last), newest first.
-
-    Its outcome tells exactly. When that is forgotten, an id with a time in it (UUIDv7) tells roughly: ids older than a
-    day are not carried out. Otherwise it is all of the ledger, page by page.
-    """
-    outcome = schema.request_outcome
-    rows = connection.execute(
-        select(outcome.c.first_sequence, outcome.c.last_sequence)
-        .where(outcome.c.slot == SLOT, outcome.c.request_id == request_id)
-        .order_by(outcome.c.last_sequence.desc())
-    ).all()
-    if rows:
-        return [(row.first_sequence, row.last_sequence) for row in rows]
-    if request_id[6] >> 4 != 7:
-        return [(0, last_sequence)]
-    made = int.from_bytes(request_id[:6], "big") * 1_000
-    return [
-        (
-            newest_sequence(connection, made - HOUR, last_sequence),
-            newest_sequence(connection, made + 25 * HOUR, last_sequence),
-        )
-    ]
+def _last_sequences(states: States) -> dict[int, int]:
+    """By slot, of those that have any."""
+    return {slot: state.last_sequence for slot, state in enumerate(states) if state.last_sequence or not slot}
 
 
 def _matches(query: EntryQuery, row: Row[Any]) -> bool:
@@ -150,37 +295,3 @@ def _matches(query: EntryQuery, row: Row[Any]) -> bool:
 
 def _key_of(row: Row[Any]) -> StockKey:
     return StockKey(row.organization, row.sku, row.location, dimensions_of(row.dimensions))
-
-
-def _named(connection: DriverConnection, rows: Iterable[Row[Any]]) -> list[EntryRead]:
-    """Entries with the texts of their pools."""
-    rows = list(rows)
-    pool = schema.pool
-    paths: dict[tuple[int, int], str] = {}
-    stock_ids = list({row.stock_id for row in rows if row.from_pool or row.to_pool})
-    if stock_ids:
-        for stock_id, number, path in connection.execute(
-            select(pool.c.stock_id, pool.c.pool_id, pool.c.path).where(
-                pool.c.slot == SLOT, pool.c.stock_id.in_(stock_ids)
-            )
-        ):
-            paths[stock_id, number] = path
-    return [
-        EntryRead(
-            row.sequence,
-            _key_of(row),
-            row.kind,
-            row.quantity,
-            row.from_place,
-            paths[row.stock_id, row.from_pool] if row.from_pool else COMMON,
-            row.to_place,
-            paths[row.stock_id, row.to_pool] if row.to_pool else COMMON,
-            row.reservation_id,
-            row.part_number,
-            row.request_id,
-            row.measure,
-            row.record_time,
-            row.effective_time,
-        )
-        for row in rows
-    ]

@@ -1,49 +1,53 @@
 """The past, from the ledger: what entries and facts after an instant changed, found without an index of their own.
 
-Sequences rise with record_time, so one binary search on the primary key finds the newest entry of an instant; from a
-stock key's newest entry its chain is followed back to there.
+In each slot sequences rise with record_time, so one binary search on the primary key finds the newest entry of an
+instant; from a stock key's newest entry its chain, which lies in one slot, is followed back to there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Column, and_, func, select
+from sqlalchemy import BigInteger, Column, SmallInteger, and_, bindparam, func, select, true
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.sql.expression import FromClause
 
 from ringfence_server.ledger.history import PastEntry, PastFact, Rewind
 from ringfence_server.ledger.state import Stock
 
 from . import schema
 from .driver import DriverConnection
-from .load import SLOT
+from .read_slots import rows_of_slots
 
 _ROWS_AT_ONCE: Final = 2_000
 
 
 class Past:
-    """A snapshot's past at one instant, before its newest commit."""
+    """A snapshot's past at one instant, in the slots whose newest commit lies after it."""
 
-    def __init__(self, connection: DriverConnection, instant: int, last_sequence: int) -> None:
+    def __init__(self, connection: DriverConnection, instant: int, last_sequences: Mapping[int, int]) -> None:
+        """``last_sequences``: of the snapshot, by slot; a slot that is not named has not changed since."""
         self.instant = instant
-        self.sequence = newest_sequence(connection, instant, last_sequence)
-        """The newest entry recorded at or before the instant; 0: none was."""
-        self.revision = newest_revision(connection, instant)
-        """The newest group commit then; 0 when it is no longer known."""
+        self.sequences = newest_sequences(connection, instant, last_sequences)
+        """By slot: the newest entry recorded at or before the instant; 0: none was."""
+        self.revisions = newest_revisions(connection, instant, list(last_sequences))
+        """By slot: the newest group commit then; 0 when it is no longer known."""
 
     def rewound(self, connection: DriverConnection, stocks: Sequence[Stock]) -> list[Stock]:
         """Those of the stocks, loaded whole, that existed at the instant, taken back to it."""
         by_id = {stock.stock_id: stock for stock in stocks}
+        changed = [stock for stock in stocks if stock.slot in self.sequences]
         rewinds: dict[int, Rewind] = {}
-        for stock in stocks:
-            if stock.last_sequence > self.sequence:
+        for stock in changed:
+            if stock.last_sequence > self.sequences[stock.slot]:
                 rewinds[stock.stock_id] = Rewind(stock, self.instant)
         if rewinds:
-            for stock_id, entry in self._entries(connection, list(rewinds)):
+            for stock_id, entry in self._entries(connection, [by_id[stock_id] for stock_id in rewinds]):
                 rewinds[stock_id].undo((entry,))
-        facts = self._facts(connection, list(by_id))
+        facts = self._facts(connection, changed)
         if facts:
-            in_force = self._facts_in_force(connection, list(facts))
+            in_force = self._facts_in_force(connection, [by_id[stock_id] for stock_id in facts])
             for stock_id, later in facts.items():
                 earlier = in_force.get(stock_id, {})
                 if not earlier:
@@ -57,13 +61,16 @@ class Past:
         for stock_id, rewind in rewinds.items():
             if stock_id in by_id:
                 rewind.finish()
-                by_id[stock_id].revision = self.revision
+                stock = by_id[stock_id]
+                stock.revision = self.revisions[stock.slot]
         return list(by_id.values())
 
-    def _entries(self, connection: DriverConnection, stock_ids: Sequence[int]) -> Iterable[tuple[int, PastEntry]]:
+    def _entries(self, connection: DriverConnection, stocks: Sequence[Stock]) -> Iterable[tuple[int, PastEntry]]:
         """Entries of these stocks recorded after the instant, each stock's newest first."""
         stock, entry, part = schema.stock, schema.entry, schema.part
-        wanted = [
+        columns = [
+            entry.c.slot,
+            entry.c.sequence,
             entry.c.stock_id,
             entry.c.previous_sequence,
             entry.c.kind,
@@ -77,101 +84,182 @@ class Past:
             entry.c.reservation_id,
             entry.c.part_number,
         ]
-        chain = (
-            select(*wanted)
-            .select_from(stock)
-            .join(entry, and_(entry.c.slot == stock.c.slot, entry.c.sequence == stock.c.last_sequence))
-            .where(stock.c.slot == SLOT, stock.c.stock_id.in_(stock_ids), entry.c.record_time > self.instant)
-            .cte("chain", recursive=True)
-        )
-        chain = chain.union_all(
-            select(*wanted)
-            .select_from(chain)
-            .join(entry, and_(entry.c.slot == SLOT, entry.c.sequence == chain.c.previous_sequence))
-            .where(entry.c.record_time > self.instant)
-        )
-        query = select(
-            chain.c.stock_id,
-            chain.c.kind,
-            chain.c.quantity,
-            chain.c.from_place,
-            chain.c.from_pool,
-            chain.c.to_place,
-            chain.c.to_pool,
-            chain.c.measure,
-            chain.c.effective_time,
-            part.c.path,
-            part.c.asked_path,
-        ).outerjoin(
-            part,
-            and_(
-                part.c.slot == SLOT,
-                part.c.reservation_id == chain.c.reservation_id,
-                part.c.part_number == chain.c.part_number,
-            ),
-        )
-        for stock_id, *rest in connection.execute(query, execution_options={"yield_per": _ROWS_AT_ONCE}):
-            yield stock_id, PastEntry(*rest)
+        for table, wanted in _of_stocks(connection, stock, stocks):
+            chain = (
+                select(*columns)
+                .select_from(table)
+                .join(entry, and_(entry.c.slot == stock.c.slot, entry.c.sequence == stock.c.last_sequence))
+                .where(wanted, entry.c.record_time > self.instant)
+                .cte("chain", recursive=True)
+            )
+            chain = chain.union_all(
+                select(*columns)
+                .select_from(chain)
+                .join(entry, and_(entry.c.slot == chain.c.slot, entry.c.sequence == chain.c.previous_sequence))
+                .where(entry.c.record_time > self.instant)
+            )
+            query = select(
+                chain.c.stock_id,
+                chain.c.kind,
+                chain.c.quantity,
+                chain.c.from_place,
+                chain.c.from_pool,
+                chain.c.to_place,
+                chain.c.to_pool,
+                chain.c.measure,
+                chain.c.effective_time,
+                part.c.path,
+                part.c.asked_path,
+            ).outerjoin(
+                part,
+                and_(
+                    part.c.slot == chain.c.slot,
+                    part.c.reservation_id == chain.c.reservation_id,
+                    part.c.part_number == chain.c.part_number,
+                ),
+            )
+            if connection.sorts:
+                query = query.order_by(chain.c.sequence.desc())
+            for stock_id, *rest in connection.execute(query, execution_options={"yield_per": _ROWS_AT_ONCE}):
+                yield stock_id, PastEntry(*rest)
 
-    def _facts(self, connection: DriverConnection, stock_ids: Sequence[int]) -> dict[int, list[PastFact]]:
+    def _facts(self, connection: DriverConnection, stocks: Sequence[Stock]) -> dict[int, list[PastFact]]:
         """Facts of these stocks recorded after the instant."""
         fact = schema.fact
         found: dict[int, list[PastFact]] = {}
-        rows = connection.execute(
-            select(fact.c.stock_id, *_fact_columns()).where(
-                fact.c.slot == SLOT,
-                fact.c.stock_id.in_(stock_ids),
-                fact.c.sequence > self.sequence,
-                fact.c.record_time > self.instant,
+        for table, wanted in _of_stocks(connection, fact, stocks, self.sequences):
+            rows = connection.execute(
+                select(fact.c.stock_id, *_fact_columns())
+                .select_from(table)
+                .where(wanted, fact.c.record_time > self.instant)
             )
-        )
-        for stock_id, *rest in rows:
-            found.setdefault(stock_id, []).append(PastFact(*rest))
+            for stock_id, *rest in rows:
+                found.setdefault(stock_id, []).append(PastFact(*rest))
         return found
 
-    def _facts_in_force(self, connection: DriverConnection, stock_ids: Sequence[int]) -> dict[int, dict[str, PastFact]]:
+    def _facts_in_force(self, connection: DriverConnection, stocks: Sequence[Stock]) -> dict[int, dict[str, PastFact]]:
         """The newest fact of every measure recorded at or before the instant."""
         fact = schema.fact
-        newest = (
-            select(func.max(fact.c.sequence).label("sequence"), fact.c.stock_id)
-            .where(fact.c.slot == SLOT, fact.c.stock_id.in_(stock_ids), fact.c.record_time <= self.instant)
-            .group_by(fact.c.stock_id, fact.c.measure)
-            .subquery()
-        )
         found: dict[int, dict[str, PastFact]] = {}
-        rows = connection.execute(
-            select(fact.c.stock_id, *_fact_columns()).join(
-                newest,
-                and_(fact.c.slot == SLOT, fact.c.stock_id == newest.c.stock_id, fact.c.sequence == newest.c.sequence),
+        for table, wanted in _of_stocks(connection, fact, stocks):
+            newest = (
+                select(func.max(fact.c.sequence).label("sequence"), fact.c.slot, fact.c.stock_id)
+                .select_from(table)
+                .where(wanted, fact.c.record_time <= self.instant)
+                .group_by(fact.c.slot, fact.c.stock_id, fact.c.measure)
+                .subquery()
             )
-        )
-        for stock_id, *rest in rows:
-            later = PastFact(*rest)
-            found.setdefault(stock_id, {})[later.measure] = later
+            rows = connection.execute(
+                select(fact.c.stock_id, *_fact_columns()).join(
+                    newest,
+                    and_(
+                        fact.c.slot == newest.c.slot,
+                        fact.c.stock_id == newest.c.stock_id,
+                        fact.c.sequence == newest.c.sequence,
+                    ),
+                )
+            )
+            for stock_id, *rest in rows:
+                later = PastFact(*rest)
+                found.setdefault(stock_id, {})[later.measure] = later
         return found
 
 
-def newest_sequence(connection: DriverConnection, instant: int, last_sequence: int) -> int:
-    """The newest entry recorded at or before an instant; 0: none was."""
+def _of_stocks(
+    connection: DriverConnection, table: Any, stocks: Sequence[Stock], above: Mapping[int, int] | None = None
+) -> Iterable[tuple[FromClause, Any]]:
+    """Rows of a table that belong to these stocks: what to select from, and the condition; in several statements where
+    one may name one slot only. ``above``: by slot, only with a sequence above it."""
+    by_slot: dict[int, list[Stock]] = {}
+    for stock in stocks:
+        by_slot.setdefault(stock.slot, []).append(stock)
+    if len(by_slot) <= 1 or connection.distributed:
+        for slot, its in by_slot.items():
+            condition = and_(table.c.slot == slot, table.c.stock_id.in_([stock.stock_id for stock in its]))
+            if above is not None:
+                condition = and_(condition, table.c.sequence > above[slot])
+            yield table, condition
+        return
+    arrays = (
+        func.unnest(
+            _array("stock_slots", SmallInteger, [stock.slot for stock in stocks]),
+            _array("stock_ids", BigInteger, [stock.stock_id for stock in stocks]),
+            _array("stock_from", BigInteger, [0 if above is None else above[stock.slot] for stock in stocks]),
+        )
+        .table_valued("slot", "stock_id", "above")
+        .render_derived(name="wanted")
+    )
+    matches = and_(table.c.slot == arrays.c.slot, table.c.stock_id == arrays.c.stock_id)
+    if above is not None:
+        matches = and_(matches, table.c.sequence > arrays.c.above)
+    yield arrays.join(table, matches), true()
+
+
+def _array(name: str, kind: Any, values: Sequence[int]) -> Any:
+    return bindparam(name, list(values), type_=ARRAY(kind))
+
+
+def newest_sequences(connection: DriverConnection, instant: int, last_sequences: Mapping[int, int]) -> dict[int, int]:
+    """By slot: the newest entry recorded at or before an instant; 0: none was."""
     entry = schema.entry
-    return _newest(connection, entry.c.sequence, entry.c.record_time, instant, last_sequence)
+    return _newest(connection, entry.c.sequence, entry.c.record_time, instant, last_sequences)
 
 
-def newest_revision(connection: DriverConnection, instant: int) -> int:
-    """The newest group commit at or before an instant that the feed still knows; 0: none."""
+def newest_revisions(connection: DriverConnection, instant: int, slots: Sequence[int]) -> dict[int, int]:
+    """By slot: the newest group commit at or before an instant that the feed still knows; 0: none."""
     feed = schema.feed
-    last = connection.execute(select(func.max(feed.c.revision)).where(feed.c.slot == SLOT)).scalar()
-    return _newest(connection, feed.c.revision, feed.c.record_time, instant, last or 0)
+    rows = rows_of_slots(
+        connection,
+        slots,
+        lambda slot: (
+            select(feed.c.slot, feed.c.revision).where(feed.c.slot == slot).order_by(feed.c.revision.desc()).limit(1)
+        ),
+    )
+    last = dict.fromkeys(slots, 0) | {slot: revision for slot, revision in rows}
+    return _newest(connection, feed.c.revision, feed.c.record_time, instant, last)
 
 
-def _newest(connection: DriverConnection, number: Column[Any], time: Column[Any], instant: int, last: int) -> int:
-    """The highest number whose time is not after the instant: numbers rise with time and may have gaps."""
+_SEARCH: Final = """
+WITH RECURSIVE search(slot, found, low, high) AS (
+  SELECT slot, 0::bigint, 1::bigint, high FROM unnest($1::smallint[], $2::bigint[]) AS given(slot, high)
+  UNION ALL
+  SELECT
+    search.slot,
+    CASE WHEN probe.time <= $3::bigint THEN probe.number ELSE search.found END,
+    CASE WHEN probe.time > $3::bigint THEN search.low ELSE (search.low + search.high) / 2 + 1 END,
+    CASE WHEN probe.time > $3::bigint THEN probe.number - 1 ELSE search.high END
+  FROM search
+  LEFT JOIN LATERAL (
+    SELECT {number} AS number, {time} AS time FROM {table}
+    WHERE {table}.slot = search.slot AND {number} BETWEEN search.low AND (search.low + search.high) / 2
+    ORDER BY {number} DESC LIMIT 1
+  ) AS probe ON true
+  WHERE search.low <= search.high
+)
+SELECT slot, max(found) FROM search GROUP BY slot
+"""
+
+
+def _newest(
+    connection: DriverConnection, number: Column[Any], time: Column[Any], instant: int, last: Mapping[int, int]
+) -> dict[int, int]:
+    """By slot: the highest number whose time is not after the instant: numbers rise with time and may have gaps."""
+    if len(last) > 1 and not connection.distributed:
+        table = number.table.name
+        sql = _SEARCH.format(table=table, number=f"{table}.{number.name}", time=f"{table}.{time.name}")
+        return {slot: found for slot, found in connection.rows(sql, (list(last), list(last.values()), instant))}
+    return {slot: _newest_of_slot(connection, number, time, instant, slot, high) for slot, high in last.items()}
+
+
+def _newest_of_slot(
+    connection: DriverConnection, number: Column[Any], time: Column[Any], instant: int, slot: int, last: int
+) -> int:
     found, low, high = 0, 1, last
     while low <= high:
         middle = (low + high) // 2
         row = connection.execute(
             select(number, time)
-            .where(number.table.c.slot == SLOT, number.between(low, middle))
+            .where(number.table.c.slot == slot, number.between(low, middle))
             .order_by(number.desc())
             .limit(1)
         ).first()

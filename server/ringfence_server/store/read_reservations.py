@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any, Final
 
-from sqlalchemy import and_, func, literal, select
+from sqlalchemy import ColumnElement, Select, and_, func, literal, select
 from sqlalchemy.engine import Dialect
 
 from ringfence_server.ledger.balance import scratch_batch
@@ -16,9 +17,10 @@ from ringfence_server.ledger.state import Place, Reservation, Stock
 
 from . import schema
 from .driver import DriverConnection
-from .load import SLOT
 from .read_keys import View
-from .rows import part_of, reservation_of, stock_of
+from .read_slots import merged, rows_of_slots, share_of
+from .rows import part_of, part_slots_of, reservation_of, stock_of
+from .slots import Slots
 from .statements import keyed_select
 
 _MOST_LOOKED_AT: Final = 10_000
@@ -26,29 +28,36 @@ _MOST_LOOKED_AT: Final = 10_000
 _ROWS_AT_ONCE: Final = 500
 _MOST_ENTRIES_FOR_HOLDS: Final = 20_000
 _SECOND: Final = 1_000_000
+_id_of_row: Final = attrgetter("reservation_id")
 
 
 class ReservationRows:
     """Statements over reservations. Safe to use from several reading threads."""
 
-    def __init__(self, dialect: Dialect) -> None:
+    def __init__(self, dialect: Dialect, slots: Slots) -> None:
+        self._slots = slots
         self._reservations = keyed_select(
-            dialect, _all_but_slot(schema.reservation), schema.reservation.c.reservation_id
+            dialect, _all_but_slot(schema.reservation), schema.reservation.c.reservation_id, slots.of_id
         )
         self._parts = keyed_select(dialect, _all_but_slot(schema.part), schema.part.c.reservation_id)
-        self._stocks = keyed_select(dialect, _all_but_slot(schema.stock), schema.stock.c.stock_id)
+        self._stocks = keyed_select(dialect, _all_but_slot(schema.stock), schema.stock.c.stock_id, slots.of_stock)
 
     def by_id(self, connection: DriverConnection, ids: Sequence[bytes], until: int) -> list[Reservation]:
         """These reservations as far as they exist, newest first, with what is due until an instant applied."""
         found = {}
-        for row in self._reservations.run(connection, SLOT, ids):
+        part_slots: list[int] = []
+        parts_of: list[bytes] = []
+        for row in self._reservations.find(connection, ids):
             reservation = reservation_of(row)
             found[reservation.reservation_id] = reservation
+            for slot in part_slots_of(row):
+                part_slots.append(slot)
+                parts_of.append(reservation.reservation_id)
         if not found:
             return []
-        part_rows = [tuple(row) for row in self._parts.run(connection, SLOT, list(found))]
+        part_rows = [tuple(row) for row in self._parts.find_in(connection, part_slots, parts_of)]
         stocks: dict[int, Stock] = {}
-        for row in self._stocks.run(connection, SLOT, list({row[4] for row in part_rows})):
+        for row in self._stocks.find(connection, list({row[4] for row in part_rows})):
             stock = stock_of(row)
             # No pools: only what a part holds and where it is counts here.
             stock.known_paths = None
@@ -67,7 +76,7 @@ class ReservationRows:
     ) -> tuple[list[Reservation], bytes | None]:
         """Matching reservations, newest first, and the id to go on after; None at the end."""
         if query.order_reference:
-            ids = [found for found in _by_reference(connection, query) if after is None or found < after]
+            ids = [found for found in _by_reference(connection, query, self._slots) if after is None or found < after]
             matching = [found for found in self.by_id(connection, ids, until) if _matches(query, found)]
             rest = matching[most:]
             return matching[:most], matching[most - 1].reservation_id if rest else None
@@ -80,7 +89,7 @@ class ReservationRows:
         if query.create_time_from is not None:
             oldest = _first_id(max(0, (query.create_time_from - _SECOND) // 1_000))
         for _ in range(0, _MOST_LOOKED_AT, _ROWS_AT_ONCE):
-            rows = self._heads(connection, below, oldest)
+            rows, complete = self._heads(connection, below, oldest)
             wanted = [row[0] for row in rows if _head_matches(query, *row[1:])]
             for start in range(0, len(wanted), most):
                 for reservation in self.by_id(connection, wanted[start : start + most], until):
@@ -88,28 +97,44 @@ class ReservationRows:
                         found.append(reservation)
                         if len(found) == most:
                             return found, reservation.reservation_id
-            if len(rows) < _ROWS_AT_ONCE:
+            if complete:
                 return found, None
             below = rows[-1][0]
         return found, below
 
-    @staticmethod
-    def _heads(connection: DriverConnection, below: bytes | None, oldest: bytes | None) -> Sequence[Any]:
+    def _heads(
+        self, connection: DriverConnection, below: bytes | None, oldest: bytes | None
+    ) -> tuple[Sequence[Any], bool]:
+        """Some reservations, newest first, and whether these are all that are left."""
         table = schema.reservation
-        query = select(table.c.reservation_id, table.c.organization, table.c.owner, table.c.create_time)
-        query = query.where(table.c.slot == SLOT)
-        if below is not None:
-            query = query.where(table.c.reservation_id < below)
-        if oldest is not None:
-            query = query.where(table.c.reservation_id >= oldest)
-        rows: Sequence[Any] = connection.execute(
-            query.order_by(table.c.reservation_id.desc()).limit(_ROWS_AT_ONCE)
-        ).all()
-        return rows
+        slots = self._slots.all
+        limit = share_of(_ROWS_AT_ONCE, slots)
+
+        def of_slot(slot: ColumnElement[Any]) -> Select[Any]:
+            query = select(table.c.reservation_id, table.c.organization, table.c.owner, table.c.create_time)
+            query = query.where(table.c.slot == slot)
+            if below is not None:
+                query = query.where(table.c.reservation_id < below)
+            if oldest is not None:
+                query = query.where(table.c.reservation_id >= oldest)
+            return query.order_by(table.c.reservation_id.desc()).limit(limit)
+
+        rows = rows_of_slots(connection, slots, of_slot)
+        return merged(rows, slots, limit, self._slot_of_row, _id_of_row, newest_first=True)
+
+    def _slot_of_row(self, row: Any) -> int:
+        return self._slots.of_id(row.reservation_id)
 
 
 class HoldRows:
     """Finds the live holds of a pool by its key's chain of entries: every held unit came by an entry of it."""
+
+    def __init__(self, dialect: Dialect, slots: Slots) -> None:
+        self._slots = slots
+        table = schema.reservation
+        self._owners = keyed_select(
+            dialect, [table.c.reservation_id, table.c.owner], table.c.reservation_id, slots.of_id
+        )
 
     def of_pool(self, connection: DriverConnection, view: View, stock: Stock, path: str, most: int) -> list[LiveHold]:
         """Live holds, earliest end first, those without an end last; the search ends when they add up to what the pool
@@ -120,8 +145,10 @@ class HoldRows:
         held_after: dict[tuple[bytes, int], int] = {}
         holds: dict[tuple[bytes, int], LiveHold] = {}
         missing = pool.held
+        chain = _chain_with_parts(self._slots.of_stock(stock.stock_id), stock.stock_id, pool_id(path))
         for row in connection.execute(
-            _chain_with_parts(stock.stock_id, pool_id(path)), execution_options={"yield_per": _ROWS_AT_ONCE}
+            chain.order_by("length") if connection.sorts else chain,
+            execution_options={"yield_per": _ROWS_AT_ONCE},
         ):
             part = (row.reservation_id, row.part_number)
             if view.past is not None and row.record_time > view.past.instant:
@@ -134,15 +161,17 @@ class HoldRows:
             over = row.expire_time is not None and row.expire_time <= view.instant
             quantity = (0 if over else row.held) + held_after.get(part, 0)
             if quantity > 0:
-                holds[part] = LiveHold(row.reservation_id, row.owner, quantity, row.expire_time)
+                holds[part] = LiveHold(row.reservation_id, "", quantity, row.expire_time)
                 missing -= quantity
                 if missing <= 0:
                     break
-        return sorted(holds.values(), key=_by_end)[:most]
+        first = sorted(holds.values(), key=_by_end)[:most]
+        owners = dict(self._owners.find(connection, list({hold.reservation_id for hold in first})))
+        return [hold._replace(owner=owners[hold.reservation_id]) for hold in first]
 
 
-def _chain_with_parts(stock_id: int, number: int) -> Any:
-    stock, entry, part, reservation = schema.stock, schema.entry, schema.part, schema.reservation
+def _chain_with_parts(slot: int, stock_id: int, number: int) -> Any:
+    stock, entry, part = schema.stock, schema.entry, schema.part
     wanted = [
         entry.c.previous_sequence,
         entry.c.quantity,
@@ -159,29 +188,26 @@ def _chain_with_parts(stock_id: int, number: int) -> Any:
         select(literal(1).label("length"), *wanted)
         .select_from(stock)
         .join(entry, and_(entry.c.slot == stock.c.slot, entry.c.sequence == stock.c.last_sequence))
-        .where(stock.c.slot == SLOT, stock.c.stock_id == stock_id)
+        .where(stock.c.slot == slot, stock.c.stock_id == stock_id)
         .cte("chain", recursive=True)
     )
     chain = chain.union_all(
         select(chain.c.length + 1, *wanted)
         .select_from(chain)
-        .join(entry, and_(entry.c.slot == SLOT, entry.c.sequence == chain.c.previous_sequence))
+        .join(entry, and_(entry.c.slot == slot, entry.c.sequence == chain.c.previous_sequence))
         .where(chain.c.length < _MOST_ENTRIES_FOR_HOLDS)
     )
-    # Outer joins, though every part and reservation is there: so the chain is walked row by row as far as rows are
-    # asked for. With inner joins SQLite walks all of it first, and scans the parts.
+    # An outer join, though every part is there: so the chain is walked row by row as far as rows are asked for. With an
+    # inner join SQLite walks all of it first, and scans the parts.
     return (
-        select(chain, part.c.held, part.c.expire_time, reservation.c.owner)
+        select(chain, part.c.held, part.c.expire_time)
         .outerjoin(
             part,
             and_(
-                part.c.slot == SLOT,
+                part.c.slot == slot,
                 part.c.reservation_id == chain.c.reservation_id,
                 part.c.part_number == chain.c.part_number,
             ),
-        )
-        .outerjoin(
-            reservation, and_(reservation.c.slot == SLOT, reservation.c.reservation_id == chain.c.reservation_id)
         )
         .where(
             ((chain.c.to_place == Place.HELD) & (chain.c.to_pool == number))
@@ -194,22 +220,35 @@ def _by_end(hold: LiveHold) -> tuple[bool, int, bytes]:
     return hold.expire_time is None, hold.expire_time or 0, hold.reservation_id
 
 
-def _by_reference(connection: DriverConnection, query: ReservationQuery) -> list[bytes]:
+def _by_reference(connection: DriverConnection, query: ReservationQuery, slots: Slots) -> list[bytes]:
     """Reservations of the organization with an order reference, newest first. The reference is unique per caller, and
     callers are few: each is skipped to, none of the references between is read."""
-    reference = schema.order_reference
-    mine = and_(reference.c.slot == SLOT, reference.c.organization == query.organization)
-    callers = select(func.min(reference.c.caller).label("caller")).where(mine).cte("callers", recursive=True)
-    following = (
-        select(func.min(reference.c.caller)).where(mine, reference.c.caller > callers.c.caller).scalar_subquery()
+    reference, state = schema.order_reference, schema.slot_state
+
+    def least_caller(slot: Any, *conditions: Any) -> Any:
+        least = select(func.min(reference.c.caller)).where(
+            reference.c.slot == slot, reference.c.organization == query.organization, *conditions
+        )
+        return least.scalar_subquery()
+
+    callers = (
+        select(state.c.slot, least_caller(state.c.slot).label("caller"))
+        .where(slots.within(state.c.slot))
+        .cte("callers", recursive=True)
     )
-    callers = callers.union_all(select(following).where(callers.c.caller.is_not(None)))
+    following = least_caller(callers.c.slot, reference.c.caller > callers.c.caller)
+    callers = callers.union_all(select(callers.c.slot, following).where(callers.c.caller.is_not(None)))
     rows = connection.execute(
         select(reference.c.reservation_id)
         .select_from(callers)
         .join(
             reference,
-            and_(mine, reference.c.caller == callers.c.caller, reference.c.order_reference == query.order_reference),
+            and_(
+                reference.c.slot == callers.c.slot,
+                reference.c.organization == query.organization,
+                reference.c.caller == callers.c.caller,
+                reference.c.order_reference == query.order_reference,
+            ),
         )
     )
     return sorted((row[0] for row in rows), reverse=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from operator import attrgetter
 from typing import Final
 
 from ringfence_server.clock import Clock
@@ -16,7 +17,6 @@ from ringfence_server.ledger.reading import (
     KeyFilter,
     KeyPosition,
     KeysRead,
-    LaterThanNow,
     LiveHold,
     Moment,
     PointsRead,
@@ -24,43 +24,52 @@ from ringfence_server.ledger.reading import (
     ReservationsRead,
     VerifyProgress,
 )
+from ringfence_server.ledger.revisions import NONE, Revisions
 from ringfence_server.ledger.state import Reservation, Stock
 from ringfence_server.ledger.work import StoreUnavailable
 
 from .driver import DriverConnection
+from .instants import Instants, WriterInstants
 from .moments import Moments
-from .read_feed import changed_since
-from .read_keys import KeyRows, SlotState, View
-from .read_lanes import Lane, Lanes, begin_transaction, end_transaction
+from .read_feed import FeedRows
+from .read_keys import KeyRows, States, View
+from .read_lanes import Lane, Lanes, ThreadLanes, begin_transaction
 from .read_ledger import EntryRows
-from .read_past import Past
 from .read_points import PointReads
 from .read_reservations import HoldRows, ReservationRows
+from .slots import ONE_SLOT, Slots
+from .snapshots import Begun, Snapshots, Wanted
 from .verify import Verification
 
 _MOST_WAITS: Final = 400
 _WAIT_SECONDS: Final = 0.005
 _PROGRESS_SECONDS: Final = 0.9
 _VERIFY_STEP_SECONDS: Final = 0.4
+_recorded: Final = attrgetter("record_time")
+
+
+def sqlite_reader(url: str, clock: Clock, moments: Moments) -> Reader:
+    """A reader of a SQLite database; ``moments`` is the writing store's."""
+    return Reader(ThreadLanes(url), WriterInstants(moments, clock), ONE_SLOT)
 
 
 class Reader:
     """Answers queries from snapshots of the database; see ``ledger.reading.Reader``. Lives on one event loop.
 
-    Every answer says for which instant it stands. ``moments`` is the writing store's: it orders reads and writes in
-    time, so that a read at that instant later gives the same answer.
+    Every answer says for which instant it stands. ``instants`` orders reads and writes in time, so that a read at that
+    instant later gives the same answer.
     """
 
-    def __init__(self, url: str, clock: Clock, moments: Moments) -> None:
-        self._clock = clock
-        self._moments = moments
-        self._lanes = Lanes(url)
-        dialect = self._lanes.dialect
-        self._keys = KeyRows(dialect)
-        self._reservations = ReservationRows(dialect)
-        self._holds = HoldRows()
-        self._entries = EntryRows()
-        self._points = PointReads(self._lanes.points, self._keys, self._instant)
+    def __init__(self, lanes: Lanes, instants: Instants, slots: Slots) -> None:
+        self._lanes = lanes
+        dialect = lanes.dialect
+        self._keys = KeyRows(dialect, slots)
+        self._snapshots = Snapshots(self._keys, instants)
+        self._reservations = ReservationRows(dialect, slots)
+        self._holds = HoldRows(dialect, slots)
+        self._entries = EntryRows(slots)
+        self._feed = FeedRows(dialect, slots)
+        self._points = PointReads(lanes.points, self._keys, self._snapshots)
 
     async def open(self) -> None:
         """Connects to the database, which the writing store has made.
@@ -75,68 +84,64 @@ class Reader:
         await self._points.close()
         await self._lanes.close()
 
-    async def points(self, organization: str, keys: Sequence[StockKey]) -> PointsRead:
-        """A few keys, as they are now; requests that arrive together share a snapshot."""
+    async def points(self, organization: str, keys: Sequence[StockKey], min_revisions: Revisions = NONE) -> PointsRead:
+        """A few keys, as they are now; requests that arrive together share a snapshot.
+
+        Raises:
+            RevisionUnknown: the store never was in the state that is asked for.
+        """
+        skus = [key.sku for key in keys]
+        if len(self._keys.slots_of(organization, skus)) == 1:
+            return await self._points.read(organization, keys, min_revisions)
+        async with self.snapshot(organization, skus=skus, min_revisions=min_revisions) as snapshot:
+            stocks = await snapshot.stocks(keys)
+            return PointsRead(snapshot.moment, snapshot.policy, {stock.key: stock for stock in stocks})
+
+    async def newest(self, organization: str, keys: Sequence[StockKey]) -> PointsRead:
+        """As ``points``, where no common instant is asked for: the figures are the newest, the moment is about theirs."""
         return await self._points.read(organization, keys)
 
     # --- snapshots -----------------------------------------------------------------------------------------------
 
     @contextlib.asynccontextmanager
     async def snapshot(
-        self, organization: str, read_time: int | None = None, *, long: bool = False
+        self,
+        organization: str,
+        read_time: int | None = None,
+        *,
+        skus: Sequence[str] = (),
+        min_revisions: Revisions = NONE,
+        long: bool = False,
     ) -> AsyncIterator[SqlSnapshot]:
-        """A snapshot as of now, or as a read at ``read_time`` (microseconds since the epoch) saw it.
+        """A snapshot as of now, or as a read at ``read_time`` (microseconds since the epoch) saw it; only these SKUs are
+        asked of it (none: all).
 
         Raises:
             LaterThanNow: read_time lies in the future.
+            RevisionUnknown: the store never was in that state, or not yet at read_time.
             StoreUnavailable: the database cannot be read.
         """
+        wanted = Wanted(organization, self._keys.slots_of(organization, skus), read_time, min_revisions)
         async with self._lanes.lease(long=long) as lane:
+            least = 0
             for _ in range(_MOST_WAITS):
-                begun = await lane.run(self._begin, organization, read_time)
-                if begun is not None:
-                    yield SqlSnapshot(lane, self._keys, self._holds, *begun)
+                begun = await lane.run(self._snapshots.begin, wanted, least)
+                if isinstance(begun, Begun):
+                    yield SqlSnapshot(lane, self._keys, self._holds, begun)
                     return
-                # A write that was under way at that instant is not visible yet: what a read then saw lies before it.
+                # Batches that are under way may be recorded before what this one has to contain.
+                least = max(least, begun)
                 await asyncio.sleep(_WAIT_SECONDS)
             raise StoreUnavailable("a write takes too long to become visible")
 
-    def _begin(
-        self, connection: DriverConnection, organization: str, read_time: int | None
-    ) -> tuple[Moment, View] | None:
+    def _now(self, connection: DriverConnection) -> tuple[States, int, int]:
+        """Begins a snapshot that nobody asks for again: the counters, an instant that contains all of it, and the one up
+        to which leases have ended."""
+        bound = self._snapshots.bound(connection)
         begin_transaction(connection)
-        try:
-            state = self._keys.state(connection)
-            instant, due_until = self._instant(state)
-            past: Past | None = None
-            revision = state.revision
-            if read_time is not None:
-                if read_time > instant:
-                    if read_time > self._clock.now():
-                        raise LaterThanNow
-                    end_transaction(connection)
-                    return None
-                instant, due_until = read_time, min(read_time, due_until)
-                if read_time < state.record_time:
-                    past = Past(connection, read_time, state.last_sequence)
-                    revision = past.revision
-            if past is None:
-                policy = self._keys.policies(connection, [organization])[organization]
-            else:
-                policy = self._keys.policy_at(connection, organization, instant)
-            due = self._keys.due(connection, due_until)
-        except BaseException:
-            end_transaction(connection)
-            raise
-        return Moment(instant, revision), View(due_until, policy, due, past)
-
-    def _instant(self, state: SlotState) -> tuple[int, int]:
-        """The instant that a snapshot stands for, and the one up to which leases have ended: the same, unless the
-        clock is in doubt and expiry pauses."""
-        now = self._clock.now()
-        until = self._clock.due_until()
-        instant = self._moments.read_time(max(now, state.now), state.record_time)
-        return instant, instant if until >= now else min(instant, until)
+        states = self._keys.states(connection)
+        latest = max(states, key=_recorded)
+        return (states, *self._snapshots.instant_of_slot(bound, latest))
 
     # --- reservations, entries, policies -------------------------------------------------------------------------
 
@@ -148,8 +153,7 @@ class Reader:
     def _read_reservation(
         self, connection: DriverConnection, organization: str, reservation_id: bytes
     ) -> tuple[int, Reservation | None]:
-        begin_transaction(connection)
-        instant, due_until = self._instant(self._keys.state(connection))
+        _, instant, due_until = self._now(connection)
         found = self._reservations.by_id(connection, [reservation_id], due_until)
         reservation = found[0] if found and found[0].organization == organization else None
         return instant, reservation
@@ -162,8 +166,7 @@ class Reader:
     def _read_reservations(
         self, connection: DriverConnection, query: ReservationQuery, after: bytes | None, most: int
     ) -> ReservationsRead:
-        begin_transaction(connection)
-        instant, due_until = self._instant(self._keys.state(connection))
+        _, instant, due_until = self._now(connection)
         found, last = self._reservations.page(connection, query, after, most, due_until)
         return ReservationsRead(instant, found, last)
 
@@ -176,7 +179,7 @@ class Reader:
         self, connection: DriverConnection, query: EntryQuery, below: int | None, most: int
     ) -> EntriesRead:
         begin_transaction(connection)
-        read = self._entries.page(connection, query, below, most, self._keys.state(connection).last_sequence)
+        read = self._entries.page(connection, query, below, most, self._keys.states(connection))
         if query.key is None or not query.key.dimensions:
             return read
         return read._replace(policy=self._keys.policies(connection, [query.organization])[query.organization])
@@ -195,17 +198,16 @@ class Reader:
         async with self._lanes.lease() as lane:
             return await lane.run(self._keys.policy_version, organization, revision)
 
-    async def changed_since(self, organization: str, revision: int, most: int) -> list[StockKey] | None:
-        """Keys of an organization changed after a revision; None when that cannot be told any more."""
+    async def changed_since(self, organization: str, revisions: Revisions, most: int) -> list[StockKey] | None:
+        """Keys of an organization changed after a state; None when that cannot be told any more, or never could be."""
         async with self._lanes.lease() as lane:
-            return await lane.run(self._read_changed_since, organization, revision, most)
+            return await lane.run(self._read_changed_since, organization, revisions, most)
 
-    @staticmethod
     def _read_changed_since(
-        connection: DriverConnection, organization: str, revision: int, most: int
+        self, connection: DriverConnection, organization: str, revisions: Revisions, most: int
     ) -> list[StockKey] | None:
         begin_transaction(connection)
-        return changed_since(connection, organization, revision, most)
+        return self._feed.changed_since(connection, organization, revisions, self._keys.states(connection), most)
 
     # --- verification --------------------------------------------------------------------------------------------
 
@@ -232,12 +234,12 @@ class Reader:
 class SqlSnapshot:
     """A view of the database that does not change while it is looked at; see ``ledger.reading.Snapshot``."""
 
-    def __init__(self, lane: Lane, keys: KeyRows, holds: HoldRows, moment: Moment, view: View) -> None:
+    def __init__(self, lane: Lane, keys: KeyRows, holds: HoldRows, begun: Begun) -> None:
         self._lane = lane
         self._keys = keys
         self._holds = holds
-        self._view = view
-        self.moment = moment
+        self._view: View = begun.view
+        self.moment: Moment = begun.moment
 
     @property
     def policy(self) -> Policy:

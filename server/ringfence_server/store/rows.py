@@ -9,6 +9,7 @@ from ringfence_server.ledger.policy import Fallback
 from ringfence_server.ledger.state import MeasureValue, Part, Pool, Reservation, Stock
 
 from .codec import dimensions_of, dimensions_text
+from .slots import slots_of
 
 SqlRow = tuple[Any, ...]
 
@@ -24,6 +25,7 @@ RESERVATION_CHANGES = (
     "cancel_reason",
     "cancel_text",
     "last_sequence",
+    "part_slots",
 )
 PART_CHANGES = (
     "requested",
@@ -164,6 +166,7 @@ def reservation_of(row: SqlRow) -> Reservation:
         cancel_reason,
         cancel_text,
         last_sequence,
+        _,
     ) = row
     found = Reservation(reservation_id, organization, caller, owner, expire_time, create_time)
     found.consume_time = consume_time
@@ -178,7 +181,12 @@ def reservation_of(row: SqlRow) -> Reservation:
     return found
 
 
-def reservation_row(slot: int, reservation: Reservation) -> SqlRow:
+def part_slots_of(row: SqlRow) -> tuple[int, ...]:
+    """The slots in which the parts of a row of ``reservation`` without its slot lie."""
+    return slots_of(row[-1])
+
+
+def reservation_row(slot: int, reservation: Reservation, part_slots: int) -> SqlRow:
     """A whole row of ``reservation``."""
     return (
         slot,
@@ -195,10 +203,11 @@ def reservation_row(slot: int, reservation: Reservation) -> SqlRow:
         reservation.cancel_reason,
         reservation.cancel_text,
         reservation.last_sequence,
+        part_slots,
     )
 
 
-def reservation_changes(slot: int, reservation: Reservation) -> SqlRow:
+def reservation_changes(slot: int, reservation: Reservation, part_slots: int) -> SqlRow:
     """RESERVATION_CHANGES and the key."""
     return (
         reservation.owner,
@@ -210,6 +219,7 @@ def reservation_changes(slot: int, reservation: Reservation) -> SqlRow:
         reservation.cancel_reason,
         reservation.cancel_text,
         reservation.last_sequence,
+        part_slots,
         slot,
         reservation.reservation_id,
     )

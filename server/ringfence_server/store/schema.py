@@ -66,7 +66,7 @@ slot_state = Table(
     _big("now"),
     _big("record_time"),
     PrimaryKeyConstraint("slot"),
-    comment="Counters of a slot, written in every group commit",
+    comment="Counters of a slot, written in every group commit. The row is the slot's lock",
     **_CLUSTERED,
 )
 
@@ -191,8 +191,9 @@ reservation = Table(
     Column("cancel_reason", SmallInteger, nullable=False),
     _text("cancel_text"),
     _big("last_sequence"),
+    _big("part_slots"),
     PrimaryKeyConstraint("slot", "reservation_id"),
-    comment="An order's lines under one lease",
+    comment="An order's lines under one lease. part_slots: a bit for each slot in which parts of it lie",
     **_CLUSTERED,
 )
 

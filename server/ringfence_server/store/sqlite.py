@@ -24,11 +24,12 @@ from .codec import dimensions_of
 from .driver import DriverConnection
 from .errors import DATABASE_ERRORS, StoreInUse, translated
 from .ids import Ids
-from .load import SLOT
+from .locks import WriterLock
 from .migrate import upgrade
 from .moments import Moments
 from .outcomes import Outcomes
 from .prune import Pruner
+from .slots import ONE_SLOT
 from .transaction import Transacted, Transactor
 
 T = TypeVar("T")
@@ -116,7 +117,7 @@ class SqliteStore:
     def _open(self) -> None:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._lock_file = _take_file(self.path.with_name(self.path.name + ".lock"))
+            self._lock_file = take_file(self.path.with_name(self.path.name + ".lock"))
             upgrade(f"sqlite:///{self.path}")
             self._engine = create_engine(
                 f"sqlite:///{self.path}",
@@ -146,7 +147,7 @@ class SqliteStore:
             # Asks for the write lock once: a file that can only be read is found out here, not by the first caller.
             connection.rows("BEGIN IMMEDIATE")
             stock_id = schema.stock.c.stock_id
-            last = connection.execute(select(func.max(stock_id)).where(schema.stock.c.slot == SLOT)).scalar()
+            last = connection.execute(select(func.max(stock_id)).where(schema.stock.c.slot == 0)).scalar()
             connection.rows("ROLLBACK")
             if connection.rows("PRAGMA journal_mode") != [("wal",)]:
                 # SQLite goes on without one in silence, and readers would then hold up the writer.
@@ -158,11 +159,12 @@ class SqliteStore:
         self._connection = connection
         self._transactor = Transactor(
             engine.dialect,
+            slots=ONE_SLOT,
+            locks=WriterLock(engine.dialect, self._clock.now, only_writer=True),
             ids=Ids(last or 0),
             moments=self.moments,
-            outcomes=Outcomes(engine.dialect, refusals_kept=self._refusals_kept, only_writer=True),
-            now=self._clock.now,
-            due_until=self._clock.due_until,
+            outcomes=Outcomes(engine.dialect, ONE_SLOT, refusals_kept=self._refusals_kept, only_writer=True),
+            due_until=lambda _now: self._clock.due_until(),
             # The lock on the file sees to that.
             only_writer=True,
         )
@@ -241,7 +243,7 @@ class SqliteStore:
             if (
                 not after
                 and connection.execute(
-                    select(schema.policy.c.revision).where(schema.policy.c.slot == SLOT).limit(1)
+                    select(schema.policy.c.revision).where(schema.policy.c.slot == 0).limit(1)
                 ).first()
                 is None
             ):
@@ -256,7 +258,7 @@ class SqliteStore:
                     stock.c.dimensions,
                     stock.c.policy_revision,
                 )
-                .where(stock.c.slot == SLOT, stock.c.stock_id > after)
+                .where(stock.c.slot == 0, stock.c.stock_id > after)
                 .order_by(stock.c.stock_id)
                 .limit(most)
             ).all()
@@ -315,8 +317,11 @@ def _discard(connection: DriverConnection) -> None:
     connection.core.close()
 
 
-def _take_file(path: Path) -> IO[str]:
-    """One server per file: watchers hear only of what their own server writes, so two must not share one."""
+def take_file(path: Path) -> IO[str]:
+    """One server per file: watchers hear only of what their own server writes, so two must not share one.
+
+    Raises StoreInUse when somebody else has it. Closing what is answered gives it back.
+    """
     handle = path.open("w")
     try:
         import fcntl

@@ -15,7 +15,6 @@ from ringfence_server.ledger.state import Place, Stock
 
 from . import schema
 from .driver import DriverConnection
-from .load import SLOT
 from .read_keys import KeyRows
 from .read_lanes import begin_transaction
 from .rows import measure_of, pool_of, stock_of
@@ -60,17 +59,26 @@ class Verification:
         return self.progress()
 
     def _check(self, connection: DriverConnection) -> Iterator[None]:
-        stock = schema.stock
-        mine = self._mine()
-        counted = select(func.count()).select_from(stock).where(mine)
+        slots = self._keys.slots
+        counted = select(func.count()).select_from(schema.stock).where(self._mine(slots.within(schema.stock.c.slot)))
         self._total = connection.execute(counted).scalar() or 0
         yield
-        moved, parts = (self._all_moved(), self._all_parts()) if not self._sku else self._moved_and_parts_of_sku()
+        for slot in self._keys.slots_of(self._organization, (self._sku,) if self._sku else ()):
+            yield from self._check_slot(connection, slot)
+        self._total = self._checked
+
+    def _check_slot(self, connection: DriverConnection, slot: int) -> Iterator[None]:
+        """All that a key's balances are the sums of lies in the key's slot."""
+        stock = schema.stock
+        mine = self._mine(stock.c.slot == slot)
+        moved, parts = (_all_of(schema.entry, slot), _all_of(schema.part, slot))
+        if self._sku:
+            moved, parts = self._moved_and_parts_of_sku(slot)
         ledger = _Merge(connection, _ledger_sums(moved))
         part_sums = _Merge(connection, _part_sums(parts))
-        pools = _Merge(connection, self._rows_of(schema.pool))
-        measures = _Merge(connection, self._rows_of(schema.measure))
-        facts = _Merge(connection, self._fact_sums())
+        pools = _Merge(connection, self._rows_of(schema.pool, slot))
+        measures = _Merge(connection, self._rows_of(schema.measure, slot))
+        facts = _Merge(connection, self._fact_sums(slot))
         columns = [column for column in stock.c if column.name != "slot"]
         stocks = _Rows(connection, select(*columns).where(mine).order_by(stock.c.stock_id))
         while rows := stocks.some():
@@ -103,7 +111,6 @@ class Verification:
                 self._checked += 1
                 if self._checked % _KEYS_BETWEEN_LOOKS == 0:
                     yield
-        self._total = self._checked
 
     def _judge(self, stock: Stock, sums: KeySums) -> None:
         revision = stock.policy_revision
@@ -114,50 +121,41 @@ class Verification:
             if len(self._flaws) < MOST_FLAWS:
                 self._flaws.append(flaw)
 
-    def _mine(self) -> Any:
+    def _mine(self, in_slot: Any) -> Any:
         stock = schema.stock
-        mine = and_(stock.c.slot == SLOT, stock.c.organization == self._organization)
+        mine = and_(in_slot, stock.c.organization == self._organization)
         return and_(mine, stock.c.sku == self._sku) if self._sku else mine
 
-    def _rows_of(self, table: Any) -> Any:
-        query = select(*[column for column in table.c if column.name != "slot"]).where(table.c.slot == SLOT)
-        return self._of_my_keys(query, table).order_by(table.c.stock_id)
+    def _rows_of(self, table: Any, slot: int) -> Any:
+        query = select(*[column for column in table.c if column.name != "slot"]).where(table.c.slot == slot)
+        return self._of_my_keys(query, table, slot).order_by(table.c.stock_id)
 
-    def _fact_sums(self) -> Any:
+    def _fact_sums(self, slot: int) -> Any:
         fact = schema.fact
-        query = select(fact.c.stock_id, fact.c.measure, func.sum(fact.c.delta)).where(fact.c.slot == SLOT)
-        query = self._of_my_keys(query, fact)
+        query = select(fact.c.stock_id, fact.c.measure, func.sum(fact.c.delta)).where(fact.c.slot == slot)
+        query = self._of_my_keys(query, fact, slot)
         return query.group_by(fact.c.stock_id, fact.c.measure).order_by(fact.c.stock_id)
 
-    def _of_my_keys(self, query: Any, table: Any) -> Any:
+    def _of_my_keys(self, query: Any, table: Any, slot: int) -> Any:
         if not self._sku:
             return query
-        return query.where(table.c.stock_id.in_(select(schema.stock.c.stock_id).where(self._mine())))
+        stock = schema.stock
+        return query.where(table.c.stock_id.in_(select(stock.c.stock_id).where(self._mine(stock.c.slot == slot))))
 
-    @staticmethod
-    def _all_moved() -> Any:
-        entry = schema.entry
-        return select(entry).where(entry.c.slot == SLOT).subquery("moved")
-
-    @staticmethod
-    def _all_parts() -> Any:
-        part = schema.part
-        return select(part).where(part.c.slot == SLOT).subquery("parts")
-
-    def _moved_and_parts_of_sku(self) -> tuple[Any, Any]:
+    def _moved_and_parts_of_sku(self, slot: int) -> tuple[Any, Any]:
         """The entries of one SKU's keys, along their chains, and the parts that these moved."""
         stock, entry, part = schema.stock, schema.entry, schema.part
         chain = (
             select(entry)
             .select_from(stock)
             .join(entry, and_(entry.c.slot == stock.c.slot, entry.c.sequence == stock.c.last_sequence))
-            .where(self._mine())
+            .where(self._mine(stock.c.slot == slot))
             .cte("chain", recursive=True)
         )
         chain = chain.union_all(
             select(entry)
             .select_from(chain)
-            .join(entry, and_(entry.c.slot == SLOT, entry.c.sequence == chain.c.previous_sequence))
+            .join(entry, and_(entry.c.slot == slot, entry.c.sequence == chain.c.previous_sequence))
         )
         moved_parts = select(chain.c.reservation_id, chain.c.part_number).distinct().subquery("moved_parts")
         parts = (
@@ -166,7 +164,7 @@ class Verification:
             .join(
                 part,
                 and_(
-                    part.c.slot == SLOT,
+                    part.c.slot == slot,
                     part.c.reservation_id == moved_parts.c.reservation_id,
                     part.c.part_number == moved_parts.c.part_number,
                 ),
@@ -174,6 +172,10 @@ class Verification:
             .subquery("parts")
         )
         return chain, parts
+
+
+def _all_of(table: Any, slot: int) -> Any:
+    return select(table).where(table.c.slot == slot).subquery(f"all_of_{table.name}")
 
 
 class _Rows:

