@@ -133,6 +133,6 @@ def check_memory(transactor: Transactor, connection: Connection, found: Contents
         body = connection.execute(newest.order_by(schema.policy.c.revision.desc())).scalar()
         assert policy == (policy_of(body) if body is not None else Policy()), "the policy in force"
     callers = {scope: Caller(*rest) for _, scope, *rest in connection.execute(select(schema.caller))}
-    for scope, known in transactor._outcomes._remembered.items():
+    for scope, known in transactor.outcomes._remembered.items():
         assert known == callers.get(scope), "how often a caller was refused"
     return len(loader._resident)

@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
-from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -30,9 +29,6 @@ from .postgres_prune import SlotPruner
 from .postgres_upkeep import SlotUpkeep
 from .slots import Slots
 from .transaction import Transactor
-
-LONGEST_SECONDS: Final = 4.0
-"""How long a unit of work may take with all its tries: its callers hear within five seconds that the store is away."""
 
 
 class PostgresStore:
@@ -105,7 +101,7 @@ class PostgresStore:
         """Runs one unit of work in one durable transaction, or raises and has done nothing. Of several at a time each
         has a connection of its own, as far as there are lanes.
 
-        A work that names nothing ends what is due, slot by slot, each in a transaction of its own.
+        A work that names nothing ends what is due, in the slots that no other server has.
 
         Raises:
             StoreUnavailable: nothing happened, or nobody can tell what: the ids of the requests will.
@@ -141,12 +137,13 @@ class PostgresStore:
 
     async def _sweep(self, lane: Lane, work: Work) -> Committed:
         upkeep = SlotUpkeep(self.slots, lane.transactor.loader)
-        committed = Committed(0, 0, [], [], 0)
-        for slot in await lane.call(lambda connection: upkeep.due_slots(connection, self._locks().now(connection))):
-            ended = await lane.sweep(work, slot)
-            if ended is not None:
-                committed = ended._replace(changed=[*committed.changed, *ended.changed])
-        return committed
+        slots = await lane.call(lambda connection: upkeep.due_slots(connection, self._locks().now(connection)))
+        if not slots:
+            return Committed(0, 0, [], [], 0)
+        if not self._distributed:
+            return await lane.sweep(work, slots)
+        ended = [await lane.sweep(work, (slot,)) for slot in slots]
+        return ended[-1]._replace(changed=[key for each in ended for key in each.changed])
 
     def _lane(self, engine: AsyncEngine, slots: Slots) -> Lane:
         moments = DatabaseMoments() if self._shared is None else self._shared.writer()
@@ -178,10 +175,7 @@ class PostgresStore:
             raise StoreUnavailable("the database is closed")
         lane = await self._free.get()
         try:
-            async with asyncio.timeout(LONGEST_SECONDS):
-                yield lane
-        except TimeoutError:
-            raise StoreUnavailable("the database does not answer") from None
+            yield lane
         except Contended as contended:
             raise StoreUnavailable(str(contended)) from contended
         finally:

@@ -198,7 +198,7 @@ class Transactor:
             outcomes.extend(work.decide(batch, stored, due, use))
         wrote = bool(outcomes or batch.entries or any(stock.changed for stock in batch.stocks.values()))
         if not wrote:
-            return Transacted(Committed(head.revision, head.record_time, ()), False, False, batch)
+            return Transacted(Committed(head.revision, head.record_time, []), False, False, batch)
         changed = self._writer.write(connection, batch)
         self.outcomes.keep(connection, outcomes, callers, now)
         self._writer.write_references(connection, batch)
