@@ -37,6 +37,8 @@ class CommitterLimits:
     """Commands of one transaction; beyond 512 nothing was gained when measured."""
     max_batch_lines: int = 4_096
     """Lines of one transaction, unless a single command has more."""
+    store_patience_seconds: float = 1.0
+    """A store that took so long to fail has failed all that wait, too: they would only hear of it later."""
 
 
 class Overloaded(Exception):
@@ -173,11 +175,14 @@ class Committer:
                 self._lines_per_second += 0.1 * (lines / spent - self._lines_per_second)
 
     async def _run_maintenance(self, work: BatchWork, future: asyncio.Future[Committed]) -> None:
+        started = asyncio.get_running_loop().time()
         try:
             committed = await self._store.run(work)
         except Exception as fault:
             if not future.done():
                 future.set_exception(fault)
+            if isinstance(fault, StoreUnavailable):
+                self._fail_waiting(started)
             return
         self._tell(committed)
         if not future.done():
@@ -213,7 +218,8 @@ class Committer:
         """Commits a batch; isolates what poisons it. Answers every request exactly once."""
         pending = list(requests)
         while pending:
-            work = BatchWork(pending, asyncio.get_running_loop().time())
+            started = asyncio.get_running_loop().time()
+            work = BatchWork(pending, started)
             try:
                 committed = await self._store.run(work)
             except Poisoned as poisoned:
@@ -226,6 +232,7 @@ class Committer:
                 _log.warning("the store is away: %s", away)
                 for request in pending:
                     _answer(request, Answer(b"", True, False, 0, Failure.STORE))
+                self._fail_waiting(started)
                 return
             except Exception as fault:
                 if len(pending) <= 1:
@@ -243,6 +250,18 @@ class Committer:
             for request, answer in zip(pending, work.answers, strict=True):
                 _answer(request, answer)
             return
+
+
+    def _fail_waiting(self, started: float) -> None:
+        """The store is away. If it took long to say so, those who waited meanwhile hear it now."""
+        if asyncio.get_running_loop().time() - started < self._limits.store_patience_seconds:
+            return
+        waiting = list(self._queue)
+        self._queue.clear()
+        self._queued_lines = 0
+        self._room.set()
+        for request in waiting:
+            _answer(request, Answer(b"", True, False, 0, Failure.STORE))
 
 
 def _answer(request: Request, answer: Answer) -> None:
