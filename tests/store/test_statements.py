@@ -306,8 +306,8 @@ def _fill(desk: Desk, count: int) -> None:
             "INSERT INTO stock SELECT 0, 5000000 + i, 'default', 'OLD-' || i, 'north', '', 100, 0, 2, 1, 1 FROM n",
             "INSERT INTO pool SELECT 0, 5000000 + i, 0, '', 100, 0, 0, 0, 0, 1 FROM n",
             "INSERT INTO measure SELECT 0, 5000000 + i, 'on_hand', 100, 0, 0, 'wms', NULL, 1 FROM n",
-            "INSERT INTO reservation SELECT 0, randomblob(16), 'default', 'c', '', NULL, 1, NULL, 1, '', x'', 0, '', 1, 1 "
-            "FROM n",
+            "INSERT INTO reservation SELECT 0, randomblob(16), 'default', 'c', '', NULL, 1, NULL, 1, '', x'', 0, '', "
+            "1, 1 FROM n",
             # One of twenty is held still, and not due.
             "INSERT INTO part SELECT 0, randomblob(16), 1, 0, '1', 5000000 + i, '', '', 1, 1, 1, 1, i % 20 = 0, 0, "
             f"i % 20 > 0, 0, 0, {future} + i, NULL, NULL, NULL, '' FROM n",

@@ -113,8 +113,8 @@ async def test_a_batch_that_fails_forgets_nothing(desk: Desk) -> None:
     step = 1 if desk.on_sqlite else 64
     # The next entry's number is taken: the whole batch is refused.
     desk.execute(
-        f"INSERT INTO entry SELECT slot, (SELECT max(last_sequence) + {step} FROM slot_state) + slot, stock_id, 0, 1, 1, "
-        f"1, 0, 2, 0, {desk.bytes(b'')}, 0, 0, {desk.bytes(b'')}, '', 1, 1 FROM stock"
+        f"INSERT INTO entry SELECT slot, (SELECT max(last_sequence) + {step} FROM slot_state) + slot, stock_id, 0, 1, "
+        f"1, 1, 0, 2, 0, {desk.bytes(b'')}, 0, 0, {desk.bytes(b'')}, '', 1, 1 FROM stock"
     )
     both = await desk.send_all([TOO_MANY, HOLD])
     assert [each.answer.failure is None for each in both] == [True, False]

@@ -126,7 +126,14 @@ class PostgresStore:
         """Deletes one bounded step of what is past its keeping; answers the rows deleted."""
         pruner = self._pruner
         assert pruner is not None
-        return await self._on_lane(lambda connection: pruner.step(connection, self._locks().now(connection)))
+        clock = self._clock
+
+        def step(connection: PostgresConnection) -> int:
+            now = self._locks().now(connection)
+            # What is forgotten stays forgotten: a clock in doubt must not be trusted here either.
+            return pruner.step(connection, now if clock is None else min(now, clock.due_until()))
+
+        return await self._on_lane(step)
 
     async def close(self) -> None:
         """Closes all connections."""
