@@ -162,6 +162,20 @@ class EntriesRead(NamedTuple):
     """The sequence to go on below; None: the list is at its end."""
 
 
+class ChangesRead(NamedTuple):
+    """What changed after a state, in whatever order it was committed."""
+
+    revisions: Revisions
+    """The state with these changes."""
+    keys: Sequence[StockKey]
+    policies: Sequence[str]
+    """Organizations whose policy changed."""
+    more: bool
+    """There was more than one look takes."""
+    lost: bool
+    """What changed is not known any more."""
+
+
 class Flaw(NamedTuple):
     """Something that does not add up."""
 
@@ -205,9 +219,7 @@ class Snapshot(Protocol):
 class Reader(Protocol):
     """Answers queries. Every method raises StoreUnavailable when the store cannot be read."""
 
-    async def points(
-        self, organization: str, keys: Sequence[StockKey], min_revisions: Revisions = NONE
-    ) -> PointsRead:
+    async def points(self, organization: str, keys: Sequence[StockKey], min_revisions: Revisions = NONE) -> PointsRead:
         """A few keys, as they are now; requests that arrive together share a snapshot.
 
         Raises:
@@ -215,7 +227,8 @@ class Reader(Protocol):
         """
 
     async def newest(self, organization: str, keys: Sequence[StockKey]) -> PointsRead:
-        """As ``points``, where no common instant is asked for: the figures are the newest, the moment is about theirs."""
+        """As ``points``, where no common instant is asked for: the figures are the newest, the moment is about
+        theirs."""
 
     def snapshot(
         self,

@@ -94,8 +94,8 @@ class EntryRows:
     def _along(
         self, connection: DriverConnection, head: Select[Any], below: int | None, previous: Any
     ) -> Iterator[Row[Any]]:
-        """A chain of entries from its newest, or from the one before ``below``. A sequence says in which slot it lies: a
-        reservation's chain may lead through several."""
+        """A chain of entries from its newest, or from the one before ``below``. A sequence says in which slot it lies:
+        a reservation's chain may lead through several."""
         if below is not None:
             head = select(previous).where(_entry.c.slot == self._slots.of_sequence(below), _entry.c.sequence == below)
         start = connection.execute(head).scalar()
@@ -106,9 +106,7 @@ class EntryRows:
         elif self._slots.count > 1:
             yield from self._in_pieces(connection, start, previous)
         else:
-            yield from connection.execute(
-                self._chain(start, previous), execution_options={"yield_per": _ROWS_AT_ONCE}
-            )
+            yield from connection.execute(self._chain(start, previous), execution_options={"yield_per": _ROWS_AT_ONCE})
 
     def _chain(self, start: int, previous: Any, most: int | None = None) -> Select[Any]:
         """A chain of entries with their keys, newest first; of ``most`` entries."""
@@ -210,13 +208,11 @@ class EntryRows:
         )
         yield from connection.execute(query, execution_options={"yield_per": _ROWS_AT_ONCE})
 
-    def _ranges_of_request(
-        self, connection: DriverConnection, request_id: bytes, states: States
-    ) -> Sequence[Ranges]:
+    def _ranges_of_request(self, connection: DriverConnection, request_id: bytes, states: States) -> Sequence[Ranges]:
         """Where entries of a request can be, newest first.
 
-        Its outcome tells exactly. When that is forgotten, an id with a time in it (UUIDv7) tells roughly: ids older than
-        a day are not carried out. Otherwise it is all of the ledger, page by page.
+        Its outcome tells exactly. When that is forgotten, an id with a time in it (UUIDv7) tells roughly: ids older
+        than a day are not carried out. Otherwise it is all of the ledger, page by page.
         """
         outcome = schema.request_outcome
         rows = connection.execute(

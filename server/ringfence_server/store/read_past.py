@@ -209,8 +209,11 @@ def newest_revisions(connection: DriverConnection, instant: int, slots: Sequence
     """By slot: the newest group commit at or before an instant that the feed still knows; 0: none."""
     feed = schema.feed
     rows = rows_of_slots(
-        connection, slots, lambda slot: select(feed.c.slot, feed.c.revision).where(feed.c.slot == slot)
-        .order_by(feed.c.revision.desc()).limit(1)
+        connection,
+        slots,
+        lambda slot: (
+            select(feed.c.slot, feed.c.revision).where(feed.c.slot == slot).order_by(feed.c.revision.desc()).limit(1)
+        ),
     )
     last = dict.fromkeys(slots, 0) | {slot: revision for slot, revision in rows}
     return _newest(connection, feed.c.revision, feed.c.record_time, instant, last)

@@ -46,9 +46,7 @@ class PointReads:
         self._answering: asyncio.Task[None] | None = None
         self._next_read = 0.0
 
-    async def read(
-        self, organization: str, keys: Sequence[StockKey], min_revisions: Revisions = NONE
-    ) -> PointsRead:
+    async def read(self, organization: str, keys: Sequence[StockKey], min_revisions: Revisions = NONE) -> PointsRead:
         """A few keys, as they are now. Requests that arrive while a read runs are answered together by the next one, in
         one snapshot: it begins after they came, so it contains every write that was answered before.
 

@@ -132,7 +132,9 @@ class HoldRows:
     def __init__(self, dialect: Dialect, slots: Slots) -> None:
         self._slots = slots
         table = schema.reservation
-        self._owners = keyed_select(dialect, [table.c.reservation_id, table.c.owner], table.c.reservation_id, slots.of_id)
+        self._owners = keyed_select(
+            dialect, [table.c.reservation_id, table.c.owner], table.c.reservation_id, slots.of_id
+        )
 
     def of_pool(self, connection: DriverConnection, view: View, stock: Stock, path: str, most: int) -> list[LiveHold]:
         """Live holds, earliest end first, those without an end last; the search ends when they add up to what the pool
