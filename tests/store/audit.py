@@ -15,6 +15,7 @@ from ringfence_server.ledger.policy import Policy
 from ringfence_server.ledger.state import MeasureValue, Pool, Reservation, Stock
 from ringfence_server.store import schema
 from ringfence_server.store.codec import policy_of
+from ringfence_server.store.locks import WriterLock
 from ringfence_server.store.outcomes import Caller
 from ringfence_server.store.rows import SqlRow, measure_of, part_of, pool_of, reservation_of, stock_of
 from ringfence_server.store.slots import Slots, slots_of
@@ -159,6 +160,7 @@ def check_memory(transactor: Transactor, connection: Connection, found: Contents
         rows: list[Stock | Pool | MeasureValue] = [stock, *stock.pools.values(), *stock.measures.values()]
         assert not any(row.changed for row in rows), "what stays in memory is written"
     state = connection.execute(select(schema.slot_state)).first()
+    assert isinstance(transactor._locks, WriterLock)
     head = transactor._locks._head
     assert head is None or (state is not None and head == tuple(state)[1:]), "the counters"
     parts = (part for reservation in found.reservations.values() for part in reservation.parts)

@@ -76,6 +76,7 @@ class Desk:
         refusals_kept: int = REFUSALS_KEPT_PER_CALLER,
         instants: SharedInstants | None = None,
         distributed: bool | None = None,
+        lanes: int = 1,
     ) -> None:
         """``place``: a SQLite file's path, or a PostgreSQL database's URL. Desks that share one share ``instants``."""
         self.clock = clock or ManualClock()
@@ -83,6 +84,7 @@ class Desk:
         self._refusals_kept = refusals_kept
         self._instants = instants
         self._distributed = distributed
+        self._lanes = lanes
         self._numbers = 0
         self.told: list[Committed] = []
         """What the committer told whoever listens."""
@@ -97,10 +99,13 @@ class Desk:
         else:
             self.any_store = PostgresStore(
                 self.place,
+                # A busy machine is no fault of the store's.
+                PostgresOptions(lanes=self._lanes, statement_timeout_seconds=30.0, lock_timeout_seconds=30.0),
                 clock=self.clock,
                 instants=self._instants,
                 refusals_kept=self._refusals_kept,
                 distributed=self._distributed,
+                longest_seconds=60.0,
             )
         self.committer = Committer(self.any_store, on_commit=self.told.append)
 
@@ -129,6 +134,9 @@ class Desk:
 
     async def __aenter__(self) -> Desk:
         await self.any_store.open()
+        if isinstance(self.any_store, PostgresStore):
+            routes = self.any_store.placing()
+            self.committer = Committer(self.any_store, on_commit=self.told.append, routes=routes)
         self.committer.start()
         return self
 

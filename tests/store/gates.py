@@ -85,7 +85,8 @@ def gate(desk: Desk, text: str) -> Iterator[Gate]:
 
 async def waits_for_a_lock(url: str, count: int = 1) -> None:
     """Returns when so many writers wait for what another one has locked."""
-    connection = await asyncpg.connect(dsn_of(url))
+    open_connection: Any = asyncpg.connect
+    connection = await open_connection(dsn_of(url))
     try:
 
         async def waiting() -> bool:

@@ -142,7 +142,14 @@ async def test_two_ids_in_opposite_order_are_no_deadlock(desks: tuple[Desk, Desk
         command = reserve(line("", 1, sku=sku))
         return list(await asyncio.gather(*(desk.submit(command, request_id=each) for each in order)))
 
-    with gate(one, "COMMIT") as before_commit:
+    inserted: list[list[tuple[int, bytes]]] = []
+
+    def note(text: str, parameters: Any, _: bool) -> None:
+        if text.startswith("INSERT INTO request_outcome "):
+            inserted.append(list(zip(parameters[0], parameters[1], strict=True)))
+
+    assert one.postgres._engine is not None
+    with watched(one.postgres._engine.sync_engine, note), gate(one, "COMMIT") as before_commit:
         first = asyncio.ensure_future(both(one, LOW, ids))
         await before_commit.reached()
         second = asyncio.ensure_future(both(other, HIGH, ids[::-1]))
@@ -150,6 +157,8 @@ async def test_two_ids_in_opposite_order_are_no_deadlock(desks: tuple[Desk, Desk
     answers = [*(await first), *(await second)]
     assert [each.answer.failure for each in answers] == [None] * 4
     assert (held(one, LOW), held(one, HIGH)) == (2, 0)
+    assert len(inserted) >= 2
+    assert all(keys == sorted(keys) and len(keys) == 2 for keys in inserted)
 
 
 async def test_an_order_reference_names_one_reservation_on_two_servers(desks: tuple[Desk, Desk]) -> None:

@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 LONGEST_SECONDS: Final = 4.0
-"""How long a transaction may take with all its tries: callers hear within five seconds that the store is away."""
+"""Callers hear within five seconds that the store is away."""
 _MOST_TRIES: Final = 8
 _MOST_WIDENED: Final = 3
 """A batch that still needs more slots then gets them all."""
@@ -72,7 +72,10 @@ class Lane:
         transactor: Transactor,
         *,
         distributed: bool,
+        longest_seconds: float = LONGEST_SECONDS,
     ) -> None:
+        """``longest_seconds``: how long a transaction may take with all its tries."""
+        self._longest_seconds = longest_seconds
         self._engine = engine
         self._slots = slots
         self._locks = locks
@@ -93,7 +96,7 @@ class Lane:
         changed: list[StockKey] = []
         while True:
             try:
-                async with asyncio.timeout(LONGEST_SECONDS):
+                async with asyncio.timeout(self._longest_seconds):
                     transacted = await self._transacted(work, slots)
             except TimeoutError:
                 raise StoreUnavailable("the database does not answer") from None
@@ -108,7 +111,7 @@ class Lane:
             StoreUnavailable: as ``run``.
         """
         try:
-            async with asyncio.timeout(LONGEST_SECONDS):
+            async with asyncio.timeout(self._longest_seconds):
                 transacted = await self.call(partial(self._sweep, work, slots))
         except (WiderLock, Contended, _Unknown) as stopped:
             # Leases of orders over further slots; and what came of a COMMIT, the next try sees.

@@ -20,11 +20,12 @@ from .driver import PostgresConnection
 from .errors import NETWORK_ERRORS, Contended, translated
 from .ids import Ids
 from .instants import DatabaseInstants, Instants, SharedInstants
-from .lane import Lane
+from .lane import LONGEST_SECONDS, Lane
 from .locks import SlotLocks
 from .migrate import upgrade_postgres
 from .moments import DatabaseMoments
 from .outcomes import Outcomes
+from .placing import Placing
 from .postgres_prune import SlotPruner
 from .postgres_upkeep import SlotUpkeep
 from .slots import Slots
@@ -46,10 +47,13 @@ class PostgresStore:
         instants: SharedInstants | None = None,
         refusals_kept: int = REFUSALS_KEPT_PER_CALLER,
         distributed: bool | None = None,
+        longest_seconds: float = LONGEST_SECONDS,
     ) -> None:
         """``clock`` None: the database's clock, as several servers need it. A clock of one's own is for tests, whose
         stores on one database are to share the ``instants`` of the first. ``refusals_kept``: of each caller.
-        ``distributed``: whether every statement is to name a single slot; None: if the tables are distributed."""
+        ``distributed``: whether every statement is to name a single slot; None: if the tables are distributed.
+        ``longest_seconds``: how long a transaction may take with all its tries."""
+        self._longest_seconds = longest_seconds
         self.url = url
         self._options = options or PostgresOptions()
         self._clock = clock
@@ -75,6 +79,13 @@ class PostgresStore:
     def distributed(self) -> bool:
         """Whether the tables are spread over the machines of a Citus cluster; told once it is open."""
         return bool(self._distributed)
+
+    def placing(self) -> Placing | None:
+        """Which lane is to commit a command, once the store is open; None: there is one, and a batch may be of all
+        slots."""
+        if self._options.lanes == 1 and not self.distributed:
+            return None
+        return Placing(self.slots, self._options.lanes, distributed=self.distributed)
 
     async def open(self) -> None:
         """Migrates the database and makes ready to write."""
@@ -166,7 +177,15 @@ class PostgresStore:
             outcomes=Outcomes(dialect, slots, refusals_kept=self._refusals_kept),
             due_until=(lambda now: now) if clock is None else (lambda _now: clock.due_until()),
         )
-        return Lane(engine, slots, locks, moments, transactor, distributed=bool(self._distributed))
+        return Lane(
+            engine,
+            slots,
+            locks,
+            moments,
+            transactor,
+            distributed=self.distributed,
+            longest_seconds=self._longest_seconds,
+        )
 
     def _locks(self) -> SlotLocks:
         return SlotLocks(None if self._clock is None else self._clock.now)
