@@ -30,7 +30,7 @@ from .store.connect import PostgresOptions, is_postgres, shown
 from .store.reader import Reader, sqlite_reader
 from .store.sqlite import SqliteStore
 from .upkeep import Sweeper, prune_forever, watch_clock
-from .watch import Hub
+from .watch import ChangeFeed, Follower, Hub
 
 if TYPE_CHECKING:
     from .metrics import Metrics
@@ -136,8 +136,11 @@ class Server:
         self._stopped = asyncio.Event()
         self._server: grpc.aio.Server | None = None
         self._place = ""
+        self._routes: Routes | None = None
         self._committer: Committer
         self._hub: Hub
+        self._feed: ChangeFeed | None = None
+        self._follower: Follower | None = None
         self._sweeper: Sweeper
         self._revaluer: Revaluer
 
@@ -202,6 +205,7 @@ class Server:
             written,
             limits=CommitterLimits(max_queued_lines=config.queue_lines),
             on_commit=self._committed,
+            routes=self._routes,
         )
         # Ends what is due since the server last ran, and tells from which revision on watchers hear of changes.
         self._hub = Hub()
@@ -211,6 +215,11 @@ class Server:
         self._closing.push_async_callback(committer.drain)
         first = await committer.sweep()
         self._hub = Hub(revisions_in(first.slots, first.revision))
+        if self._feed is not None:
+            # Several servers write: what all of them commit is followed, this one's own batches among it.
+            self._follower = Follower(self._feed, self._hub, changed=self._sweeper.written)
+            await self._follower.start()
+            self._keep(self._follower.run())
         counts = Counts()
         self.services = Services(
             committer=committer,
@@ -245,6 +254,7 @@ class Server:
         except ImportError:
             raise StartFailed("PostgreSQL needs a package more: pip install 'ringfence[server,postgres]'") from None
         from .store.postgres import PostgresStore
+        from .store.postgres_feed import PostgresFeed
         from .store.postgres_lanes import postgres_reader
 
         config = self.config
@@ -252,6 +262,9 @@ class Server:
         self._closing.push_async_callback(store.close)
         await store.open()
         self._place = shown(config.database_url)
+        self._routes = store.placing()
+        self._feed = PostgresFeed(config.database_url, config.postgres, store.slots, distributed=store.distributed)
+        self._closing.push_async_callback(self._feed.close)
         return store, postgres_reader(
             config.database_url, config.postgres, store.instants, store.slots, distributed=store.distributed
         )
@@ -291,7 +304,10 @@ class Server:
         self._tasks.append(asyncio.create_task(upkeep))
 
     def _committed(self, committed: Committed) -> None:
-        self._hub.publish(committed)
+        if self._follower is None:
+            self._hub.publish(committed)
+        else:
+            self._follower.committed(committed)
         self._sweeper.written()
         if committed.policies:
             self._revaluer.policy_changed()

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 import pytest
 
-from ringfence.testing import PostgresNotFound, PostgresServer, _postgres, pytest_plugin
+from ringfence import Line, ReservationState, StockFigure
+from ringfence.testing import PostgresNotFound, PostgresServer, RingfenceServer, _postgres, pytest_plugin
 
 pytestmark = pytest.mark.postgres
 
@@ -93,3 +95,33 @@ def test_an_installation_nobody_may_enter_is_copied(monkeypatch: pytest.MonkeyPa
     with PostgresServer() as server:
         assert server._directory in server._programs.parents
         assert server.execute("SELECT 1") == [(1,)]
+
+
+def test_several_servers_share_a_database_and_a_clock(postgres_url: str) -> None:
+    """What one server is told another one knows at once; a hold ends for both when the clock is moved."""
+    first = RingfenceServer(database_url=postgres_url)
+    with first, RingfenceServer(beside=first) as second:
+        assert first.target != second.target
+        here, there = first.client(), second.client()
+        here.post_stock(StockFigure("LAMP", "berlin", 10))
+        held = there.reserve(Line("LAMP", "berlin", 4), ttl=timedelta(minutes=15))
+        assert here.get_reservation(held).state is ReservationState.HELD
+        second.clock.advance(timedelta(minutes=15))
+        for client in (here, there):
+            assert client.get_reservation(held).state is ReservationState.EXPIRED
+            balance = client.balance("LAMP", "berlin")
+            assert balance is not None
+            assert balance.own.available == 10
+        assert first.clock.time == second.clock.time
+    with RingfenceServer(database_url=postgres_url, start_time=first.clock.time) as later:
+        assert len(list(later.client().list_stock())) == 1
+
+
+def test_only_postgresql_has_several_servers(postgres_url: str, tmp_path: Path) -> None:
+    """Said before anything starts."""
+    for alone in (RingfenceServer(), RingfenceServer(database_url=f"sqlite:///{tmp_path}/stock.db")):
+        with pytest.raises(ValueError, match="only a PostgreSQL database has several servers"):
+            RingfenceServer(beside=alone)
+    shared = RingfenceServer(database_url=postgres_url)
+    with pytest.raises(ValueError, match="give no start_time"):
+        RingfenceServer(beside=shared, start_time=shared.clock.time)

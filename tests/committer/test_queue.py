@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from ringfence_server.committer import CommitterLimits, Draining, Overloaded
+from ringfence_server.committer import CommitterLimits, Draining, Failure, Overloaded
 from ringfence_server.ledger.commands import DEFAULT_LEASE, Command, Lease, Reserve, ReserveLine
 from ringfence_server.ledger.work import StoreUnavailable
 from tests.committer.conftest import Desk
@@ -126,6 +126,49 @@ async def test_a_sweep_tells_when_the_store_is_away(desk: Desk) -> None:
     with pytest.raises(StoreUnavailable):
         await sweep
     assert not (await future).refusal
+
+
+class TestAStoreThatIsSlowToFail:
+    """No patience: every failure took long."""
+
+    @pytest.fixture
+    def limits(self) -> CommitterLimits:
+        """Of a committer without patience."""
+        return CommitterLimits(max_queued_lines=10, store_patience_seconds=0)
+
+    async def test_those_who_waited_hear_it_too(self, desk: Desk) -> None:
+        """They are not tried, their lines make room, and what comes later is tried again."""
+        await hold_one(desk)
+        desk.store.faults = [StoreUnavailable("nobody answers")]
+        for number in range(1, 11):
+            desk.caller.submit(number, reserve(1))
+        desk.store.let_go()
+        assert {answer.failure for answer in await desk.caller.all()} == {Failure.STORE}
+        assert desk.store.batches == [1]
+        assert desk.committer.queued_lines == 0
+        assert (await desk.caller.submit(11, reserve(1), weight=10)).failure is None
+        assert desk.store.free("LAMP") == 99
+
+    async def test_a_sweep_that_failed_fails_them_too(self, desk: Desk) -> None:
+        """Whatever found out that the store is away."""
+        desk.store.hold()
+        desk.store.faults = [StoreUnavailable("nobody answers")]
+        sweep = asyncio.ensure_future(desk.committer.sweep())
+        await desk.store.entered.wait()
+        waiting = desk.caller.submit(1, reserve(1))
+        desk.store.let_go()
+        with pytest.raises(StoreUnavailable):
+            await sweep
+        assert (await waiting).failure is Failure.STORE
+
+
+async def test_a_store_that_fails_at_once_fails_its_batch_alone(desk: Desk) -> None:
+    """What waited behind it is tried."""
+    await hold_one(desk)
+    desk.store.faults = [StoreUnavailable("a connection broke")]
+    behind = desk.caller.submit(1, reserve(1))
+    desk.store.let_go()
+    assert (await behind).failure is None
 
 
 async def test_a_sweep_is_refused_while_draining(desk: Desk) -> None:

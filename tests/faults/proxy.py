@@ -99,7 +99,8 @@ class Proxy:
                 self._hand_on(reader, far_writer, Cut.BEFORE_COMMIT, _COMMIT),
                 self._hand_on(far_reader, writer, Cut.AFTER_COMMIT, _COMMITTED),
             )
-        except OSError:
+        except (OSError, asyncio.CancelledError):
+            # Cut, or the end of the test: asyncio's own callback would complain of a task that was cancelled.
             pass
         finally:
             self._writers -= {writer, far_writer}

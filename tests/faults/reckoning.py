@@ -1,21 +1,25 @@
-"""Holds what clients were told against what stands in the file."""
+"""Holds what clients were told against what stands in the database."""
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
-from pathlib import Path
-from typing import Any, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias, TypeVar
 from uuid import UUID
 
 import grpc
-from sqlalchemy import create_engine
+from sqlalchemy import Connection, create_engine, select
 
 from ringfence.v1.allocation_service_pb2 import Command, Outcome
 from ringfence_server.ledger.policy import Policy
 from ringfence_server.ledger.state import EntryKind
+from ringfence_server.store.connect import PostgresOptions, engine_of, is_postgres
+from ringfence_server.store.schema import request_outcome
 from tests.faults.journal import Record
-from tests.store.audit import audit
+from tests.store.audit import Contents, audit
 
+T = TypeVar("T")
 Movements: TypeAlias = "Counter[EntryKind]"
 
 
@@ -43,16 +47,38 @@ def is_replay(outcome: Outcome) -> bool:
     return name == "error" or bool(getattr(outcome, name or "").replayed)
 
 
-def reckon(database: Path, record: Record) -> int:
+def look_into(url: str, function: Callable[[Connection], T]) -> T:
+    """Runs a function on a connection to a database of either kind. Not from within an event loop."""
+    if is_postgres(url):
+        return asyncio.run(_look_into_postgres(url, function))
+    engine = create_engine(url)
+    try:
+        with engine.connect() as connection:
+            return function(connection)
+    finally:
+        engine.dispose()
+
+
+async def _look_into_postgres(url: str, function: Callable[[Connection], T]) -> T:
+    engine = engine_of(url, PostgresOptions(), application="test", connections=1, statement_timeout=False)
+    try:
+        async with engine.connect() as connection:
+            return await connection.run_sync(function)
+    finally:
+        await engine.dispose()
+
+
+def _found(connection: Connection) -> tuple[Contents, Sequence[Any]]:
+    rows = connection.execute(select(request_outcome.c.request_id, request_outcome.c.refusal_number)).all()
+    return audit(connection, Policy()), rows
+
+
+def reckon(url: str, record: Record) -> int:
     """Everything adds up, and every request moved what its caller was told, once, and nothing else did.
 
-    Answers the number of entries. The server must be down.
+    Answers the number of entries. The servers must be down.
     """
-    engine = create_engine(f"sqlite:///{database}")
-    with engine.connect() as connection:
-        found = audit(connection, Policy())
-        rows = connection.exec_driver_sql("SELECT request_id, refusal_number FROM request_outcome").all()
-    engine.dispose()
+    found, rows = look_into(url, _found)
     outcomes = {str(UUID(bytes=row[0])): row[1] > 0 for row in rows}
     assert len(outcomes) == len(rows), "two outcomes under one id"
     moved: dict[str, Movements] = {}

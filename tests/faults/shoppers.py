@@ -55,6 +55,8 @@ class Seen:
     """Of each SKU, by time.monotonic()."""
     slowest_seconds: float = 0.0
     """The longest that one call took, answered or failed."""
+    slowest: Asked | None = None
+    """What that call asked."""
     failures: list[RingfenceError] = field(default_factory=list)
     """Calls that could not be served, in their order."""
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -204,7 +206,8 @@ class Shopper:
         finally:
             took = time.monotonic() - start
             with self._seen.lock:
-                self._seen.slowest_seconds = max(self._seen.slowest_seconds, took)
+                if took > self._seen.slowest_seconds:
+                    self._seen.slowest_seconds, self._seen.slowest = took, asked
 
 
 def _told(_result: object) -> bool:

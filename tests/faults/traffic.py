@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -39,6 +40,7 @@ PATHS: Final = ("", "web", "shop")
 OPENING_STOCK: Final = 5_000
 _MESSAGES_IN_FLIGHT: Final = 4
 _MOST_COMMANDS: Final = 20
+_GIVE_UP_SECONDS: Final = 60.0
 _UNDECIDED: Final = {grpc.StatusCode.UNAVAILABLE.value[0], grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]}
 
 
@@ -149,17 +151,22 @@ class Client:
 
 
 def ask_again(target: str, commands: list[Command]) -> dict[str, Outcome]:
-    """Sends requests over one stream and waits for the outcome of every one."""
+    """Sends requests over streams until every one has an outcome; a server that is told to have no database yet is
+    asked again."""
     outcomes: dict[str, Outcome] = {}
-    by_id = {request_id_of(command): command for command in commands}
-
-    def messages() -> Iterator[ExecuteRequest]:
-        everything = list(by_id.values())
-        for start in range(0, len(everything), 200):
-            yield ExecuteRequest(commands=everything[start : start + 200])
+    left = {request_id_of(command): command for command in commands}
+    end = time.monotonic() + _GIVE_UP_SECONDS
 
     with grpc.insecure_channel(target) as channel:
-        for response in AllocationServiceStub(channel).Execute(messages()):
-            outcomes.update((each.request_id, each) for each in response.outcomes)
-    assert outcomes.keys() == by_id.keys()
+        while left:
+            assert time.monotonic() < end, f"{len(left)} requests find no outcome"
+            for response in AllocationServiceStub(channel).Execute(_messages_of(list(left.values()))):
+                outcomes.update((each.request_id, each) for each in response.outcomes)
+            assert outcomes.keys() >= left.keys()
+            left = {each: command for each, command in left.items() if outcomes[each].error.code in _UNDECIDED}
     return outcomes
+
+
+def _messages_of(commands: list[Command]) -> Iterator[ExecuteRequest]:
+    for start in range(0, len(commands), 200):
+        yield ExecuteRequest(commands=commands[start : start + 200])

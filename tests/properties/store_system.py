@@ -1,4 +1,4 @@
-"""A SQLite store behind a committer as a System: every request a transaction, every look a look into the file."""
+"""A store behind a committer as a System: every request a transaction, every look a look into the database."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import create_engine
+from sqlalchemy import Connection
 
 from ringfence_server.clock import ManualClock
 from ringfence_server.ledger.commands import Command
@@ -21,7 +21,6 @@ from ringfence_server.ledger.policy import Policy
 from ringfence_server.ledger.state import Reservation
 from ringfence_server.store import schema
 from ringfence_server.store.codec import policy_text
-from ringfence_server.store.load import SLOT
 from tests.ledger.engine import CALLER, ORGANIZATION, SECOND, START, Engine
 from tests.properties.ledger_system import LedgerSystem, order_view, policy_of
 from tests.properties.system import Balance, Balances, OrderView, Rules
@@ -32,23 +31,28 @@ T = TypeVar("T")
 
 
 class StoreEngine(Engine):
-    """Decides in transactions on a file in place of memory. Every third request arrives twice in one batch, every fifth
-    is followed by a copy of an earlier one, and after every seventh the server is another one on the same file."""
+    """Decides in transactions on a database in place of memory. Every third request arrives twice in one batch, every
+    fifth is followed by a copy of an earlier one, and after every seventh the server is another one on the same
+    database."""
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: Policy, url: str | None = None) -> None:
+        """``url``: of an empty PostgreSQL database; None: a SQLite file."""
         super().__init__(policy)
         base = "/dev/shm" if os.path.isdir("/dev/shm") else None
         self._directory = tempfile.mkdtemp(prefix="ringfence-", dir=base)
         self._runner = asyncio.Runner()
         self._sent: list[tuple[Command, Answered]] = []
         clock = ManualClock(datetime.fromtimestamp(START / SECOND, UTC))
-        self._desk = Desk(Path(self._directory) / "ringfence.db", clock)
+        self._desk = Desk(Path(self._directory) / "ringfence.db" if url is None else url, clock)
         self._run(self._desk.__aenter__())
-        self._beside = create_engine(f"sqlite:///{self._desk.path}")
-        with self._beside.begin() as connection:
+
+        def insert(connection: Connection) -> None:
             # Into the table, not by SetPolicy: that refuses the tills that a later release serves.
-            row = (SLOT, ORGANIZATION, policy.revision, policy_text(policy), 0)
+            row = (0, ORGANIZATION, policy.revision, policy_text(policy), 0)
             connection.execute(schema.policy.insert().values(row))
+            connection.commit()
+
+        self._desk.look(insert)
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         return self._runner.run(work)
@@ -91,17 +95,20 @@ class StoreEngine(Engine):
     def contents(self) -> Contents:
         """Everything in the file, with everything due applied, once it adds up."""
         self._run(self._desk.committer.sweep())
-        with self._beside.connect() as connection:
+
+        def look(connection: Connection) -> Contents:
             found = audit(connection, self.policy)
-            assert self._desk.store._transactor is not None
-            check_memory(self._desk.store._transactor, connection, found)
-        return found
+            if self._desk.on_sqlite:
+                assert self._desk.store._transactor is not None
+                check_memory(self._desk.store._transactor, connection, found)
+            return found
+
+        return self._desk.look(look)
 
     def close(self) -> None:
         """Removes the file."""
         self._run(self._desk.__aexit__(None, None, None))
         self._runner.close()
-        self._beside.dispose()
         shutil.rmtree(self._directory)
 
 
@@ -110,8 +117,12 @@ class StoreSystem(LedgerSystem):
 
     engine: StoreEngine
 
+    def __init__(self, url: str | None = None) -> None:
+        super().__init__()
+        self._url = url
+
     def start(self, rules: Rules) -> None:
-        self.engine = StoreEngine(policy_of(rules))
+        self.engine = StoreEngine(policy_of(rules), self._url)
         self._orders = []
 
     def balances(self) -> Balances:

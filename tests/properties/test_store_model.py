@@ -3,6 +3,7 @@
 import pytest
 from hypothesis.stateful import run_state_machine_as_test
 
+from ringfence.testing import PostgresServer
 from tests.properties.machine import SystemMachine
 from tests.properties.profiles import LONG, TIMEOUT_SECONDS, searching
 from tests.properties.random_days import play_a_day
@@ -25,3 +26,13 @@ def test_the_store_answers_as_the_model_does_over_days_of_trade() -> None:
     """The same over longer histories. Restarts on the way change nothing, nor do requests that come again."""
     for seed in range(400 if LONG else 3):
         play_a_day(StoreSystem(), seed, steps=100, tills=True)
+
+
+@pytest.mark.postgres
+@pytest.mark.timeout(TIMEOUT_SECONDS)
+def test_postgresql_answers_as_the_model_does_over_days_of_trade(postgres_server: PostgresServer) -> None:
+    """The same where rows lie in 64 slots and each batch locks its own."""
+    for seed in range(400 if LONG else 2):
+        url = postgres_server.create_database()
+        play_a_day(StoreSystem(url), seed, steps=60, tills=True)
+        postgres_server.drop_database(url)

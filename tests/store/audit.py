@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from copy import deepcopy
 from typing import NamedTuple
 
@@ -14,14 +15,16 @@ from ringfence_server.ledger.policy import Policy
 from ringfence_server.ledger.state import MeasureValue, Pool, Reservation, Stock
 from ringfence_server.store import schema
 from ringfence_server.store.codec import policy_of
+from ringfence_server.store.locks import WriterLock
 from ringfence_server.store.outcomes import Caller
 from ringfence_server.store.rows import SqlRow, measure_of, part_of, pool_of, reservation_of, stock_of
+from ringfence_server.store.slots import Slots, slots_of
 from ringfence_server.store.transaction import Transactor
 from tests.ledger.checks import Journal, check_promises, check_stock, snapshot
 
 
 class Contents(NamedTuple):
-    """All rows of one slot, linked."""
+    """All rows of all slots, linked."""
 
     stocks: dict[int, Stock]
     reservations: dict[bytes, Reservation]
@@ -48,7 +51,7 @@ def contents(connection: Connection) -> Contents:
     reservations = {reservation.reservation_id: reservation for reservation in found}
     for reservation_id, *rest in _rows(connection, schema.part):
         reservations[reservation_id].parts.append(part_of(tuple(rest), stocks[rest[3]]))
-    entries = [Entry(*row) for row in _rows(connection, schema.entry)]
+    entries = sorted(Entry(*row) for row in _rows(connection, schema.entry))
     facts = [Fact(*row[:5], *row[6:]) for row in _rows(connection, schema.fact)]
     return Contents(stocks, reservations, entries, facts)
 
@@ -70,6 +73,7 @@ def audit(connection: Connection, policy: Policy) -> Contents:
         assert reservation.last_sequence == max(newest, default=0), "an order names its newest entry"
     _check_outcomes(connection, found.entries)
     _check_counters(connection, found)
+    _check_places(connection)
     return found
 
 
@@ -91,20 +95,54 @@ def _check_outcomes(connection: Connection, entries: list[Entry]) -> None:
 
 
 def _check_counters(connection: Connection, found: Contents) -> None:
-    state = connection.execute(select(schema.slot_state)).first()
-    if state is None:
+    states = {state.slot: state for state in connection.execute(select(schema.slot_state))}
+    if not states:
         assert not found.entries
         return
+    slots = Slots(len(states))
+    assert set(states) == set(slots.all)
     numbers = [entry.sequence for entry in found.entries] + [fact.sequence for fact in found.facts]
     assert len(set(numbers)) == len(numbers)
-    assert max(numbers, default=0) <= state.last_sequence
-    assert max((entry.record_time for entry in found.entries), default=0) <= state.record_time
+    for entry in found.entries:
+        state = states[slots.of_sequence(entry.sequence)]
+        assert entry.sequence <= state.last_sequence | slots.mask
+        assert entry.record_time <= state.record_time
+    for fact in found.facts:
+        assert fact.sequence <= states[slots.of_sequence(fact.sequence)].last_sequence | slots.mask
     changed: dict[int, int] = {}
-    for revision, _, stock_ids in _rows(connection, schema.feed):
+    for slot, revision, _, stock_ids in connection.execute(
+        select(schema.feed).order_by(schema.feed.c.slot, schema.feed.c.revision)
+    ):
         for stock_id in struct.unpack(f">{len(stock_ids) // 8}q", stock_ids):
+            assert slots.of_stock(stock_id) == slot, "the feed of a slot names its stocks"
             changed[stock_id] = revision
-        assert revision <= state.revision
+        assert revision <= states[slot].revision
     assert changed == {stock.stock_id: stock.revision for stock in found.stocks.values()}, "the feed names every change"
+
+
+def _check_places(connection: Connection) -> None:
+    """Every row lies in the slot where whoever has its key looks for it."""
+    slots = Slots(max(1, len(connection.execute(select(schema.slot_state.c.slot)).all())))
+
+    def check(table: Table, of: Callable[..., int], *names: str) -> None:
+        for slot, *key in connection.execute(select(table.c.slot, *(table.c[name] for name in names))):
+            assert slot == of(*key), f"{table.name} {key}"
+
+    check(schema.stock, slots.of_sku, "organization", "sku")
+    for table in (schema.stock, schema.pool, schema.measure, schema.part):
+        check(table, slots.of_stock, "stock_id")
+    for table in (schema.fact, schema.entry):
+        check(table, slots.of_stock, "stock_id")
+        check(table, slots.of_sequence, "sequence")
+    check(schema.reservation, slots.of_id, "reservation_id")
+    check(schema.request_outcome, slots.of_id, "request_id")
+    check(schema.caller, slots.of_scope, "scope")
+    check(schema.order_reference, lambda *key: slots.of_reference(key), "organization", "caller", "order_reference")
+    named = connection.execute(select(schema.reservation.c.reservation_id, schema.reservation.c.part_slots))
+    lying: dict[bytes, set[int]] = {}
+    for slot, reservation_id in connection.execute(select(schema.part.c.slot, schema.part.c.reservation_id)):
+        lying.setdefault(reservation_id, set()).add(slot)
+    assert {each: set(slots_of(bits)) for each, bits in named} == lying, "an order names the slots of its parts"
 
 
 def check_memory(transactor: Transactor, connection: Connection, found: Contents) -> int:
@@ -122,6 +160,7 @@ def check_memory(transactor: Transactor, connection: Connection, found: Contents
         rows: list[Stock | Pool | MeasureValue] = [stock, *stock.pools.values(), *stock.measures.values()]
         assert not any(row.changed for row in rows), "what stays in memory is written"
     state = connection.execute(select(schema.slot_state)).first()
+    assert isinstance(transactor._locks, WriterLock)
     head = transactor._locks._head
     assert head is None or (state is not None and head == tuple(state)[1:]), "the counters"
     parts = (part for reservation in found.reservations.values() for part in reservation.parts)
@@ -133,6 +172,6 @@ def check_memory(transactor: Transactor, connection: Connection, found: Contents
         body = connection.execute(newest.order_by(schema.policy.c.revision.desc())).scalar()
         assert policy == (policy_of(body) if body is not None else Policy()), "the policy in force"
     callers = {scope: Caller(*rest) for _, scope, *rest in connection.execute(select(schema.caller))}
-    for scope, known in transactor._outcomes._remembered.items():
+    for scope, known in transactor.outcomes._remembered.items():
         assert known == callers.get(scope), "how often a caller was refused"
     return len(loader._resident)

@@ -1,15 +1,16 @@
-"""A store on a file with its committer and a clock that the test moves: puts requests, waits for their answers."""
+"""A store with its committer and a clock that the test moves: puts requests, waits for their answers."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
-from sqlalchemy import Connection, create_engine
+from sqlalchemy import Connection, Engine, create_engine
 
 from ringfence_server.clock import ManualClock
 from ringfence_server.committer import Answer, Committer, Request
@@ -18,8 +19,13 @@ from ringfence_server.ledger.commands import Command, Figure, Lease, PostStock, 
 from ringfence_server.ledger.idempotency import REFUSALS_KEPT_PER_CALLER, scope_of
 from ringfence_server.ledger.outcomes import Consumed, Decision, Reserved, Updated
 from ringfence_server.ledger.work import Committed
+from ringfence_server.store.connect import PostgresOptions, engine_of
+from ringfence_server.store.instants import SharedInstants
+from ringfence_server.store.postgres import PostgresStore
 from ringfence_server.store.sqlite import SqliteStore
 from tests.store.watching import watched
+
+T = TypeVar("T")
 
 ORGANIZATION: Final = "default"
 CALLER: Final = "webshop"
@@ -63,22 +69,74 @@ class Desk:
     """
 
     def __init__(
-        self, path: Path, clock: ManualClock | None = None, *, refusals_kept: int = REFUSALS_KEPT_PER_CALLER
+        self,
+        place: Path | str,
+        clock: ManualClock | None = None,
+        *,
+        refusals_kept: int = REFUSALS_KEPT_PER_CALLER,
+        instants: SharedInstants | None = None,
+        distributed: bool | None = None,
+        lanes: int = 1,
     ) -> None:
+        """``place``: a SQLite file's path, or a PostgreSQL database's URL. Desks that share one share ``instants``."""
         self.clock = clock or ManualClock()
-        self.path = path
+        self.place = place
         self._refusals_kept = refusals_kept
+        self._instants = instants
+        self._distributed = distributed
+        self._lanes = lanes
         self._numbers = 0
         self.told: list[Committed] = []
         """What the committer told whoever listens."""
         self._make()
 
     def _make(self) -> None:
-        self.store = SqliteStore(f"sqlite:///{self.path}", self.clock, refusals_kept=self._refusals_kept)
-        self.committer = Committer(self.store, on_commit=self.told.append)
+        if isinstance(self.place, Path):
+            url = f"sqlite:///{self.place}"
+            self.any_store: SqliteStore | PostgresStore = SqliteStore(
+                url, self.clock, refusals_kept=self._refusals_kept
+            )
+        else:
+            self.any_store = PostgresStore(
+                self.place,
+                # A busy machine is no fault of the store's.
+                PostgresOptions(lanes=self._lanes, statement_timeout_seconds=30.0, lock_timeout_seconds=30.0),
+                clock=self.clock,
+                instants=self._instants,
+                refusals_kept=self._refusals_kept,
+                distributed=self._distributed,
+                longest_seconds=60.0,
+            )
+        self.committer = Committer(self.any_store, on_commit=self.told.append)
+
+    @property
+    def on_sqlite(self) -> bool:
+        """Whether the store is a file."""
+        return isinstance(self.place, Path)
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        assert isinstance(self.place, Path)
+        return self.place
+
+    @property
+    def store(self) -> SqliteStore:
+        """The store on a file."""
+        assert isinstance(self.any_store, SqliteStore)
+        return self.any_store
+
+    @property
+    def postgres(self) -> PostgresStore:
+        """The store on PostgreSQL."""
+        assert isinstance(self.any_store, PostgresStore)
+        return self.any_store
 
     async def __aenter__(self) -> Desk:
-        await self.store.open()
+        await self.any_store.open()
+        if isinstance(self.any_store, PostgresStore):
+            routes = self.any_store.placing()
+            self.committer = Committer(self.any_store, on_commit=self.told.append, routes=routes)
         self.committer.start()
         return self
 
@@ -86,7 +144,7 @@ class Desk:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.committer.drain()
-        await self.store.close()
+        await self.any_store.close()
 
     async def reopen(self) -> None:
         """Another server on the same file: nothing is remembered but what is stored."""
@@ -97,9 +155,7 @@ class Desk:
     async def tamper(self, sql: str) -> None:
         """Changes the file behind the server's back, while there is none: as a fault of ours would have."""
         await self.__aexit__(None, None, None)
-        with self.connection() as connection:
-            connection.exec_driver_sql(sql)
-            connection.commit()
+        self.execute(sql)
         self._make()
         await self.__aenter__()
 
@@ -158,11 +214,14 @@ class Desk:
     @contextmanager
     def statements(self) -> Iterator[list[tuple[str, int]]]:
         """Collects what is sent to the database while it lasts: texts, and how many rows of parameters each had."""
-        engine = self.store._engine
+        engine = self.any_store._engine
         assert engine is not None
+        engine = engine if isinstance(engine, Engine) else engine.sync_engine
         seen: list[tuple[str, int]] = []
 
         def note(statement: str, parameters: Any, many: bool) -> None:
+            if not self.on_sqlite and " FROM unnest($1::" in statement:
+                many, parameters = True, parameters[0]
             seen.append((statement, len(parameters) if many else 1))
 
         with watched(engine, note):
@@ -178,7 +237,41 @@ class Desk:
         finally:
             engine.dispose()
 
+    def look(self, function: Callable[[Connection], T]) -> T:
+        """Answers what a function finds in the database, beside the server."""
+        if isinstance(self.place, Path):
+            with self.connection() as connection:
+                return function(connection)
+        return _looked(self.place, function)
+
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
-        """What stands in the file."""
-        with self.connection() as connection:
-            return [tuple(row) for row in connection.exec_driver_sql(sql)]
+        """What stands in the database."""
+        return self.look(lambda connection: [tuple(row) for row in connection.exec_driver_sql(sql)])
+
+    def execute(self, sql: str) -> None:
+        """Changes the database behind the server's back."""
+        self.look(lambda connection: _committed(connection, sql))
+
+    def bytes(self, value: bytes) -> str:
+        """Bytes as a text of SQL."""
+        return f"x'{value.hex()}'" if self.on_sqlite else f"'\\x{value.hex()}'"
+
+
+def _committed(connection: Connection, sql: str) -> None:
+    connection.exec_driver_sql(sql)
+    connection.commit()
+
+
+def _looked(url: str, function: Callable[[Connection], T]) -> T:
+    """In a thread of its own: a test's own event loop runs already."""
+
+    async def look() -> T:
+        engine = engine_of(url, PostgresOptions(), application="test", connections=1)
+        try:
+            async with engine.connect() as connection:
+                return await connection.run_sync(function)
+        finally:
+            await engine.dispose()
+
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, look()).result()

@@ -10,6 +10,9 @@ from ringfence_server.clock import Clock
 from ringfence_server.ledger.names import StockKey
 from ringfence_server.ledger.reading import KeyFilter
 from ringfence_server.ledger.state import Stock
+from ringfence_server.store.connect import PostgresOptions
+from ringfence_server.store.postgres_lanes import PostgresLanes, postgres_reader
+from ringfence_server.store.read_lanes import ThreadLanes
 from ringfence_server.store.reader import Reader, sqlite_reader
 from tests.store.desk import ORGANIZATION, Desk
 from tests.store.watching import watched
@@ -17,10 +20,18 @@ from tests.store.watching import watched
 EVERYTHING = KeyFilter(ORGANIZATION)
 
 
+def reader_of(desk: Desk, clock: Clock | None = None) -> Reader:
+    """A reader of the desk's store, to be opened."""
+    if desk.on_sqlite:
+        return sqlite_reader(desk.store.url, clock or desk.clock, desk.store.moments)
+    store = desk.postgres
+    return postgres_reader(store.url, PostgresOptions(), store.instants, store.slots)
+
+
 @asynccontextmanager
 async def reading(desk: Desk, clock: Clock | None = None) -> AsyncIterator[Reader]:
     """Reads what the desk writes."""
-    reader = sqlite_reader(desk.store.url, clock or desk.clock, desk.store.moments)
+    reader = reader_of(desk, clock)
     await reader.open()
     try:
         yield reader
@@ -55,7 +66,9 @@ async def free(reader: Reader, key: StockKey, path: str = "", read_time: int | N
 @contextmanager
 def statements(reader: Reader) -> Iterator[list[tuple[str, Any]]]:
     """Collects what a reader sends to the database while it lasts: texts with their parameters."""
-    engine = reader._lanes._engine
+    lanes = reader._lanes
+    assert isinstance(lanes, ThreadLanes | PostgresLanes)
+    engine = lanes._engine if isinstance(lanes, ThreadLanes) else lanes._quick.sync_engine
     seen: list[tuple[str, Any]] = []
 
     with watched(engine, lambda text, parameters, _: seen.append((text, parameters))):

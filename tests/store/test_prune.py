@@ -22,9 +22,9 @@ MILLISECOND = timedelta(milliseconds=1)
 
 
 @pytest.fixture
-async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+async def desk(place: Path | str) -> AsyncIterator[Desk]:
     """A store with a thousand bikes."""
-    async with Desk(tmp_path / "ringfence.db") as desk:
+    async with Desk(place) as desk:
         await desk.send(post(figure(1_000, "on_hand")))
         yield desk
 
@@ -32,7 +32,7 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
 async def prune(desk: Desk) -> int:
     """Prunes until a whole round found nothing."""
     total = 0
-    while deleted := await desk.store.prune():
+    while deleted := await desk.any_store.prune():
         total += deleted
     return total
 
@@ -74,11 +74,11 @@ async def test_what_was_forgotten_is_too_old_and_has_no_second_effect(desk: Desk
     desk.clock.advance(timedelta(days=31))
     await prune(desk)
     assert outcomes(desk) == set()
-    entries = desk.rows("SELECT count(*) FROM entry WHERE request_id <> x''")
+    entries = desk.rows(f"SELECT count(*) FROM entry WHERE request_id <> {desk.bytes(b'')}")
     for request_id in (effect.request_id, refusal.request_id):
         late = await desk.send(HOLD, request_id=request_id)
         assert isinstance(late.decision, RequestTooOld)
-    assert desk.rows("SELECT count(*) FROM entry WHERE request_id <> x''") == entries
+    assert desk.rows(f"SELECT count(*) FROM entry WHERE request_id <> {desk.bytes(b'')}") == entries
 
 
 async def test_an_id_made_by_a_clock_that_runs_ahead_is_kept_until_its_own_time_is_over(desk: Desk) -> None:
@@ -89,7 +89,8 @@ async def test_an_id_made_by_a_clock_that_runs_ahead_is_kept_until_its_own_time_
     await prune(desk)
     again = await desk.send(HOLD, request_id=ahead)
     assert (again.answer.replayed, again.answer.payload) == (True, first.answer.payload)
-    desk.clock.advance(timedelta(milliseconds=1))
+    # Where other servers write, too, the instant before which nothing takes place is brought forward once a minute.
+    desk.clock.advance(MILLISECOND if desk.on_sqlite else timedelta(minutes=1))
     await prune(desk)
     assert isinstance((await desk.send(HOLD, request_id=ahead)).decision, RequestTooOld)
 
@@ -106,16 +107,16 @@ async def test_ids_without_a_time_are_kept_by_their_decision(desk: Desk) -> None
     assert random_id not in outcomes(desk)
 
 
-async def test_time_does_not_go_back_behind_what_was_forgotten(tmp_path: Path) -> None:
+async def test_time_does_not_go_back_behind_what_was_forgotten(place: Path | str) -> None:
     """A clock that is set back after refusals were forgotten does not make their ids new again."""
     wrong = ManualClock()
-    async with Desk(tmp_path / "ringfence.db", wrong) as desk:
+    async with Desk(place, wrong) as desk:
         await desk.send(post(figure(1_000, "on_hand")))
         refused = await desk.send(reserve(line("", 2_000)))
         wrong.advance(timedelta(days=2))
         await prune(desk)
         assert refused.request_id not in outcomes(desk)
-    async with Desk(tmp_path / "ringfence.db", ManualClock()) as desk:
+    async with Desk(place, ManualClock()) as desk:
         late = await desk.send(HOLD, request_id=refused.request_id)
         assert isinstance(late.decision, RequestTooOld)
 
@@ -127,10 +128,10 @@ class SettableClock(ManualClock):
         self._now -= microseconds
 
 
-async def test_time_does_not_go_back_in_a_running_server_either(tmp_path: Path) -> None:
+async def test_time_does_not_go_back_in_a_running_server_either(place: Path | str) -> None:
     """The instant for which something was forgotten holds for the very next batch."""
     clock = SettableClock()
-    async with Desk(tmp_path / "ringfence.db", clock) as desk:
+    async with Desk(place, clock) as desk:
         await desk.send(post(figure(1_000, "on_hand")))
         refused = await desk.send(reserve(line("", 2_000)))
         clock.advance(timedelta(days=2))
@@ -153,10 +154,10 @@ async def test_nothing_is_forgotten_while_the_clock_is_in_doubt(desk: Desk, monk
 async def test_a_step_looks_at_a_bounded_number_of_outcomes(desk: Desk) -> None:
     """However many are past their keeping; the next step goes on where it ended, and at the end a new round begins."""
     fill(desk, ROWS_PER_STEP * 2 + 10)
-    steps = [await desk.store.prune() for _ in range(5)]
+    steps = [await desk.any_store.prune() for _ in range(5)]
     assert steps == [ROWS_PER_STEP, ROWS_PER_STEP, 10, 0, 0]
     with desk.statements() as seen:
-        await desk.store.prune()
+        await desk.any_store.prune()
     assert len(seen) <= 6
 
 
@@ -164,7 +165,7 @@ async def test_what_is_kept_does_not_hide_what_lies_behind_it(desk: Desk) -> Non
     """A step that finds nothing to forget moves on all the same."""
     fill(desk, ROWS_PER_STEP, record_time=desk.clock.now())
     fill(desk, 10, first=99_999)
-    assert [await desk.store.prune() for _ in range(3)] == [0, 10, 0]
+    assert [await desk.any_store.prune() for _ in range(3)] == [0, 10, 0]
 
 
 async def test_ids_that_several_callers_share_are_all_looked_at(desk: Desk) -> None:
@@ -176,11 +177,13 @@ async def test_ids_that_several_callers_share_are_all_looked_at(desk: Desk) -> N
                 "INSERT INTO request_outcome VALUES (0, ?, ?, zeroblob(16), 0, x'', 0, 0, 0)", (b"\x90" * 16, scope)
             )
         connection.commit()
-    assert [await desk.store.prune() for _ in range(2)] == [ROWS_PER_STEP, 2]
+    assert [await desk.any_store.prune() for _ in range(2)] == [ROWS_PER_STEP, 2]
 
 
 def fill(desk: Desk, count: int, *, record_time: int = 0, first: int = 0) -> None:
     """Adds outcomes of effects, decided at an instant, whose ids carry no time."""
+    if not desk.on_sqlite:
+        pytest.skip("filled by SQLite's own statements")
     with desk.connection() as connection:
         connection.exec_driver_sql("DELETE FROM feed")
         connection.exec_driver_sql("DELETE FROM request_outcome WHERE first_sequence > 0 OR last_sequence > 0")
@@ -202,11 +205,13 @@ async def test_the_feed_is_kept_a_day(desk: Desk) -> None:
     assert len(desk.rows("SELECT revision FROM feed")) == len(kept) + 1
     desk.clock.advance(timedelta(microseconds=2))
     await prune(desk)
-    assert desk.rows("SELECT revision FROM feed") == desk.rows("SELECT revision FROM slot_state")
+    assert desk.rows("SELECT revision FROM feed") == desk.rows("SELECT max(revision) FROM slot_state")
 
 
 async def test_a_step_takes_a_bounded_piece_of_the_feed(desk: Desk) -> None:
     """Rows of more than a day ago go a piece at a time, the oldest first."""
+    if not desk.on_sqlite:
+        pytest.skip("filled by SQLite's own statements")
     with desk.connection() as connection:
         connection.exec_driver_sql("DELETE FROM feed")
         connection.exec_driver_sql(
@@ -215,7 +220,7 @@ async def test_a_step_takes_a_bounded_piece_of_the_feed(desk: Desk) -> None:
             (ROWS_PER_STEP + 50,),
         )
         connection.commit()
-    assert [await desk.store.prune() for _ in range(3)] == [ROWS_PER_STEP, 50, 0]
+    assert [await desk.any_store.prune() for _ in range(3)] == [ROWS_PER_STEP, 50, 0]
     assert desk.rows("SELECT count(*) FROM feed") == [(0,)]
 
 

@@ -25,9 +25,9 @@ EVERYTHING = ReservationQuery(ORGANIZATION)
 
 
 @pytest.fixture
-async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+async def desk(place: Path | str) -> AsyncIterator[Desk]:
     """A store with a thousand bikes and lamps at two locations."""
-    async with Desk(tmp_path / "ringfence.db") as desk:
+    async with Desk(place) as desk:
         figures = [
             figure(1_000, "on_hand", sku=sku, location=place) for sku, place in product((BIKE, LAMP), (NORTH, SOUTH))
         ]

@@ -31,6 +31,7 @@ from ringfence_server.ledger.policy import MINUTE, Fallback, Location, PathRule,
 from ringfence_server.store import schema
 from ringfence_server.store.driver import DriverConnection
 from ringfence_server.store.slots import ONE_SLOT
+from ringfence_server.store.sqlite_statements import ListSelect
 from ringfence_server.store.statements import SIZES, joined_select, keyed_select
 from tests.ledger.world import SOUTH, back, figure, line, quota, shift
 from tests.store.desk import Desk, post, reserve
@@ -264,6 +265,7 @@ async def test_a_list_of_keys_of_any_length_is_looked_up(tmp_path: Path, size: i
     with desk.connection() as connection:
         for select, key in zip(selects, (b"r", ("o", "s", "l", "")), strict=True):
             assert list(select.find(DriverConnection(connection), [key] * size)) == []
+            assert isinstance(select, ListSelect)
             assert list(select._by_size) == [size]
             values = (0, *[b"r"] * size) if key == b"r" else (*[*key] * size, 0)
             assert _walks(_plan(connection, select._by_size[size].sql, values)) == []
@@ -316,8 +318,8 @@ def _fill(desk: Desk, count: int) -> None:
             "INSERT INTO stock SELECT 0, 5000000 + i, 'default', 'OLD-' || i, 'north', '', 100, 0, 2, 1, 1 FROM n",
             "INSERT INTO pool SELECT 0, 5000000 + i, 0, '', 100, 0, 0, 0, 0, 1 FROM n",
             "INSERT INTO measure SELECT 0, 5000000 + i, 'on_hand', 100, 0, 0, 'wms', NULL, 1 FROM n",
-            "INSERT INTO reservation SELECT 0, randomblob(16), 'default', 'c', '', NULL, 1, NULL, 1, '', x'', 0, '', 1, 1 "
-            "FROM n",
+            "INSERT INTO reservation SELECT 0, randomblob(16), 'default', 'c', '', NULL, 1, NULL, 1, '', x'', 0, '', "
+            "1, 1 FROM n",
             # One of twenty is held still, and not due.
             "INSERT INTO part SELECT 0, randomblob(16), 1, 0, '1', 5000000 + i, '', '', 1, 1, 1, 1, i % 20 = 0, 0, "
             f"i % 20 > 0, 0, 0, {future} + i, NULL, NULL, NULL, '' FROM n",

@@ -20,9 +20,9 @@ MILLISECOND = timedelta(milliseconds=1)
 
 
 @pytest.fixture
-async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+async def desk(place: Path | str) -> AsyncIterator[Desk]:
     """A store with ten bikes that keeps five refusals of a caller."""
-    async with Desk(tmp_path / "ringfence.db", refusals_kept=KEPT) as desk:
+    async with Desk(place, refusals_kept=KEPT) as desk:
         await desk.send(post(figure(10, "on_hand")))
         yield desk
 
@@ -110,13 +110,12 @@ async def test_the_bound_outlives_a_restart(desk: Desk) -> None:
 async def test_a_batch_that_fails_forgets_nothing(desk: Desk) -> None:
     """What a refusal pushes out is gone when the refusal is there, not before."""
     answered = await refuse(desk, KEPT)
-    with desk.connection() as connection:
-        # The next entry's number is taken: the whole batch is refused.
-        connection.exec_driver_sql(
-            "INSERT INTO entry SELECT slot, (SELECT last_sequence + 1 FROM slot_state), stock_id, 0, 1, 1, 1, 0, 2, 0, "
-            "x'', 0, 0, x'', '', 1, 1 FROM stock"
-        )
-        connection.commit()
+    step = 1 if desk.on_sqlite else 64
+    # The next entry's number is taken: the whole batch is refused.
+    desk.execute(
+        f"INSERT INTO entry SELECT slot, (SELECT max(last_sequence) + {step} FROM slot_state) + slot, stock_id, 0, 1, "
+        f"1, 1, 0, 2, 0, {desk.bytes(b'')}, 0, 0, {desk.bytes(b'')}, '', 1, 1 FROM stock"
+    )
     both = await desk.send_all([TOO_MANY, HOLD])
     assert [each.answer.failure is None for each in both] == [True, False]
     assert kept(desk) == [each.request_id for each in (*answered[1:], both[0])]

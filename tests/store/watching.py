@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Engine, event
 
-from ringfence_server.store.driver import DriverConnection
+from ringfence_server.store.driver import DriverConnection, PostgresConnection
 
 Note = Callable[[str, Any, bool], None]
 """(text, parameters, whether they are a list of rows)."""
@@ -18,6 +18,7 @@ Note = Callable[[str, Any, bool], None]
 def watched(engine: Engine, note: Note) -> Iterator[None]:
     """Calls ``note`` for every statement, be it run through Core (on this engine) or on a bare driver (on any)."""
     rows, many = DriverConnection.rows, DriverConnection.many
+    fetch, command = PostgresConnection.rows, PostgresConnection.command
 
     def note_rows(self: DriverConnection, sql: str, parameters: Any = ()) -> Any:
         note(sql, parameters, False)
@@ -27,13 +28,23 @@ def watched(engine: Engine, note: Note) -> Iterator[None]:
         note(sql, parameters, True)
         many(self, sql, parameters)
 
+    def note_fetch(self: PostgresConnection, sql: str, parameters: Any = ()) -> Any:
+        note(sql, parameters, False)
+        return fetch(self, sql, parameters)
+
+    def note_command(self: PostgresConnection, sql: str) -> None:
+        note(sql, (), False)
+        command(self, sql)
+
     def note_core(_c: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, executemany: bool) -> None:
         note(statement, parameters, executemany)
 
     event.listen(engine, "before_cursor_execute", note_core)
     DriverConnection.rows, DriverConnection.many = note_rows, note_many  # type: ignore[method-assign,assignment]
+    PostgresConnection.rows, PostgresConnection.command = note_fetch, note_command  # type: ignore[method-assign]
     try:
         yield
     finally:
+        PostgresConnection.rows, PostgresConnection.command = fetch, command  # type: ignore[method-assign]
         DriverConnection.rows, DriverConnection.many = rows, many  # type: ignore[method-assign]
         event.remove(engine, "before_cursor_execute", note_core)

@@ -14,7 +14,8 @@
 `PostgresServer` is a real PostgreSQL for such a test, for as long as the test runs:
 
     with PostgresServer() as postgres:
-        with RingfenceServer(database_url=postgres.create_database()) as server:
+        first = RingfenceServer(database_url=postgres.create_database())
+        with first, RingfenceServer(beside=first) as second:
             ...
 
 With pytest, `pytest_plugins = ["ringfence.testing.pytest_plugin"]` brings the fixtures `ringfence_server`,

@@ -41,20 +41,38 @@ class RingfenceServer:
     or call `start` and `stop`.
     """
 
-    def __init__(self, *, start_time: datetime | None = None, **settings: Any) -> None:
+    def __init__(
+        self, *, start_time: datetime | None = None, beside: RingfenceServer | None = None, **settings: Any
+    ) -> None:
         """Sets a server up without starting it.
 
         `start_time` (aware) is where its clock stands; None is a fixed instant, the same in every run. `settings` are
-        those of `ringfence_server.app.ServerConfig`, such as `database_url` with `in_memory=False`.
+        those of `ringfence_server.app.ServerConfig`; with a `database_url` the ledger is kept there. `beside` makes it
+        another server of that one's PostgreSQL database, with the same clock and settings but those given here.
 
-        Raises ImportError when the extra `ringfence[server]` is not installed, TypeError for a setting there is not.
+        Raises ImportError when the extra `ringfence[server]` is not installed, TypeError for a setting there is not,
+        ValueError when `beside` has no PostgreSQL database, or a `start_time` comes with it.
         """
         # Here and not above: the client must be importable without the server.
         from ringfence_server.app import ServerConfig
         from ringfence_server.clock import ManualClock
+        from ringfence_server.store.connect import is_postgres
+        from ringfence_server.store.instants import SharedInstants
 
-        self._config = ServerConfig(**{"port": 0, "in_memory": True, **settings})
-        self._clock = ManualClock(start_time)
+        if beside is None:
+            in_memory = "database_url" not in settings
+            self._config = ServerConfig(**{"port": 0, "in_memory": in_memory, **settings})
+            self._clock = ManualClock(start_time)
+            # By them servers of one database tell one another's batches apart where time stands still.
+            self._instants = SharedInstants(self._clock)
+        else:
+            if start_time is not None:
+                raise ValueError("a server beside another one has its clock: give no start_time")
+            self._config = dataclasses.replace(beside._config, **{"port": 0, **settings})
+            if self._config.in_memory or not is_postgres(self._config.database_url):
+                raise ValueError("only a PostgreSQL database has several servers: give the first one its database_url")
+            self._clock = beside._clock
+            self._instants = beside._instants
         self._request_ids = Uuid7Generator(lambda: self._clock.now() // 1000)
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -153,7 +171,7 @@ class RingfenceServer:
 
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
-        server = Server(self._config, clock=self._clock)
+        server = Server(self._config, clock=self._clock, instants=self._instants)
         self._port = await server.start()
         self._config = dataclasses.replace(self._config, port=self._port)
         started.set()

@@ -137,7 +137,7 @@ def serve(
             help="How long opening a connection may take.",
             rich_help_panel=_POSTGRES,
         ),
-    ] = 2.0,
+    ] = 1.5,
     statement_timeout_seconds: Annotated[
         float,
         typer.Option(
@@ -146,7 +146,7 @@ def serve(
             help="How long a statement of a batch or of a quick read may take.",
             rich_help_panel=_POSTGRES,
         ),
-    ] = 3.0,
+    ] = 2.5,
     lock_timeout_seconds: Annotated[
         float,
         typer.Option(

@@ -1,6 +1,7 @@
 """Group commit: whatever arrived while the last transaction ran becomes the next one."""
 
 from .committer import Committer, CommitterLimits, Draining, Overloaded
+from .lanes import Routes
 from .request import Answer, Failure, Request, Stamp
 from .revaluer import Revaluer
 
@@ -13,5 +14,6 @@ __all__ = [
     "Overloaded",
     "Request",
     "Revaluer",
+    "Routes",
     "Stamp",
 ]

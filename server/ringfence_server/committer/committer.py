@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from ringfence_server.ledger.commands import SetPolicy
 from ringfence_server.ledger.names import StockKey
 from ringfence_server.ledger.work import Committed, StoreUnavailable, Work
 
+from .lanes import LaneQueue, OneLane, Routes
 from .request import Answer, Failure, Request
 from .work import BatchWork, Poisoned, RevalueWork, SweepWork
 
@@ -37,6 +37,8 @@ class CommitterLimits:
     """Commands of one transaction; beyond 512 nothing was gained when measured."""
     max_batch_lines: int = 4_096
     """Lines of one transaction, unless a single command has more."""
+    store_patience_seconds: float = 1.0
+    """A store that took so long to fail has failed all that wait, too: they would only hear of it later."""
 
 
 class Overloaded(Exception):
@@ -55,7 +57,7 @@ class Draining(Exception):
 class Committer:
     """Takes requests on the event loop and commits what has queued up, batch after batch.
 
-    The loop is a task of its own: a caller that goes away cancels its waiting, never a commit.
+    The loops are tasks of their own: a caller that goes away cancels its waiting, never a commit.
     """
 
     def __init__(
@@ -64,31 +66,38 @@ class Committer:
         *,
         limits: CommitterLimits = CommitterLimits(),
         on_commit: Callable[[Committed], None] | None = None,
+        routes: Routes | None = None,
     ) -> None:
+        """``routes``: for a store that commits several batches beside one another; None: one after the other."""
         self._store = store
         self._limits = limits
         self._on_commit = on_commit
-        self._queue: deque[Request] = deque()
+        self._routes = routes or OneLane()
+        self._queues = [LaneQueue() for _ in range(self._routes.lanes)]
+        self._wakes = [asyncio.Event() for _ in self._queues]
         self._queued_lines = 0
-        self._wake = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
         self._maintenance: deque[tuple[BatchWork, asyncio.Future[Committed]]] = deque()
         self._draining = False
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         self._lines_per_second = 5_000.0
 
     def start(self) -> None:
-        """Starts the loop on the running event loop."""
-        self._task = asyncio.get_running_loop().create_task(self._run(), name="ringfence-committer")
+        """Starts a loop for each lane on the running event loop."""
+        loop = asyncio.get_running_loop()
+        self._tasks = [
+            loop.create_task(self._run(lane), name=f"ringfence-committer-{lane}") for lane in range(len(self._queues))
+        ]
 
     async def drain(self) -> None:
-        """Refuses new commands, commits all that is queued, and ends the loop."""
+        """Refuses new commands, commits all that is queued, and ends the loops."""
         self._draining = True
-        self._wake.set()
+        for wake in self._wakes:
+            wake.set()
         self._room.set()
-        if self._task is not None:
-            await self._task
+        if self._tasks:
+            await asyncio.gather(*self._tasks)
 
     @property
     def queued_lines(self) -> int:
@@ -98,7 +107,7 @@ class Committer:
     @property
     def idle(self) -> bool:
         """Whether nothing waits."""
-        return not self._queue
+        return not any(self._queues)
 
     def submit(self, request: Request) -> None:
         """Queues a request; its sink is called when the outcome is durable.
@@ -109,13 +118,14 @@ class Committer:
         """
         if self._draining:
             raise Draining
-        if self._queued_lines + request.weight > self._limits.max_queued_lines and self._queue:
+        if self._queued_lines + request.weight > self._limits.max_queued_lines and self._queued_lines:
             raise Overloaded(max(0.05, self._queued_lines / self._lines_per_second / 2))
-        self._queue.append(request)
+        lane, group = self._routes.route(request.organization, request.caller, request.command)
+        self._queues[lane].put(request, group)
         self._queued_lines += request.weight
         if self._queued_lines >= self._limits.max_queued_lines // 2:
             self._room.clear()
-        self._wake.set()
+        self._wakes[lane].set()
 
     async def room(self) -> None:
         """Waits until the queue is at most half full: back-pressure for streams, which can wait where a call cannot."""
@@ -142,21 +152,24 @@ class Committer:
             raise StoreUnavailable("the server goes down")
         future: asyncio.Future[Committed] = asyncio.get_running_loop().create_future()
         self._maintenance.append((work, future))
-        self._wake.set()
+        self._wakes[0].set()
         return await future
 
-    async def _run(self) -> None:
+    async def _run(self, lane: int) -> None:
         loop = asyncio.get_running_loop()
+        queue, wake = self._queues[lane], self._wakes[lane]
         while True:
-            if not self._queue and not self._maintenance:
+            # The first lane's alone: so there is one at a time.
+            maintenance = self._maintenance if lane == 0 else ()
+            if not queue and not maintenance:
                 if self._draining:
                     return
-                self._wake.clear()
-                await self._wake.wait()
+                wake.clear()
+                await wake.wait()
                 continue
-            if self._maintenance:
+            if maintenance:
                 await self._run_maintenance(*self._maintenance.popleft())
-            requests = self._take()
+            requests = self._take(queue)
             if not requests:
                 continue
             started = loop.time()
@@ -173,11 +186,14 @@ class Committer:
                 self._lines_per_second += 0.1 * (lines / spent - self._lines_per_second)
 
     async def _run_maintenance(self, work: BatchWork, future: asyncio.Future[Committed]) -> None:
+        started = asyncio.get_running_loop().time()
         try:
             committed = await self._store.run(work)
         except Exception as fault:
             if not future.done():
                 future.set_exception(fault)
+            if isinstance(fault, StoreUnavailable):
+                self._fail_waiting(started)
             return
         self._tell(committed)
         if not future.done():
@@ -191,20 +207,10 @@ class Committer:
             except Exception:
                 _log.exception("a listener failed")
 
-    def _take(self) -> list[Request]:
-        """The next batch, in the order of arrival; a change of policy goes alone."""
-        limits, queue = self._limits, self._queue
-        taken: list[Request] = []
-        lines = 0
-        while queue and len(taken) < limits.max_batch_commands:
-            request = queue[0]
-            if taken and (lines + request.weight > limits.max_batch_lines or isinstance(request.command, SetPolicy)):
-                break
-            taken.append(queue.popleft())
-            lines += request.weight
-            if isinstance(request.command, SetPolicy):
-                break
-        self._queued_lines -= lines
+    def _take(self, queue: LaneQueue) -> list[Request]:
+        limits = self._limits
+        taken = queue.take(limits.max_batch_commands, limits.max_batch_lines)
+        self._queued_lines -= sum(request.weight for request in taken)
         if self._queued_lines < limits.max_queued_lines // 2:
             self._room.set()
         return taken
@@ -213,7 +219,8 @@ class Committer:
         """Commits a batch; isolates what poisons it. Answers every request exactly once."""
         pending = list(requests)
         while pending:
-            work = BatchWork(pending, asyncio.get_running_loop().time())
+            started = asyncio.get_running_loop().time()
+            work = BatchWork(pending, started)
             try:
                 committed = await self._store.run(work)
             except Poisoned as poisoned:
@@ -226,6 +233,7 @@ class Committer:
                 _log.warning("the store is away: %s", away)
                 for request in pending:
                     _answer(request, Answer(b"", True, False, 0, Failure.STORE))
+                self._fail_waiting(started)
                 return
             except Exception as fault:
                 if len(pending) <= 1:
@@ -243,6 +251,16 @@ class Committer:
             for request, answer in zip(pending, work.answers, strict=True):
                 _answer(request, answer)
             return
+
+    def _fail_waiting(self, started: float) -> None:
+        """The store is away. If it took long to say so, those who waited meanwhile hear it now."""
+        if asyncio.get_running_loop().time() - started < self._limits.store_patience_seconds:
+            return
+        waiting = [request for queue in self._queues for request in queue.clear()]
+        self._queued_lines = 0
+        self._room.set()
+        for request in waiting:
+            _answer(request, Answer(b"", True, False, 0, Failure.STORE))
 
 
 def _answer(request: Request, answer: Answer) -> None:

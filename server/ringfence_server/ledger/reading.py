@@ -164,6 +164,20 @@ class EntriesRead(NamedTuple):
     """The policy in force at the read, where the query names dimensions of a key; else None."""
 
 
+class ChangesRead(NamedTuple):
+    """What changed after a state, in whatever order it was committed."""
+
+    revisions: Revisions
+    """The state with these changes."""
+    keys: Sequence[StockKey]
+    policies: Sequence[str]
+    """Organizations whose policy changed."""
+    more: bool
+    """There was more than one look takes."""
+    lost: bool
+    """What changed is not known any more."""
+
+
 class Flaw(NamedTuple):
     """Something that does not add up."""
 
@@ -215,7 +229,8 @@ class Reader(Protocol):
         """
 
     async def newest(self, organization: str, keys: Sequence[StockKey]) -> PointsRead:
-        """As ``points``, where no common instant is asked for: the figures are the newest, the moment is about theirs."""
+        """As ``points``, where no common instant is asked for: the figures are the newest, the moment is about
+        theirs."""
 
     def snapshot(
         self,

@@ -28,9 +28,9 @@ class PostgresOptions:
     """Connections for reads of a few rows."""
     long_connections: int = 2
     """Connections for reads that go through many rows: lists, history, verification."""
-    connect_timeout_seconds: float = 2.0
+    connect_timeout_seconds: float = 1.5
     """How long opening a connection may take."""
-    statement_timeout_seconds: float = 3.0
+    statement_timeout_seconds: float = 2.5
     """How long a statement of a batch or of a quick read may take; long reads have no such end."""
     lock_timeout_seconds: float = 2.0
     """How long a statement may wait for another server's batch."""
@@ -109,7 +109,7 @@ async def connect_to(url: str, options: PostgresOptions, *, application: str, st
         dsn_of(url),
         timeout=options.connect_timeout_seconds,
         # PostgreSQL ends a statement by itself; this one is for a network that says nothing any more.
-        command_timeout=options.statement_timeout_seconds + 1 if statement_timeout else None,
+        command_timeout=options.statement_timeout_seconds + 0.5 if statement_timeout else None,
         server_settings=settings,
     )
 

@@ -1,30 +1,30 @@
 """Which instant a snapshot stands for, where several writers commit at once.
 
-What a read at instant t answered, a read that asks for t later answers again. So when a snapshot S is said to stand for
-t, two things must hold of every slot that is read: S has no batch recorded after t (or they are taken back, by ``Past``),
-and every batch that S lacks is recorded after t.
+What a read at instant t answered, a read that asks for t later answers again. So when a snapshot S is said to stand
+for t, two things must hold of every slot that is read: S has no batch recorded after t (or they are taken back, by
+``Past``), and every batch that S lacks is recorded after t.
 
-*One slot.* Its batches are in one order: each holds the slot's lock from before it reads the clock until it is committed,
-and is recorded after the slot's newest (``batch.record_time > slot_state.record_time``). Let R be the slot's record_time
-in S. Every batch that S lacks is recorded after R; so t = R always holds.
+*One slot.* Its batches are in one order: each holds the slot's lock from before it reads the clock until it is
+committed, and is recorded after the slot's newest (``batch.record_time > slot_state.record_time``). Let R be the
+slot's record_time in S. Every batch that S lacks is recorded after R; so t = R always holds.
 
-*Any slots.* Before S is taken, in a statement of its own, a ``Bound`` is read: an instant B such that every batch that S
-lacks is recorded after B. Then with R <= B in a slot t = B holds, with R > B t = R does: max(R, B) for a single slot. For
-several slots with some R > B no instant may be common to all. The reader then waits until B has reached the highest R it
-has met (the batches under way at that moment have ended, no later than a statement timeout), takes a new snapshot, and
-takes back what of it is recorded after B: so it still contains all that was committed when it was asked.
+*Any slots.* Before S is taken, in a statement of its own, a ``Bound`` is read: an instant B such that every batch that
+S lacks is recorded after B. Then with R <= B in a slot t = B holds, with R > B t = R does: max(R, B) for a single
+slot. For several slots with some R > B no instant may be common to all. The reader then waits until B has reached the
+highest R it has met (the batches under way at that moment have ended, no later than a statement timeout), takes a new
+snapshot, and takes back what of it is recorded after B: so it still contains all that was committed when it was asked.
 
-*Why B holds on PostgreSQL.* C is ``statement_timestamp()`` of the statement that reads B: before anything of it ran. O is
-the earliest ``xact_start`` of writers (by application_name) that have a transaction id, as ``pg_stat_activity`` shows
-them; B = min(C, O) - 1 µs. Take a batch that S lacks. If its transaction had an id when the activity was looked at, it was
-among those seen, for it cannot have ended: a transaction loses its id in the moment it becomes visible to later
-snapshots, and S is one. A batch reads the clock in its transaction, so it is recorded at O or later. If it had no id yet,
-it held no lock yet, for ``FOR UPDATE`` takes an id first; it reads the clock after its locks, so at C or later. Both are
-after B. This needs all servers to connect as one role (or one that may read all statistics): other roles' transactions
-are shown without their start, and a read is refused rather than wrong.
+*Why B holds on PostgreSQL.* C is ``statement_timestamp()`` of the statement that reads B: before anything of it ran. O
+is the earliest ``xact_start`` of writers (by application_name) that have a transaction id, as ``pg_stat_activity``
+shows them; B = min(C, O) - 1 µs. Take a batch that S lacks. If its transaction had an id when the activity was looked
+at, it was among those seen, for it cannot have ended: a transaction loses its id in the moment it becomes visible to
+later snapshots, and S is one. A batch reads the clock in its transaction, so it is recorded at O or later. If it had
+no id yet, it held no lock yet, for ``FOR UPDATE`` takes an id first; it reads the clock after its locks, so at C or
+later. Both are after B. This needs all servers to connect as one role (or one that may read all statistics): other
+roles' transactions are shown without their start, and a read is refused rather than wrong.
 
-*When the clock of the database goes back*, batches of another slot may be recorded before R for as long as it is behind. A
-reader of several slots does not wait for that: it answers the newest state, at the highest R.
+*When the clock of the database goes back*, batches of another slot may be recorded before R for as long as it is
+behind. A reader of several slots does not wait for that: it answers the newest state, at the highest R.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ class Instants(Protocol):
         """Asked outside of a transaction, before the snapshot. ``least`` is an instant the reader has met."""
 
     def within(self, bound: Bound, now: int, record_time: int) -> int:
-        """That instant, once the snapshot is there; of a store with one slot, which has been at ``now`` and whose newest
-        batch is recorded at ``record_time``, it is told only here."""
+        """That instant, once the snapshot is there; of a store with one slot, which has been at ``now`` and whose
+        newest batch is recorded at ``record_time``, it is told only here."""
 
 
 class WriterInstants:
@@ -116,10 +116,11 @@ class DatabaseInstants(_Bounded):
 
 
 class SharedInstants(_Bounded):
-    """PostgreSQL with an injected clock, for tests: all writers are of this process, and know of each other. Thread-safe.
+    """PostgreSQL with an injected clock, for tests: all writers are of this process, and know of each other.
+    Thread-safe.
 
-    The same rules as by the database's clock, where that may stand still: a batch that begins after a bound was given is
-    recorded after it.
+    The same rules as by the database's clock, where that may stand still: a batch that begins after a bound was given
+    is recorded after it.
     """
 
     def __init__(self, clock: Clock) -> None:

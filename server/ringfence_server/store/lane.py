@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Final, Protocol, TypeVar
 
@@ -26,6 +26,8 @@ from .transaction import Transacted, Transactor
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
+LONGEST_SECONDS: Final = 4.0
+"""Callers hear within five seconds that the store is away."""
 _MOST_TRIES: Final = 8
 _MOST_WIDENED: Final = 3
 """A batch that still needs more slots then gets them all."""
@@ -70,7 +72,10 @@ class Lane:
         transactor: Transactor,
         *,
         distributed: bool,
+        longest_seconds: float = LONGEST_SECONDS,
     ) -> None:
+        """``longest_seconds``: how long a transaction may take with all its tries."""
+        self._longest_seconds = longest_seconds
         self._engine = engine
         self._slots = slots
         self._locks = locks
@@ -90,19 +95,37 @@ class Lane:
         """
         changed: list[StockKey] = []
         while True:
-            transacted = await self._transacted(work, slots)
+            try:
+                async with asyncio.timeout(self._longest_seconds):
+                    transacted = await self._transacted(work, slots)
+            except TimeoutError:
+                raise StoreUnavailable("the database does not answer") from None
             changed.extend(transacted.committed.changed)
             if not transacted.more_due:
                 return transacted.committed._replace(changed=list(dict.fromkeys(changed)))
 
-    async def sweep(self, work: Work, slot: int) -> Committed | None:
-        """Runs a work that only ends leases, in a slot that nobody else has; None: somebody has it, and ends them."""
+    async def sweep(self, work: Work, slots: Sequence[int]) -> Committed:
+        """Runs a work that only ends leases, in those of the slots that nobody else has: who has one, ends them there.
+
+        Raises:
+            StoreUnavailable: as ``run``.
+        """
         try:
-            transacted = await self.call(lambda connection: self._sweep(connection, work, slot))
-        except (WiderLock, Contended, _Unknown):
-            # Leases of orders over several slots; and what came of a COMMIT, the next try sees.
-            return await self.run(work, bits_of((slot,)))
-        return transacted.committed if transacted is not None else None
+            async with asyncio.timeout(self._longest_seconds):
+                transacted = await self.call(partial(self._sweep, work, slots))
+        except (WiderLock, Contended, _Unknown) as stopped:
+            # Leases of orders over further slots; and what came of a COMMIT, the next try sees.
+            if isinstance(stopped, _Unknown):
+                await self.close()
+                self._moments.end(committed=False)
+            return await self.run(work, bits_of(slots))
+        except TimeoutError:
+            raise StoreUnavailable("the database does not answer") from None
+        committed = transacted.committed
+        if transacted.more_due:
+            rest = await self.run(work, bits_of(slots))
+            committed = rest._replace(changed=list(dict.fromkeys([*committed.changed, *rest.changed])))
+        return committed
 
     async def call(self, function: Callable[[PostgresConnection], T]) -> T:
         """Runs a function on the connection, which is opened when there is none.
@@ -184,14 +207,11 @@ class Lane:
         transactor.settle(transacted)
         return transacted
 
-    def _sweep(self, connection: PostgresConnection, work: Work, slot: int) -> Transacted | None:
+    def _sweep(self, work: Work, slots: Sequence[int], connection: PostgresConnection) -> Transacted:
         with self._transaction(connection):
-            locked = self._locks.take_free(connection, (slot,))
-            if locked is None:
-                connection.command("ROLLBACK")
-                return None
-            transacted = self.transactor.run_locked(connection, work, (slot,), locked.head, locked.now)
-            self._end(connection, transacted, bits_of((slot,)))
+            taken, locked = self._locks.take_free(connection, slots)
+            transacted = self.transactor.run_locked(connection, work, taken, *locked)
+            self._end(connection, transacted, bits_of(taken))
         self.transactor.settle(transacted)
         return transacted
 

@@ -110,13 +110,13 @@ class SlotLocks:
         Raises:
             LookupError: the store has no such slot.
         """
-        locked = self._take(connection, slots, "")
-        if locked is None:
+        taken, locked = self._take(connection, slots, "")
+        if len(taken) != len(slots):
             raise LookupError(f"the store lacks some of the slots {list(slots)}")
         return locked
 
-    def take_free(self, connection: DriverConnection, slots: Sequence[int]) -> Locked | None:
-        """The same without waiting; None when somebody has one of them."""
+    def take_free(self, connection: DriverConnection, slots: Sequence[int]) -> tuple[list[int], Locked]:
+        """The same without waiting: of these slots those that nobody has, rising."""
         return self._take(connection, slots, " SKIP LOCKED")
 
     def now(self, connection: DriverConnection) -> int:
@@ -129,15 +129,13 @@ class SlotLocks:
     def forget(self) -> None:
         """Nothing is remembered."""
 
-    def _take(self, connection: DriverConnection, slots: Sequence[int], skip: str) -> Locked | None:
+    def _take(self, connection: DriverConnection, slots: Sequence[int], skip: str) -> tuple[list[int], Locked]:
         if connection.distributed:
             rows = [row for slot in slots for row in connection.rows(_LOCK_ONE.format(skip=skip), (slot,))]
             ((clock,),) = connection.rows(_CLOCK)
         else:
             rows = list(connection.rows(_LOCK.format(skip=skip), (slots,)))
             clock = max((row[5] for row in rows), default=0)
-        if len(rows) != len(slots):
-            return None
-        head = Head(*(max(row[place] for row in rows) for place in range(1, 5)))
+        head = Head(*(max((row[place] for row in rows), default=0) for place in range(1, 5)))
         now = clock if self._now is None else self._now()
-        return Locked(head, max(now, head.now))
+        return sorted(row[0] for row in rows), Locked(head, max(now, head.now))

@@ -5,18 +5,19 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from sqlalchemy import bindparam, delete, literal_column
+from sqlalchemy import ColumnElement, bindparam, delete, literal_column
 from sqlalchemy.engine import Dialect
+from sqlalchemy.sql.dml import ReturningDelete
 
 from ringfence_server.ledger.idempotency import REFUSALS_KEPT_PER_CALLER, StoredOutcome, forgotten_until
 from ringfence_server.ledger.work import OutcomeRow, RequestKey
 
-from . import postgres_statements, schema
+from . import postgres_statements, schema, sqlite_statements
 from .driver import DriverConnection
 from .slots import Slots
-from .statements import Statement, insert_rows, keyed_select, upsert_rows
+from .statements import SlotSelect, insert_rows, keyed_select, upsert_rows
 
 
 class Caller(NamedTuple):
@@ -73,18 +74,10 @@ class Outcomes:
             else None
         )
         self._upsert_caller = upsert_rows(dialect, caller)
-        self._forget = Statement(
-            delete(outcome)
-            .where(
-                outcome.c.slot == bindparam("slot"),
-                outcome.c.scope == bindparam("scope"),
-                # As a literal, or the partial index is not found to fit.
-                outcome.c.refusal_number > literal_column("0"),
-                outcome.c.refusal_number <= bindparam("last"),
-            )
-            .returning(outcome.c.request_id),
-            dialect,
-            ["slot", "scope", "last"],
+        self._forget: SlotSelect = (
+            postgres_statements.ForgetRefusals()
+            if dialect.name == "postgresql"
+            else sqlite_statements.OneSlotStatement(dialect, _refusals_up_to)
         )
 
     def known(self, connection: DriverConnection, keys: Collection[RequestKey]) -> dict[RequestKey, StoredOutcome]:
@@ -141,7 +134,8 @@ class Outcomes:
             after[scope] = known = before._replace(refusals=before.refusals + count)
             last = known.refusals - self._refusals_kept
             if last > 0:
-                gone = [request_id for (request_id,) in self._forget.run(connection, (of_scope(scope), scope, last))]
+                forgotten = self._forget.run(connection, self._slots.all, (scope, last))
+                gone = [request_id for (request_id,) in forgotten]
                 after[scope] = known._replace(forgotten_until=max(known.forgotten_until, forgotten_until(gone, now)))
         self._upsert_caller.run_many(
             connection,
@@ -172,3 +166,19 @@ class Outcomes:
             scope: (Caller(refusals - counts[scope], until), counts[scope])
             for scope, refusals, until in self._count.returning(connection, rows)
         }
+
+
+def _refusals_up_to(slot: ColumnElement[Any]) -> tuple[ReturningDelete[Any], Sequence[str]]:
+    outcome = schema.request_outcome
+    query = (
+        delete(outcome)
+        .where(
+            outcome.c.slot == slot,
+            outcome.c.scope == bindparam("scope"),
+            # As a literal, or the partial index is not found to fit.
+            outcome.c.refusal_number > literal_column("0"),
+            outcome.c.refusal_number <= bindparam("last"),
+        )
+        .returning(outcome.c.request_id)
+    )
+    return query, ["scope", "last"]

@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
-from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -21,18 +20,16 @@ from .driver import PostgresConnection
 from .errors import NETWORK_ERRORS, Contended, translated
 from .ids import Ids
 from .instants import DatabaseInstants, Instants, SharedInstants
-from .lane import Lane
+from .lane import LONGEST_SECONDS, Lane
 from .locks import SlotLocks
 from .migrate import upgrade_postgres
 from .moments import DatabaseMoments
 from .outcomes import Outcomes
+from .placing import Placing
 from .postgres_prune import SlotPruner
 from .postgres_upkeep import SlotUpkeep
 from .slots import Slots
 from .transaction import Transactor
-
-LONGEST_SECONDS: Final = 4.0
-"""How long a unit of work may take with all its tries: its callers hear within five seconds that the store is away."""
 
 
 class PostgresStore:
@@ -50,10 +47,13 @@ class PostgresStore:
         instants: SharedInstants | None = None,
         refusals_kept: int = REFUSALS_KEPT_PER_CALLER,
         distributed: bool | None = None,
+        longest_seconds: float = LONGEST_SECONDS,
     ) -> None:
         """``clock`` None: the database's clock, as several servers need it. A clock of one's own is for tests, whose
         stores on one database are to share the ``instants`` of the first. ``refusals_kept``: of each caller.
-        ``distributed``: whether every statement is to name a single slot; None: if the tables are distributed."""
+        ``distributed``: whether every statement is to name a single slot; None: if the tables are distributed.
+        ``longest_seconds``: how long a transaction may take with all its tries."""
+        self._longest_seconds = longest_seconds
         self.url = url
         self._options = options or PostgresOptions()
         self._clock = clock
@@ -80,6 +80,13 @@ class PostgresStore:
         """Whether the tables are spread over the machines of a Citus cluster; told once it is open."""
         return bool(self._distributed)
 
+    def placing(self) -> Placing | None:
+        """Which lane is to commit a command, once the store is open; None: there is one, and a batch may be of all
+        slots."""
+        if self._options.lanes == 1 and not self.distributed:
+            return None
+        return Placing(self.slots, self._options.lanes, distributed=self.distributed)
+
     async def open(self) -> None:
         """Migrates the database and makes ready to write."""
         try:
@@ -105,7 +112,7 @@ class PostgresStore:
         """Runs one unit of work in one durable transaction, or raises and has done nothing. Of several at a time each
         has a connection of its own, as far as there are lanes.
 
-        A work that names nothing ends what is due, slot by slot, each in a transaction of its own.
+        A work that names nothing ends what is due, in the slots that no other server has.
 
         Raises:
             StoreUnavailable: nothing happened, or nobody can tell what: the ids of the requests will.
@@ -130,7 +137,14 @@ class PostgresStore:
         """Deletes one bounded step of what is past its keeping; answers the rows deleted."""
         pruner = self._pruner
         assert pruner is not None
-        return await self._on_lane(lambda connection: pruner.step(connection, self._locks().now(connection)))
+        clock = self._clock
+
+        def step(connection: PostgresConnection) -> int:
+            now = self._locks().now(connection)
+            # What is forgotten stays forgotten: a clock in doubt must not be trusted here either.
+            return pruner.step(connection, now if clock is None else min(now, clock.due_until()))
+
+        return await self._on_lane(step)
 
     async def close(self) -> None:
         """Closes all connections."""
@@ -141,12 +155,13 @@ class PostgresStore:
 
     async def _sweep(self, lane: Lane, work: Work) -> Committed:
         upkeep = SlotUpkeep(self.slots, lane.transactor.loader)
-        committed = Committed(0, 0, [], [], 0)
-        for slot in await lane.call(lambda connection: upkeep.due_slots(connection, self._locks().now(connection))):
-            ended = await lane.sweep(work, slot)
-            if ended is not None:
-                committed = ended._replace(changed=[*committed.changed, *ended.changed])
-        return committed
+        slots = await lane.call(lambda connection: upkeep.due_slots(connection, self._locks().now(connection)))
+        if not slots:
+            return Committed(0, 0, [], [], 0)
+        if not self._distributed:
+            return await lane.sweep(work, slots)
+        ended = [await lane.sweep(work, (slot,)) for slot in slots]
+        return ended[-1]._replace(changed=[key for each in ended for key in each.changed])
 
     def _lane(self, engine: AsyncEngine, slots: Slots) -> Lane:
         moments = DatabaseMoments() if self._shared is None else self._shared.writer()
@@ -162,7 +177,15 @@ class PostgresStore:
             outcomes=Outcomes(dialect, slots, refusals_kept=self._refusals_kept),
             due_until=(lambda now: now) if clock is None else (lambda _now: clock.due_until()),
         )
-        return Lane(engine, slots, locks, moments, transactor, distributed=bool(self._distributed))
+        return Lane(
+            engine,
+            slots,
+            locks,
+            moments,
+            transactor,
+            distributed=self.distributed,
+            longest_seconds=self._longest_seconds,
+        )
 
     def _locks(self) -> SlotLocks:
         return SlotLocks(None if self._clock is None else self._clock.now)
@@ -178,10 +201,7 @@ class PostgresStore:
             raise StoreUnavailable("the database is closed")
         lane = await self._free.get()
         try:
-            async with asyncio.timeout(LONGEST_SECONDS):
-                yield lane
-        except TimeoutError:
-            raise StoreUnavailable("the database does not answer") from None
+            yield lane
         except Contended as contended:
             raise StoreUnavailable(str(contended)) from contended
         finally:

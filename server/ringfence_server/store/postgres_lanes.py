@@ -76,6 +76,7 @@ class PostgresLanes:
             False: asyncio.Semaphore(options.quick_connections),
             True: asyncio.Semaphore(options.long_connections),
         }
+        self._closed = False
         self._pooled = options.quick_connections + options.long_connections
         self.points = PointsLane(self)
 
@@ -95,6 +96,7 @@ class PostgresLanes:
 
     async def close(self) -> None:
         """Ends every connection."""
+        self._closed = True
         await self._quick.dispose()
         await self._long.dispose()
 
@@ -105,6 +107,8 @@ class PostgresLanes:
         Raises:
             StoreUnavailable: the database cannot be reached.
         """
+        if self._closed:
+            raise StoreUnavailable("the database is closed")
         async with self._room[long]:
             try:
                 lane = await self._connected(self._long if long else self._quick)

@@ -95,6 +95,23 @@ class LateralSelect:
         return [row for slot in slots for row in self._one_slot.run(connection, (slot, *parameters))]
 
 
+class ForgetRefusals:
+    """Deletes a caller's refusals up to a number: they lie in the slots of their ids, so in any."""
+
+    _TEXT = (
+        "DELETE FROM request_outcome WHERE {slots} AND scope = $2 AND refusal_number > 0 AND refusal_number <= $3 "
+        "RETURNING request_id"
+    )
+    _MANY_SLOTS = _TEXT.format(slots="slot = ANY($1::smallint[])")
+    _ONE_SLOT = _TEXT.format(slots="slot = $1::smallint")
+
+    def run(self, connection: DriverConnection, slots: Sequence[int], parameters: Sequence[Any] = ()) -> Sequence[_Row]:
+        """Deletes them in these slots; ``parameters``: scope and number. Answers their ids."""
+        if not connection.distributed:
+            return connection.rows(self._MANY_SLOTS, (slots, *parameters))
+        return [row for slot in slots for row in connection.rows(self._ONE_SLOT, (slot, *parameters))]
+
+
 class ArrayRows:
     """A statement that takes rows as one array per column."""
 

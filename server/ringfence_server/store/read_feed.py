@@ -65,8 +65,8 @@ class FeedRows:
         return [key for key in self.keys(connection, list(numbers)).values() if key.organization == organization]
 
     def after(self, connection: DriverConnection, since: Mapping[int, int], most: int) -> list[Any]:
-        """Rows (slot, revision, record_time, stock_ids) of these slots above a revision each, at most so many of a slot,
-        in the order of their revisions within a slot."""
+        """Rows (slot, revision, record_time, stock_ids) of these slots above a revision each, at most so many of a
+        slot, in the order of their revisions within a slot."""
         feed = schema.feed
         return rows_of_bounds(
             connection,
@@ -87,8 +87,9 @@ class FeedRows:
         }
 
     def _nothing_pruned(self, connection: DriverConnection, since: Mapping[int, int]) -> bool:
-        """Whether the oldest row of each slot lies not beyond the state. Commits that changed no balance have no row, nor
-        have the revisions that a slot leaps over, so a gap at the start may be nothing; that cannot be told by it."""
+        """Whether the oldest row of each slot lies not beyond the state. Commits that changed no balance have no row,
+        nor have the revisions that a slot leaps over, so a gap at the start may be nothing; that cannot be told by
+        it."""
         feed = schema.feed
         rows = rows_of_slots(
             connection,

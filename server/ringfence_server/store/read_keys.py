@@ -37,6 +37,7 @@ class SlotState(NamedTuple):
 
     revision: int = 0
     last_sequence: int = 0
+    """Not below that of any entry of the slot."""
     now: int = 0
     record_time: int = 0
 
@@ -96,8 +97,9 @@ class KeyRows:
     def states(self, connection: DriverConnection) -> States:
         """The counters of all slots. As the first select of a transaction it fixes the snapshot."""
         states = [SlotState()] * self.slots.count
-        for slot, *counters in self._states.run(connection):
-            states[slot] = SlotState(*counters)
+        mask = self.slots.mask
+        for slot, revision, last_sequence, now, record_time in self._states.run(connection):
+            states[slot] = SlotState(revision, last_sequence | mask if last_sequence else 0, now, record_time)
         return states
 
     def slots_of(self, organization: str, skus: Sequence[str]) -> tuple[int, ...]:
@@ -150,8 +152,8 @@ class KeyRows:
         return known
 
     def due(self, connection: DriverConnection, until: int, slots: Sequence[int]) -> dict[int, list[SqlRow]]:
-        """Holds in these slots that are over at an instant and not ended yet, by stock number; few, unless the sweeper is
-        behind."""
+        """Holds in these slots that are over at an instant and not ended yet, by stock number; few, unless the sweeper
+        is behind."""
         found: dict[int, list[SqlRow]] = {}
         for row in self._due.run(connection, slots, (until,)):
             found.setdefault(row[0], []).append(tuple(row))

@@ -142,8 +142,8 @@ class ThreadLane:
 
 
 class ThreadLanes:
-    """The lanes of a SQLite store: one for points, a few for quick reads, a few for long ones, so that no scan stands in the
-    way of a look-up."""
+    """The lanes of a SQLite store: one for points, a few for quick reads, a few for long ones, so that no scan stands
+    in the way of a look-up."""
 
     def __init__(self, url: str) -> None:
         self._engine = create_engine(

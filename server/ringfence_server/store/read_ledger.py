@@ -94,8 +94,8 @@ class EntryRows:
     def _along(
         self, connection: DriverConnection, head: Select[Any], below: int | None, previous: Any
     ) -> Iterator[Row[Any]]:
-        """A chain of entries from its newest, or from the one before ``below``. A sequence says in which slot it lies: a
-        reservation's chain may lead through several."""
+        """A chain of entries from its newest, or from the one before ``below``. A sequence says in which slot it lies:
+        a reservation's chain may lead through several."""
         if below is not None:
             head = select(previous).where(_entry.c.slot == self._slots.of_sequence(below), _entry.c.sequence == below)
         start = connection.execute(head).scalar()
@@ -211,8 +211,8 @@ class EntryRows:
     def _ranges_of_request(self, connection: DriverConnection, request_id: bytes, states: States) -> Sequence[Ranges]:
         """Where entries of a request can be, newest first.
 
-        Its outcome tells exactly. When that is forgotten, an id with a time in it (UUIDv7) tells roughly: ids older than
-        a day are not carried out. Otherwise it is all of the ledger, page by page.
+        Its outcome tells exactly. When that is forgotten, an id with a time in it (UUIDv7) tells roughly: ids older
+        than a day are not carried out. Otherwise it is all of the ledger, page by page.
         """
         outcome = schema.request_outcome
         rows = connection.execute(

@@ -41,8 +41,8 @@ def rows_of_bounds(connection: DriverConnection, bounds: Mapping[int, int], buil
 
 
 def share_of(most: int, slots: Sequence[int]) -> int:
-    """How many rows to ask each slot for, when about ``most`` of all are wanted: twice its share, for the page ends where
-    the first slot does."""
+    """How many rows to ask each slot for, when about ``most`` of all are wanted: twice its share, for the page ends
+    where the first slot does."""
     return most if len(slots) == 1 else max(_FEWEST, 2 * most // len(slots))
 
 

@@ -98,7 +98,8 @@ class Reader:
             return PointsRead(snapshot.moment, snapshot.policy, {stock.key: stock for stock in stocks})
 
     async def newest(self, organization: str, keys: Sequence[StockKey]) -> PointsRead:
-        """As ``points``, where no common instant is asked for: the figures are the newest, the moment is about theirs."""
+        """As ``points``, where no common instant is asked for: the figures are the newest, the moment is about
+        theirs."""
         return await self._points.read(organization, keys)
 
     # --- snapshots -----------------------------------------------------------------------------------------------
@@ -113,8 +114,8 @@ class Reader:
         min_revisions: Revisions = NONE,
         long: bool = False,
     ) -> AsyncIterator[SqlSnapshot]:
-        """A snapshot as of now, or as a read at ``read_time`` (microseconds since the epoch) saw it; only these SKUs are
-        asked of it (none: all).
+        """A snapshot as of now, or as a read at ``read_time`` (microseconds since the epoch) saw it; only these SKUs
+        are asked of it (none: all).
 
         Raises:
             LaterThanNow: read_time lies in the future.
@@ -135,8 +136,8 @@ class Reader:
             raise StoreUnavailable("a write takes too long to become visible")
 
     def _now(self, connection: DriverConnection) -> tuple[States, int, int]:
-        """Begins a snapshot that nobody asks for again: the counters, an instant that contains all of it, and the one up
-        to which leases have ended."""
+        """Begins a snapshot that nobody asks for again: the counters, an instant that contains all of it, and the one
+        up to which leases have ended."""
         bound = self._snapshots.bound(connection)
         begin_transaction(connection)
         states = self._keys.states(connection)

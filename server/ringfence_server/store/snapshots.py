@@ -99,7 +99,8 @@ class Snapshots:
 
     @staticmethod
     def _refuse_future(bound: Bound, states: States, read_time: int) -> None:
-        """Batches may be recorded a little ahead of a clock that stands or went back; what was answered is not future."""
+        """Batches may be recorded a little ahead of a clock that stands or went back; what was answered is not
+        future."""
         if read_time > bound.now and read_time > max([state.record_time for state in states]):
             raise LaterThanNow
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Column, Select, Table, bindparam, column, func, insert, select, update, values
+from sqlalchemy import Column, ColumnElement, Select, Table, bindparam, column, func, insert, select, update, values
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.engine import Dialect
 from sqlalchemy.sql import ClauseElement
 from sqlalchemy.sql.expression import CTE
 
-from .compiled import BuildForSlot, Statement
+from .compiled import Statement
 from .driver import DriverConnection
 
 SIZES: Final = (1, 4, 16, 64, 256, 1_024, 4_096)
@@ -58,10 +58,12 @@ class ListSelect:
         return self.find(connection, keys)
 
 
-class OneSlotSelect:
-    """A select of the one slot."""
+class OneSlotStatement:
+    """A statement of the one slot."""
 
-    def __init__(self, dialect: Dialect, build: BuildForSlot) -> None:
+    def __init__(
+        self, dialect: Dialect, build: Callable[[ColumnElement[Any]], tuple[ClauseElement, Sequence[str]]]
+    ) -> None:
         clause, order = build(bindparam("slot"))
         self._statement = Statement(clause, dialect, ["slot", *order])
         self.sql = self._statement.sql

@@ -105,7 +105,7 @@ def slot_select(dialect: Dialect, build: BuildForSlot) -> SlotSelect:
     """A select that is run for each of some slots; on PostgreSQL as one statement."""
     if dialect.name == "postgresql":
         return postgres_statements.LateralSelect(dialect, build)
-    return sqlite_statements.OneSlotSelect(dialect, build)
+    return sqlite_statements.OneSlotStatement(dialect, build)
 
 
 def insert_rows(dialect: Dialect, table: Table) -> RowsStatement:

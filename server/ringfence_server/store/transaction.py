@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from sqlalchemy.engine import Dialect
 
@@ -12,7 +12,6 @@ from ringfence_server.ledger.decide import bring_up_to_date
 from ringfence_server.ledger.journal import Batch
 from ringfence_server.ledger.names import StockKey
 from ringfence_server.ledger.needs import Needs
-from ringfence_server.ledger.policy import Policy
 from ringfence_server.ledger.state import Part, Reservation, Stock
 from ringfence_server.ledger.work import Committed, OutcomeRow, Work
 
@@ -21,11 +20,9 @@ from .ids import Ids
 from .load import LoadedState, Loader, needed_measures
 from .locks import Head, Locked, WiderLock
 from .outcomes import Outcomes
+from .placing import PLACES
 from .slots import Slots, bits_of
 from .write import Writer
-
-_PLACES: Final = Policy(location_order=("",))
-"""Locations do not matter for where a key lies; a line without one is to name its SKU nevertheless."""
 
 
 class Transacted(NamedTuple):
@@ -114,7 +111,7 @@ class Transactor:
         if work.policy_organization is not None:
             # Whatever was decided by the old rules is committed before, and what comes after reads the new ones.
             return self._slots.all_bits
-        needs = work.needs(defaultdict(lambda: _PLACES), {})
+        needs = work.needs(defaultdict(lambda: PLACES), {})
         bits = bits_of(map(self._slots.of_key, needs.pools))
         if needs.reservations:
             bits |= self.loader.slots_of_reservations(connection, needs.reservations)
@@ -198,7 +195,7 @@ class Transactor:
             outcomes.extend(work.decide(batch, stored, due, use))
         wrote = bool(outcomes or batch.entries or any(stock.changed for stock in batch.stocks.values()))
         if not wrote:
-            return Transacted(Committed(head.revision, head.record_time, ()), False, False, batch)
+            return Transacted(Committed(head.revision, head.record_time, []), False, False, batch)
         changed = self._writer.write(connection, batch)
         self.outcomes.keep(connection, outcomes, callers, now)
         self._writer.write_references(connection, batch)

@@ -1,6 +1,7 @@
 """The watch feed: who hears of which change, at their own pace, without slowing the writers."""
 
+from .follower import ChangeFeed, Follower
 from .hub import Changes, Closed, Hub, Interest, Subscription
 from .pacer import Pacer
 
-__all__ = ["Changes", "Closed", "Hub", "Interest", "Pacer", "Subscription"]
+__all__ = ["ChangeFeed", "Changes", "Closed", "Follower", "Hub", "Interest", "Pacer", "Subscription"]

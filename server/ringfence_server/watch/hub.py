@@ -56,6 +56,7 @@ class Subscription:
         self._position = hub.position
         self._dirty: dict[StockKey, None] = {}
         self._everything = False
+        self._lost = False
         self._event = asyncio.Event()
 
     async def wait(self, timeout_seconds: float) -> bool:
@@ -82,7 +83,7 @@ class Subscription:
 
     def take(self) -> Changes:
         """What changed since the last take."""
-        behind = False
+        behind, self._lost = self._lost, False
         everything, self._everything = self._everything, False
         keys, self._dirty = self._dirty, {}
         if not self.interest.skus:
@@ -109,6 +110,11 @@ class Subscription:
         self._everything = True
         self._event.set()
 
+    def mark_lost(self) -> None:
+        """Something changed, and nobody can tell what."""
+        self._lost = True
+        self._event.set()
+
     def wake(self) -> None:
         """Something changed that may match."""
         self._event.set()
@@ -118,9 +124,13 @@ class Subscription:
         self._dirty.update((key, None) for key in keys if self.interest.matches(key))
 
     def _pending(self) -> bool:
-        if self._dirty or self._everything or self._hub.closed:
+        if self._dirty or self._everything or self._lost or self._hub.closed:
             return True
         return not self.interest.skus and self._position < self._hub.newest_of(self.interest.organization)
+
+
+def _nothing() -> None:
+    """Nobody wants to know."""
 
 
 class _Change(NamedTuple):
@@ -157,6 +167,8 @@ class Hub:
         self._forgotten: dict[str, _Change] = {}
         self._newest: dict[str, int] = {}
         self._count = 0
+        self.on_subscribe: Callable[[], None] = _nothing
+        """Called when somebody begins to listen."""
 
     def __len__(self) -> int:
         return self._count
@@ -187,6 +199,17 @@ class Hub:
                 for subscription in self._subscriptions_of(organization):
                     subscription.mark_everything()
 
+    def lose(self, revisions: Revisions) -> None:
+        """Something changed that nobody can tell any more: the store is at ``revisions``, and every subscriber has to
+        come back with its token."""
+        self.revisions = self._start = joined(self.revisions, revisions)
+        self.position += 1
+        self._recent.clear()
+        self._recent_keys = 0
+        for organization in {owner for owner, _ in self._by_sku} | set(self._wide):
+            for subscription in self._subscriptions_of(organization):
+                subscription.mark_lost()
+
     def subscribe(self, interest: Interest) -> Subscription:
         """Begins to collect changes."""
         subscription = Subscription(self, interest)
@@ -196,6 +219,7 @@ class Hub:
         else:
             self._wide.setdefault(interest.organization, set()).add(subscription)
         self._count += 1
+        self.on_subscribe()
         return subscription
 
     def remove(self, subscription: Subscription) -> None:

@@ -1,0 +1,150 @@
+"""The follower: tells a hub what every server of a store commits, this one's own batches included.
+
+Batches of different slots, and of different servers, are visible in no common order. The follower asks the store, in
+one snapshot, for each slot's revision and for what changed above the revision that the hub has. A slot's revision is
+taken under the slot's lock, which is held until the commit: when one is visible so are all below it, and nothing can
+appear below it later. So nothing is missed, whatever the order of the commits, and nothing is published twice.
+
+A notification says only that there is something; what it is, or whether one was lost, does not matter: the follower
+also looks by itself every now and then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from ringfence_server.ledger.reading import ChangesRead
+from ringfence_server.ledger.revisions import Revisions
+from ringfence_server.ledger.work import Committed, StoreUnavailable
+
+from .hub import Hub
+
+_log = logging.getLogger(__name__)
+
+_POLL_SECONDS: Final = 0.25
+"""How late a change is heard of when its notification was lost."""
+_UNWATCHED_SECONDS: Final = 1.0
+_SPACING_SECONDS: Final = 0.005
+"""Between two looks: what comes meanwhile is one look, and one notification."""
+_RETRY_SECONDS: Final = 0.5
+
+
+class ChangeFeed(Protocol):
+    """A store's changes, whoever made them. Used by one task."""
+
+    async def open(self, notified: Callable[[], None]) -> None:
+        """Connects; ``notified`` is called when another server says that there is something.
+
+        Raises:
+            StoreUnavailable: the store cannot be reached.
+        """
+
+    async def state(self) -> Revisions:
+        """The state the store is in; what changed before is not asked for.
+
+        Raises:
+            StoreUnavailable: the store cannot be read.
+        """
+
+    async def after(self, revisions: Revisions) -> ChangesRead:
+        """What changed after a state.
+
+        Raises:
+            StoreUnavailable: the store cannot be read.
+        """
+
+    async def notify(self) -> None:
+        """Tells the other servers that there is something.
+
+        Raises:
+            StoreUnavailable: the store cannot be reached.
+        """
+
+    async def close(self) -> None:
+        """Disconnects; it may be opened again."""
+
+
+class Follower:
+    """Keeps one hub up to date. Lives on the event loop."""
+
+    def __init__(self, feed: ChangeFeed, hub: Hub, *, changed: Callable[[], None] = lambda: None) -> None:
+        """``changed`` is called after something was published."""
+        self._feed = feed
+        self._hub = hub
+        self._changed = changed
+        self._wake = asyncio.Event()
+        self._untold = False
+        hub.on_subscribe = self._wake.set
+
+    def committed(self, committed: Committed) -> None:
+        """This server committed a batch: it is looked for at once, and the other servers are told."""
+        self._untold = True
+        self._wake.set()
+
+    async def start(self) -> None:
+        """Begins with the store as it is. Call it before anybody subscribes.
+
+        Raises:
+            StoreUnavailable: the store cannot be reached.
+        """
+        await self._feed.open(self._wake.set)
+        self._hub.lose(await self._feed.state())
+
+    async def run(self) -> None:
+        """Runs until cancelled."""
+        loop = asyncio.get_running_loop()
+        try:
+            while True:
+                try:
+                    await self._feed.open(self._wake.set)
+                    while True:
+                        more = await self.look()
+                        looked = loop.time()
+                        if not more:
+                            await self._pause()
+                        await asyncio.sleep(max(0.0, looked + _SPACING_SECONDS - loop.time()))
+                except StoreUnavailable as away:
+                    _log.warning("following the store's changes waits for it: %s", away)
+                except Exception:
+                    _log.exception("following the store's changes failed")
+                await self._feed.close()
+                await asyncio.sleep(_RETRY_SECONDS)
+        finally:
+            await self._feed.close()
+
+    async def look(self) -> bool:
+        """Tells the others, and the hub, what there is; whether there is more.
+
+        Raises:
+            StoreUnavailable: the store cannot be reached.
+        """
+        # What comes from here on wakes again.
+        self._wake.clear()
+        if self._untold:
+            self._untold = False
+            try:
+                await self._feed.notify()
+            except BaseException:
+                self._untold = True
+                raise
+        found = await self._feed.after(self._hub.revisions)
+        before = self._hub.position
+        if found.lost:
+            self._hub.lose(found.revisions)
+        else:
+            self._hub.publish_all((Committed(0, 0, found.keys, found.policies),), found.revisions)
+        if self._hub.position > before:
+            self._changed()
+        return found.more
+
+    async def _pause(self) -> None:
+        """Waits for the next look: for whoever wakes, but not for long."""
+        seconds = _POLL_SECONDS if len(self._hub) else _UNWATCHED_SECONDS
+        try:
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
+        except TimeoutError:
+            return

@@ -1,0 +1,167 @@
+"""PostgreSQL goes away, in every way it can, under two servers: callers hear of it soon, and nothing is lost."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from ringfence import Client, StockFigure
+from ringfence.testing import PostgresServer, assert_eventually
+from tests.faults.proxy import Cut, Proxy
+from tests.faults.serving import ServerProcess
+from tests.faults.shoppers import Seen, Shopper, look_once_more, stock
+
+pytestmark = [pytest.mark.postgres, pytest.mark.timeout(300)]
+
+SKUS: Final = ("BIKE", "LAMP", "VASE", "SOFA")
+UNITS: Final = 60
+SHOPPERS: Final = 6
+SOON_SECONDS: Final = 5.0
+"""Within so long every call is answered or refused, and service is back when the database is."""
+CUTS: Final = 3
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL that a test may mistreat."""
+    with PostgresServer() as server:
+        yield server
+
+
+@contextmanager
+def shopping(tmp_path: Path, url: str, *, servers: int = 2) -> Iterator[Seen]:
+    """Shoppers on servers of one database. At the end: what they saw can be put in one order, no call took long, every
+    failure said when to come back, and the ledger adds up."""
+    seen = Seen()
+    processes = [ServerProcess(tmp_path, url, name=f"server-{number}") for number in range(servers)]
+    shoppers: list[Shopper] = []
+    try:
+        for process in processes:
+            process.start()
+        targets = seen.targets = [process.target for process in processes]
+        stock(targets[0], SKUS, UNITS)
+        shoppers += [Shopper(number, targets, SKUS, seen) for number in range(SHOPPERS)]
+        for shopper in shoppers:
+            shopper.start()
+        seen.wait_for_all(10, 60)
+        yield seen
+        seen.wait_for_all(10, 60)
+    finally:
+        for shopper in shoppers:
+            shopper.stop()
+    for target in targets:
+        look_once_more(target, SKUS, seen)
+    assert seen.judge(UNITS) > 100
+    assert seen.slowest_seconds < SOON_SECONDS, f"{seen.slowest} took {seen.slowest_seconds:.1f} s"
+    for failure in seen.failures:
+        assert failure.retry_after is not None, f"it does not say when to come back: {failure!r}"
+    with Client(targets[0]) as client:
+        assert client.verify().ok
+    for process in processes:
+        process.stop()
+
+
+@pytest.mark.parametrize("way", [PostgresServer.stop, PostgresServer.kill])
+def test_postgresql_ends_and_starts_again(
+    tmp_path: Path, own_postgres: PostgresServer, way: Callable[[PostgresServer], None]
+) -> None:
+    """Stopped, or killed with all that it had in memory. Meanwhile calls fail soon, one by one; after its start all
+    shoppers are served again within 5 seconds."""
+    url = own_postgres.create_database()
+    with shopping(tmp_path, url) as seen:
+        for _ in range(2):
+            before = len(seen.failures)
+            way(own_postgres)
+            # Every shopper has heard of it, most of them more than once.
+            assert_eventually(lambda before=before: len(seen.failures) >= before + 3 * SHOPPERS)  # type: ignore[misc]
+            own_postgres.start()
+            assert seen.wait_for_all(1, 60) < SOON_SECONDS
+
+
+def test_connections_are_ended_by_an_administrator(tmp_path: Path, own_postgres: PostgresServer) -> None:
+    """pg_terminate_backend for every connection of the servers, again and again: what was under way is decided again
+    or refused with a time to come back."""
+    url = own_postgres.create_database()
+    with shopping(tmp_path, url) as seen:
+        for _ in range(CUTS):
+            ended = own_postgres.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'ringfence-%'"
+            )
+            assert ended
+            assert seen.wait_for_all(3, 60) < SOON_SECONDS
+
+
+@pytest.mark.parametrize("when", list(Cut))
+def test_the_network_breaks_at_a_commit(tmp_path: Path, own_postgres: PostgresServer, when: Cut) -> None:
+    """Before the COMMIT arrives, or between it and its answer: then nobody knows whether it happened, and it must
+    neither be lost nor be done twice."""
+    url = own_postgres.create_database()
+    with Proxy(own_postgres.port) as proxy:
+        through = own_postgres.url(url.rpartition("/")[2], port=proxy.port)
+        with shopping(tmp_path, through) as seen:
+            for number in range(CUTS):
+                proxy.cut(when)
+                assert_eventually(lambda number=number: proxy.cuts > number)  # type: ignore[misc]
+                assert seen.wait_for_all(2, 60) < SOON_SECONDS
+            # So often that the batch's first tries fail too.
+            proxy.cut(when, times=4)
+            assert_eventually(lambda: proxy.cuts >= CUTS + 4)
+
+
+def test_the_network_falls_silent(tmp_path: Path, own_postgres: PostgresServer) -> None:
+    """Nothing arrives any more and nothing breaks: timeouts find it out."""
+    url = own_postgres.create_database()
+    with Proxy(own_postgres.port) as proxy:
+        through = own_postgres.url(url.rpartition("/")[2], port=proxy.port)
+        with shopping(tmp_path, through) as seen:
+            proxy.silence()
+            assert_eventually(lambda: len(seen.failures) >= SHOPPERS)
+            proxy.restore()
+            assert seen.wait_for_all(1, 60) < 2 * SOON_SECONDS
+
+
+@pytest.mark.skipif(shutil.which("prlimit") is None, reason="NOT TESTED: no prlimit on this machine")
+def test_no_file_can_grow_any_more(tmp_path: Path) -> None:
+    """As on a full disk: writes fail, callers are told when to come back, nothing is half done; with room again service
+    is back within 5 seconds."""
+    # The log is in files of 1 MiB, so that it is not what fails: PostgreSQL would end.
+    with PostgresServer(initdb_options=("--wal-segsize=1",), settings={"max_wal_size": "16MB"}) as server:
+        url = server.create_database()
+        with shopping(tmp_path, url, servers=1) as seen, Client(seen.targets[0]) as client:
+            for number in range(6):
+                client.post_stock([StockFigure(f"FILLER-{number}-{each}", "south", 1) for each in range(2_000)])
+            _limit(server, 1024 * 1024)
+            try:
+                assert_eventually(lambda: len(seen.failures) >= 2 * SHOPPERS)
+            finally:
+                _limit(server, None)
+            assert seen.wait_for_all(1, 60) < SOON_SECONDS
+
+
+def _limit(server: PostgresServer, size: int | None) -> None:
+    """How large a file may become that the servers' connections write; None: as large as it likes."""
+    pids = server.execute("SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'ringfence-%'")
+    soft = "unlimited" if size is None else str(size)
+    # By PostgreSQL itself: only its own user may do that, and a fork of this process would take gRPC's threads with it.
+    commands = " && ".join(f"prlimit --pid={pid} --fsize={soft}:" for pid in [server.pid, *(pid for (pid,) in pids)])
+    server.execute(f"COPY (SELECT 1) TO PROGRAM '{commands}'")
+
+
+def test_a_server_that_finds_no_database_says_so_and_ends(tmp_path: Path) -> None:
+    """In one plain line, soon, without the password."""
+    server = ServerProcess(tmp_path, "postgresql+asyncpg://shop:secret@127.0.0.1:1/stock")
+    start = time.monotonic()
+    with pytest.raises(AssertionError, match="did not start") as failed:
+        server.start()
+    assert time.monotonic() - start < 2 * SOON_SECONDS
+    said = str(failed.value)
+    assert "ringfence: " in said
+    assert "127.0.0.1:1/stock" in said
+    assert "secret" not in said
+    assert "Traceback" not in said

@@ -1,0 +1,161 @@
+"""What a server sends where tables are distributed by slot: every statement is for one machine."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from ringfence_server.ledger.commands import (
+    Allocate,
+    Cancel,
+    CancelReason,
+    Command,
+    Consume,
+    ConsumeDirect,
+    LineQuantity,
+    Reallocate,
+    SetPolicy,
+    Unallocate,
+    UpdateReservation,
+)
+from ringfence_server.ledger.policy import Fallback, Location, PathRule, Policy
+from ringfence_server.ledger.work import StoreUnavailable
+from ringfence_server.store import schema
+from ringfence_server.store.connect import PostgresOptions
+from ringfence_server.store.distribute import distribute, distribute_statements
+from tests.ledger.world import SOUTH, back, figure, line, quota, shift
+from tests.store.audit import audit
+from tests.store.desk import Desk, post, reserve
+from tests.store.watching import watched
+
+pytestmark = pytest.mark.postgres
+
+POLICY = Policy(
+    path_rules=(PathRule("", fallback=Fallback.ANCESTORS),),
+    locations=(Location("north"), Location("south")),
+    location_order=("north", "south"),
+    allow_split=True,
+)
+KEYS = 40
+SECOND = 1_000_000
+
+
+def sku(number: int) -> str:
+    return f"BIKE-{number % KEYS:03}"
+
+
+@pytest.fixture
+async def desk(postgres_place: str) -> AsyncIterator[Desk]:
+    """A server that names one slot in every statement; it knows forty keys at each of two locations, with quotas."""
+    async with Desk(postgres_place, refusals_kept=2, distributed=True) as desk:
+        await desk.send(SetPolicy(POLICY, 1))
+        for location in ("north", SOUTH):
+            await desk.send(post(*(figure(100, "on_hand", sku=sku(n), location=location) for n in range(KEYS))))
+        await desk.send(Allocate(tuple(quota("web", 50, sku=sku(n)) for n in range(KEYS))))
+        yield desk
+
+
+async def _do_everything(desk: Desk) -> None:
+    """Every command, in batches over many slots, refusals and repeats and leases that end among them."""
+    lines = [line("web", 1, sku=sku(number)) for number in range(20)]
+    orders = await desk.send_all([reserve(*lines, ttl=SECOND)] * 3 + [reserve(line("web", 2, sku=sku(7), location=""))])
+    ids = [order.reservation_id() for order in orders]
+    commands: list[Command] = [
+        Consume(ids[0], (), False, None, "O-1", b""),
+        UpdateReservation(ids[1], 0, (LineQuantity("1", 3),), None, None),
+        Cancel(ids[3], (), CancelReason.CUSTOMER, ""),
+        ConsumeDirect((line("web", 1, sku=sku(9), line_id="1"),), "", False, "O-2", b""),
+        Allocate((quota("app", 5, sku=sku(3)), quota("app", 5, sku=sku(4)))),
+        Reallocate((shift("web", "app", 1, sku=sku(3)),)),
+        Unallocate((back("web", 1, sku=sku(5)),)),
+        post(figure(90, "on_hand", sku=sku(8)), figure(90, "inbound", sku=sku(9))),
+        reserve(line("none", 10**9, sku=sku(1))),
+        reserve(line("none", 10**9, sku=sku(2))),
+        reserve(line("none", 10**9, sku=sku(3))),
+    ]
+    answered = await desk.send_all(commands)
+    assert [each.answer.failure for each in answered] == [None] * len(commands)
+    await desk.send(commands[0], request_id=answered[0].request_id)
+    desk.clock.advance(timedelta(seconds=2))
+    await desk.send(reserve(line("web", 1, sku=sku(2))))
+    await desk.committer.sweep()
+
+
+async def test_every_statement_names_one_slot(desk: Desk) -> None:
+    """As its first parameter; reads that lock, too."""
+    sent: list[tuple[str, Any]] = []
+    assert desk.postgres._engine is not None
+    with watched(desk.postgres._engine.sync_engine, lambda *each: sent.append(each[:2])):
+        await _do_everything(desk)
+    statements = [each for each in sent if each[0] not in ("BEGIN", "COMMIT", "ROLLBACK")]
+    assert {text.split()[0] for text, _ in statements} == {"SELECT", "INSERT", "UPDATE", "DELETE"}
+    named = re.compile(r"slot = \$1::smallint|SELECT \$1::smallint, given", re.IGNORECASE)
+    without = {
+        text
+        for text, parameters in statements
+        if not (named.search(text) and isinstance(parameters[0], int) and "ANY(" not in text)
+    }
+    # The clock is asked of whichever machine the server is connected to.
+    assert {text for text in without if "FROM" in text.replace("(epoch FROM clock", "")} == set()
+    assert len(without) <= 1
+    locking = [parameters for text, parameters in statements if "FOR UPDATE" in text]
+    assert len(locking) > 20
+    assert all(len(parameters) == 1 for parameters in locking)
+
+
+async def test_locks_are_taken_in_the_order_of_slots(desk: Desk) -> None:
+    """One statement after the other, in every transaction."""
+    taken: list[list[int]] = []
+
+    def note(text: str, parameters: Any, _: bool) -> None:
+        if text == "BEGIN":
+            taken.append([])
+        elif "FOR UPDATE" in text:
+            taken[-1].append(parameters[0])
+
+    assert desk.postgres._engine is not None
+    with watched(desk.postgres._engine.sync_engine, note):
+        await _do_everything(desk)
+    assert max(map(len, taken)) > 10
+    assert all(slots == sorted(set(slots)) for slots in taken)
+
+
+async def test_what_is_sold_is_the_same(desk: Desk) -> None:
+    """The books add up, and every row lies where it is looked for."""
+    await _do_everything(desk)
+    desk.look(lambda connection: audit(connection, replace(POLICY, revision=2, formula_revision=2)))
+
+
+async def test_a_batch_is_of_the_requests_of_one_slot(desk: Desk) -> None:
+    """Requests that came together are committed slot by slot, and none is lost."""
+    begun: list[str] = []
+    assert desk.postgres._engine is not None
+    with watched(desk.postgres._engine.sync_engine, lambda text, *_: begun.append(text)):
+        answered = await desk.send_all([reserve(line("web", 1, sku=sku(number % 4))) for number in range(40)])
+    assert [each.answer.failure for each in answered] == [None] * 40
+    slots = {desk.postgres.slots.of_sku("default", sku(number)) for number in range(4)}
+    assert begun.count("COMMIT") == len(slots)
+
+
+async def test_without_citus_nothing_is_distributed(postgres_place: str) -> None:
+    """One line says what is missing, and the tables stay as they are."""
+    with pytest.raises(StoreUnavailable, match="the database has no Citus extension: create it on every machine"):
+        await distribute(postgres_place, PostgresOptions())
+
+
+def test_every_table_is_distributed_beside_stock_or_is_everywhere() -> None:
+    """All by slot, so that what one slot needs is on one machine; the rules are on every one."""
+    statements = distribute_statements()
+    assert statements[0] == "SELECT create_distributed_table('stock', 'slot')"
+    assert statements[-1] == "SELECT create_reference_table('policy')"
+    beside = {
+        f"SELECT create_distributed_table('{name}', 'slot', colocate_with => 'stock')"
+        for name in schema.metadata.tables
+        if name not in ("stock", "policy")
+    }
+    assert set(statements[1:-1]) == beside
