@@ -1,8 +1,9 @@
 """Copying a SQLite ledger into an empty PostgreSQL database.
 
-SQLite's store has one slot, PostgreSQL's many (see ``slots``), and numbers carry their slot: a stock number or a
-sequence ``n`` becomes ``n * count + slot``, which keeps their order. Ids of reservations and requests stay, as callers
-know them; their slot is in the bytes they have. Tables whose rows lie by a name are placed by it.
+SQLite's store has one slot, PostgreSQL's many (see ``slots``), and numbers carry their slot: a sequence ``n`` becomes
+``n * count + slot``, and stock numbers are given anew in their order, from the same counter. Ids of reservations and
+requests stay, as callers know them; their slot is in the bytes they have. Tables whose rows lie by a name are placed
+by it.
 
 Everything is one transaction: a copy that fails, or is stopped, leaves the target as empty as it was, and is begun
 again.
@@ -13,15 +14,19 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import struct
+from array import array
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import Boolean, Table, make_url
 
+from ringfence_server.ledger.work import StoreUnavailable
+
 from . import schema
 from .connect import UPKEEP, PostgresOptions, connect_to, shown
-from .errors import DATABASE_ERRORS, translated
+from .errors import NETWORK_ERRORS, translated
 from .migrate import HEAD, current, upgrade
 from .slots import Slots, bits_of, column_of
 from .sqlite import take_file
@@ -44,8 +49,8 @@ async def copy(source: str, target: str, progress: Progress) -> dict[str, int]:
     Both URLs must be valid ones of their kind. The target is brought to this release's schema first.
 
     Raises:
-        CopyRefused: the source is not there, of another release or in use, or the target is not empty.
-        StoreUnavailable: the target cannot be reached or written, or the source not read; nothing was copied.
+        CopyRefused: the source is not there or of another release, the target not empty, or it refuses a row.
+        StoreUnavailable: the source is in use, or one of the two cannot be reached, read or written.
     """
     path = Path(make_url(source).database or "").resolve()  # noqa: ASYNC240  # nothing else runs on this loop
     if not path.is_file():
@@ -62,8 +67,11 @@ async def copy(source: str, target: str, progress: Progress) -> dict[str, int]:
         try:
             reading.execute("BEGIN")
             return await _Copy(reading, target).run(progress)
-        except DATABASE_ERRORS as error:
-            raise translated(error) from error
+        except NETWORK_ERRORS as error:
+            cause = translated(error)
+            if isinstance(cause, StoreUnavailable):
+                raise cause from error
+            raise CopyRefused(f"{shown(target)} refuses a row of {path}: {cause}") from error
         finally:
             reading.close()
 
@@ -73,8 +81,9 @@ class _Copy:
         self._source = source
         self._target = target
         self._slots: Slots
-        self._slot_of_stock = bytearray()
-        """Of every stock number of the source, which are dense: one byte for each."""
+        self._stocks = array("q")
+        """Every stock number of the source, rising: nine bytes for each key, with the next."""
+        self._slots_of_stocks = bytearray()
 
     async def run(self, progress: Progress) -> dict[str, int]:
         connection = await connect_to(self._target, PostgresOptions(), application=UPKEEP, statement_timeout=False)
@@ -106,13 +115,24 @@ class _Copy:
     def _counters(self) -> tuple[int, int, int, int]:
         found = self._source.execute("SELECT revision, last_sequence, now, record_time FROM slot_state").fetchone()
         revision, last_sequence, now, record_time = found or (0, 0, 0, 0)
-        return revision, last_sequence * self._slots.count, now, record_time
+        # Stock numbers come from the same counter, which must be beyond them.
+        return revision, max(last_sequence, len(self._stocks)) * self._slots.count, now, record_time
 
     def _place_stocks(self) -> None:
-        last = self._source.execute("SELECT max(stock_id) FROM stock").fetchone()[0] or 0
-        self._slot_of_stock = bytearray(last + 1)
-        for stock_id, organization, sku in self._source.execute("SELECT stock_id, organization, sku FROM stock"):
-            self._slot_of_stock[stock_id] = self._slots.of_sku(organization, sku)
+        query = "SELECT stock_id, organization, sku FROM stock ORDER BY stock_id"
+        for stock_id, organization, sku in self._source.execute(query):
+            self._stocks.append(stock_id)
+            self._slots_of_stocks.append(self._slots.of_sku(organization, sku))
+
+    def _slot_of(self, stock_id: int) -> int:
+        return self._slots_of_stocks[bisect_left(self._stocks, stock_id)]
+
+    def _stock_number(self, stock_id: int, slot: int) -> int:
+        """What a stock's number becomes."""
+        return self._number(bisect_left(self._stocks, stock_id) + 1, slot)
+
+    def _slot_of_row(self, row: sqlite3.Row) -> int:
+        return self._slot_of(row["stock_id"])
 
     async def _copy_table(self, connection: Any, table: Table, rows: Iterator[list[SqlRow]], progress: Progress) -> int:
         (total,) = self._source.execute(f"SELECT count(*) FROM {table.name}").fetchone()
@@ -130,23 +150,23 @@ class _Copy:
     def _tables(self) -> Iterator[tuple[Table, Iterator[list[SqlRow]]]]:
         """Every table but slot_state, with its rows as they are to be stored."""
         slots = self._slots
-        by_stock = {"stock_id": self._number}
+        by_stock = {"stock_id": self._stock_number}
         yield schema.policy, self._rows(schema.policy, lambda row: 0)
         yield (
             schema.stock,
             self._rows(
                 schema.stock,
-                lambda row: self._slot_of_stock[row["stock_id"]],
+                self._slot_of_row,
                 {**by_stock, "last_sequence": self._number},
             ),
         )
         for table in (schema.pool, schema.measure):
-            yield table, self._rows(table, lambda row: self._slot_of_stock[row["stock_id"]], by_stock)
+            yield table, self._rows(table, self._slot_of_row, by_stock)
         yield (
             schema.fact,
             self._rows(
                 schema.fact,
-                lambda row: self._slot_of_stock[row["stock_id"]],
+                self._slot_of_row,
                 {**by_stock, "sequence": self._number},
             ),
         )
@@ -154,7 +174,7 @@ class _Copy:
             schema.entry,
             self._rows(
                 schema.entry,
-                lambda row: self._slot_of_stock[row["stock_id"]],
+                self._slot_of_row,
                 {**by_stock, "sequence": self._number, "previous_sequence": self._number},
                 # The entry before it of its reservation may be one of another stock, and so of another slot.
                 {"reservation_previous": _STOCK_OF_ENTRY.format("reservation_previous")},
@@ -169,7 +189,7 @@ class _Copy:
                 {"last_sequence": _STOCK_OF_ENTRY.format("last_sequence"), "part_slots": _STOCKS_OF_PARTS},
             ),
         )
-        yield schema.part, self._rows(schema.part, lambda row: self._slot_of_stock[row["stock_id"]], by_stock)
+        yield schema.part, self._rows(schema.part, self._slot_of_row, by_stock)
         yield (
             schema.request_outcome,
             self._rows(
@@ -221,8 +241,8 @@ class _Copy:
             for revision, record_time, packed in found:
                 by_slot: dict[int, list[int]] = {}
                 for stock_id in struct.unpack(f">{len(packed) // 8}q", packed):
-                    slot = self._slot_of_stock[stock_id]
-                    by_slot.setdefault(slot, []).append(self._number(stock_id, slot))
+                    slot = self._slot_of(stock_id)
+                    by_slot.setdefault(slot, []).append(self._stock_number(stock_id, slot))
                 piece += [
                     (slot, revision, record_time, struct.pack(f">{len(numbers)}q", *numbers))
                     for slot, numbers in by_slot.items()
@@ -230,7 +250,7 @@ class _Copy:
             yield piece
 
     def _number(self, number: int, slot: int) -> int:
-        """A stock number or a sequence, of a slot; 0, which is none, stays."""
+        """A number of a slot; 0, which is none, stays."""
         return number and number * self._slots.count + slot
 
     def _bound(self, sequence: int, _slot: int) -> int:
@@ -239,11 +259,11 @@ class _Copy:
 
     def of_entry(self, sequence: int, stock_id: int | None) -> int:
         """A sequence of the entry of a stock."""
-        return self._number(sequence, 0 if stock_id is None else self._slot_of_stock[stock_id])
+        return self._number(sequence, 0 if stock_id is None else self._slot_of(stock_id))
 
     def slots_of(self, stock_ids: str | None) -> int:
         """The slots of stocks, listed by commas, as a column has them."""
-        return column_of(bits_of(self._slot_of_stock[int(each)] for each in (stock_ids or "").split(",") if each))
+        return column_of(bits_of(self._slot_of(int(each)) for each in (stock_ids or "").split(",") if each))
 
 
 _STOCK_OF_ENTRY: Final = "SELECT e.stock_id FROM entry AS e WHERE e.slot = 0 AND e.sequence = t.{}"
