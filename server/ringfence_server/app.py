@@ -15,7 +15,7 @@ import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from .clock import Clock, SystemClock
-from .committer import Committer, CommitterLimits
+from .committer import Committer, CommitterLimits, Routes
 from .committer.committer import WriteStore
 from .committer.revaluer import Revaluer
 from .database_url import check_database_url
@@ -28,7 +28,7 @@ from .rpc.services import Counts, RpcLimits, Services
 from .store.connect import PostgresOptions, is_postgres, shown
 from .store.reader import Reader, sqlite_reader
 from .store.sqlite import SqliteStore
-from .upkeep import Sweeper, prune_forever
+from .upkeep import Sweeper, prune_forever, watch_store
 from .watch import ChangeFeed, Follower, Hub
 
 if TYPE_CHECKING:
@@ -210,6 +210,8 @@ class Server:
         await self._serve()
         for upkeep in (self._sweeper.run(), self._revaluer.run(), prune_forever(store)):
             self._keep(upkeep)
+        if self._feed is not None:
+            self._keep(watch_store(store, self._tell_health))
 
     async def _open_store(self) -> tuple[SqliteStore | PostgresStore, Reader]:
         """The store that the URL names, open, and a reader of it, which is not."""
@@ -271,8 +273,12 @@ class Server:
             raise StartFailed(f"cannot listen on {_address(config.host, config.port)}") from None
         await server.start()
         self._server = server
+        await self._tell_health(True)
+
+    async def _tell_health(self, serving: bool) -> None:
+        status = health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
         for name in ("", *SERVICES):
-            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+            await self._health.set(name, status)
 
     def _keep(self, upkeep: Coroutine[Any, Any, None]) -> None:
         self._tasks.append(asyncio.create_task(upkeep))
