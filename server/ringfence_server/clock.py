@@ -23,8 +23,8 @@ class Clock(Protocol):
         """Returns once ``now()`` has reached the instant, or a little later."""
 
 
-class SystemClock:
-    """The wall clock, watched against the monotonic one.
+class ClockWatch:
+    """Watches a wall clock against this machine's monotonic one. Thread-safe.
 
     A jump of more than 5 s between the two pauses expiry: an hour that never passed must not end a hold. Expiry goes on
     when the clocks agree again, or when the new time has stood for ten minutes.
@@ -33,20 +33,16 @@ class SystemClock:
     JUMP_MICROSECONDS = 5_000_000
     TRUST_AFTER_SECONDS = 600.0
 
-    def __init__(self) -> None:
+    def __init__(self, wall: int) -> None:
+        """``wall``: what the clock says now, microseconds since the epoch."""
         self._lock = threading.Lock()
-        self._offset = time.time_ns() // 1_000 - time.monotonic_ns() // 1_000
+        self._offset = wall - time.monotonic_ns() // 1_000
         self._jumped_at: float | None = None
         self.jumps = 0
         """Jumps seen so far, for metrics and alarms."""
 
-    def now(self) -> int:
-        """Microseconds since the epoch, UTC."""
-        return time.time_ns() // 1_000
-
-    def due_until(self) -> int:
-        """``now()``, or while the clock is in doubt the instant that the monotonic clock makes it."""
-        wall = time.time_ns() // 1_000
+    def due_until(self, wall: int) -> int:
+        """What the clock says now, ``wall``; or while it is in doubt the instant that the monotonic clock makes it."""
         monotonic = time.monotonic_ns() // 1_000
         expected = monotonic + self._offset
         if abs(wall - expected) <= self.JUMP_MICROSECONDS:
@@ -67,8 +63,23 @@ class SystemClock:
 
     @property
     def in_doubt(self) -> bool:
-        """Whether expiry is paused because the wall clock jumped."""
+        """Whether expiry is paused because the clock jumped."""
         return self._jumped_at is not None
+
+
+class SystemClock(ClockWatch):
+    """This machine's wall clock, watched."""
+
+    def __init__(self) -> None:
+        super().__init__(self.now())
+
+    def now(self) -> int:
+        """Microseconds since the epoch, UTC."""
+        return time.time_ns() // 1_000
+
+    def due_until(self, wall: int | None = None) -> int:
+        """``now()``, or while the clock is in doubt the instant that the monotonic clock makes it."""
+        return super().due_until(self.now() if wall is None else wall)
 
     async def sleep_until(self, instant: int) -> None:
         """Sleeps on the monotonic clock for the distance of now."""

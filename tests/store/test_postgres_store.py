@@ -14,6 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.util import await_only
 
 from ringfence.testing import PostgresServer
+from ringfence_server.clock import ClockWatch
 from ringfence_server.committer import Failure
 from ringfence_server.ledger.commands import (
     Allocate,
@@ -180,6 +181,23 @@ async def test_batches_go_by_the_clock_of_the_database(postgres_place: str, post
         await desk.committer.drain()
     finally:
         await store.close()
+
+
+async def test_no_lease_ends_while_the_database_s_clock_is_in_doubt(desk: Desk) -> None:
+    """An hour that this machine saw nothing of: the hold stays, until the clocks agree again."""
+    store, now = desk.postgres, desk.clock.now()
+    await desk.send(reserve(line("", 1), ttl=SECOND))
+    desk.clock.advance(timedelta(hours=1))
+    held = "SELECT sum(held) FROM pool"
+    watch = ClockWatch(now)
+    for lane in store._lanes:
+        lane.transactor._due_until = watch.due_until
+    await desk.send(HOLD)
+    assert (watch.in_doubt, desk.rows(held)) == (True, [(2,)])
+    for lane in store._lanes:
+        lane.transactor._due_until = ClockWatch(desk.clock.now()).due_until
+    await desk.send(HOLD)
+    assert desk.rows(held) == [(2,)], "the first is over, two are held"
 
 
 async def test_a_store_that_is_not_there_says_so_in_a_line(unused_tcp_port: int) -> None:

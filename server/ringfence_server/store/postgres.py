@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from ringfence_server.clock import Clock
+from ringfence_server.clock import Clock, ClockWatch
 from ringfence_server.ledger.idempotency import REFUSALS_KEPT_PER_CALLER
 from ringfence_server.ledger.names import StockKey
 from ringfence_server.ledger.work import Committed, StoreUnavailable, Work
@@ -62,6 +62,7 @@ class PostgresStore:
         self._shared = instants or (SharedInstants(clock) if clock is not None else None)
         self.instants: Instants = DatabaseInstants() if self._shared is None else self._shared
         """For which instants readers can answer."""
+        self._watch: ClockWatch | None = None
         self._engine: AsyncEngine | None = None
         self._slots: Slots | None = None
         self._lanes: list[Lane] = []
@@ -142,7 +143,7 @@ class PostgresStore:
         def step(connection: PostgresConnection) -> int:
             now = self._locks().now(connection)
             # What is forgotten stays forgotten: a clock in doubt must not be trusted here either.
-            return pruner.step(connection, now if clock is None else min(now, clock.due_until()))
+            return pruner.step(connection, min(now, self._trusted(now) if clock is None else clock.due_until()))
 
         return await self._on_lane(step)
 
@@ -175,7 +176,7 @@ class PostgresStore:
             ids=Ids(slot_count=slots.count),
             moments=moments,
             outcomes=Outcomes(dialect, slots, refusals_kept=self._refusals_kept),
-            due_until=(lambda now: now) if clock is None else (lambda _now: clock.due_until()),
+            due_until=self._trusted if clock is None else (lambda _now: clock.due_until()),
         )
         return Lane(
             engine,
@@ -186,6 +187,12 @@ class PostgresStore:
             distributed=self.distributed,
             longest_seconds=self._longest_seconds,
         )
+
+    def _trusted(self, now: int) -> int:
+        """Leases end by the database's clock, unless that has jumped."""
+        if self._watch is None:
+            self._watch = ClockWatch(now)
+        return self._watch.due_until(now)
 
     def _locks(self) -> SlotLocks:
         return SlotLocks(None if self._clock is None else self._clock.now)
