@@ -20,6 +20,7 @@ from .committer.committer import WriteStore
 from .committer.revaluer import Revaluer
 from .database_url import check_database_url
 from .ledger.names import MAX_LINES
+from .ledger.reading import BalanceReader
 from .ledger.revisions import revisions_in
 from .ledger.work import Committed, StoreUnavailable
 from .rpc.handlers import serve_all
@@ -204,6 +205,7 @@ class Server:
             hub=self._hub,
             draining=self._draining,
             counts=counts,
+            balances=self._replica(store, reader),
         )
         if self._metrics is not None:
             self._metrics.watch(counts, committer)
@@ -244,6 +246,19 @@ class Server:
         return store, postgres_reader(
             config.database_url, config.postgres, store.instants, store.slots, distributed=store.distributed
         )
+
+    def _replica(self, store: SqliteStore | PostgresStore, primary: Reader) -> BalanceReader | None:
+        """What reads balances from the replica, if there is one. It may be away: then the primary is asked."""
+        config = self.config
+        if config.read_url is None or isinstance(store, SqliteStore):
+            return None
+        from .store.replica import replica_reader
+
+        balances, replica = replica_reader(
+            config.read_url, config.postgres, primary, store.instants, store.slots, distributed=store.distributed
+        )
+        self._closing.push_async_callback(replica.close)
+        return balances
 
     async def _serve(self) -> None:
         config = self.config
