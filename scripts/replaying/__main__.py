@@ -25,6 +25,7 @@ from scripts.replaying.replay import Replay, Stopped
 from scripts.replaying.report import Outcome
 from scripts.replaying.sample import sample_rows
 from scripts.replaying.server import OwnServer, ServerFailed
+from scripts.replaying.several import Killer, SeveralServers
 from scripts.replaying.show import show
 from scripts.replaying.tally import Tally
 
@@ -35,7 +36,12 @@ class NotRun(Exception):
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command with these arguments, or the process's, and gives its exit code."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if (options.servers > 1 or options.kill) and (options.target or options.database):
+        parser.error("--servers and --kill are for servers of its own, on a database that is thrown away")
+    if options.kill and options.servers < 2:
+        parser.error("--kill needs --servers 2 or more: somebody must serve meanwhile")
     try:
         outcome = _replay(options)
     except (NotRun, OrderFileError, ServerFailed, OSError) as error:
@@ -61,12 +67,19 @@ def _replay(options: argparse.Namespace) -> Outcome:
         with display.bar("reading"):
             invoices = _read(options.file, options.limit)
         target = options.target
+        killer = None
         if target is None:
             directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ringfence-replay-")))
-            database = (options.database or directory / "ringfence.db").resolve()
-            with display.bar("starting a server"):
-                target = stack.enter_context(OwnServer(directory, database)).target
-        return asyncio.run(_replay_against(target, invoices, options, display))
+            if options.servers > 1:
+                with display.bar(f"starting PostgreSQL and {options.servers} servers"):
+                    several = stack.enter_context(SeveralServers(directory, options.servers))
+                target = several.target
+                killer = Killer(several, options.kill, sum(1 for _ in invoices))
+            else:
+                database = (options.database or directory / "ringfence.db").resolve()
+                with display.bar("starting a server"):
+                    target = stack.enter_context(OwnServer(directory, f"sqlite:///{database}")).target
+        return asyncio.run(_replay_against(target, invoices, options, display, killer))
 
 
 def _read(file: Path | None, limit: int | None) -> Invoices:
@@ -80,7 +93,9 @@ def _read(file: Path | None, limit: int | None) -> Invoices:
     return invoices
 
 
-async def _replay_against(target: str, invoices: Invoices, options: argparse.Namespace, display: Display) -> Outcome:
+async def _replay_against(
+    target: str, invoices: Invoices, options: argparse.Namespace, display: Display, killer: Killer | None
+) -> Outcome:
     organization = options.organization or f"replay-{uuid7()}"
     tally, audit = Tally(), Audit()
     verify: VerifyReport | None = None
@@ -103,9 +118,20 @@ async def _replay_against(target: str, invoices: Invoices, options: argparse.Nam
             except RingfenceError as error:
                 raise NotRun(f"{target}: {type(error).__name__}: {error}") from error
         try:
-            with display.bar("replaying", invoices.lines) as bar:
-                await replay.run(invoices, lambda: bar.at(tally.file_lines, f"{tally.refused:,} refused"))
+            with display.bar("replaying", invoices.lines) as bar, killer or contextlib.nullcontext():
+
+                def progress() -> None:
+                    bar.at(tally.file_lines, f"{tally.refused:,} refused")
+                    if killer is not None:
+                        killer.at(tally.invoices)
+
+                await replay.run(invoices, progress)
                 bar.finish(tally.file_lines, f"{tally.refused:,} refused")
+            if killer is not None:
+                target = f"{options.servers} servers on PostgreSQL, killed {killer.done} times"
+                print(f"scripts/replay: {target}", file=sys.stderr)
+                if killer.fault is not None:
+                    tally.error("server", str(killer.fault))
             await _check(client, tally, audit, display)
             with display.bar("Verify") as bar:
                 verify = await client.verify(
@@ -150,6 +176,16 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--target", help="a running server, host:port (default: one of its own on a free port)")
     parser.add_argument("--organization", help="must have no stock (default: a new one for each replay)")
     parser.add_argument("--database", type=Path, help="keep the own server's database here (default: thrown away)")
+    parser.add_argument(
+        "--servers",
+        type=_count,
+        default=1,
+        metavar="N",
+        help="so many servers of its own, on a PostgreSQL of their own (default: one, on SQLite)",
+    )
+    parser.add_argument(
+        "--kill", type=_count, default=0, metavar="TIMES", help="kill the servers in turn, so often, while it goes on"
+    )
     parser.add_argument(
         "--share",
         type=_share,

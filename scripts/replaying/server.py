@@ -1,4 +1,4 @@
-"""The server that a replay starts for itself."""
+"""The servers that a replay starts for itself."""
 
 from __future__ import annotations
 
@@ -19,23 +19,36 @@ class ServerFailed(Exception):
 class OwnServer:
     """A server process on a free port of the loopback, for `with`. It ends with the block, by its id."""
 
-    def __init__(self, directory: Path, database: Path) -> None:
-        """`directory` takes its log and its port file; `database` is a SQLite file that is there or not."""
-        self._log = directory / "server.log"
-        self._port_file = directory / "port"
+    def __init__(self, directory: Path, database_url: str, name: str = "server") -> None:
+        """`directory` takes its log and its port file, which have the name; the database is there or not."""
+        self._log = directory / f"{name}.log"
+        self._port_file = directory / f"{name}.port"
         program = Path(sys.executable).with_name("ringfence")
-        settings = ["--port", "0", "--port-file", str(self._port_file), "--database-url", f"sqlite:///{database}"]
+        settings = ["--port-file", str(self._port_file), "--database-url", database_url]
         self._command = [str(program), "serve", *settings]
         self._process: subprocess.Popen[bytes] | None = None
+        self._port = 0
         self.target = ""
         """Where it serves, once the block has begun."""
 
     def __enter__(self) -> OwnServer:
+        self._start()
+        return self
+
+    def kill_and_start(self) -> None:
+        """SIGKILL; it serves again, on the same port, when this returns."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+        self._port_file.unlink()
+        self._start()
+
+    def _start(self) -> None:
         # Of the caller's settings none may reach a server that is started for this alone.
         environment = {name: value for name, value in os.environ.items() if not name.startswith("RINGFENCE_")}
-        with self._log.open("wb") as log:
+        with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                self._command,
+                [*self._command, "--port", str(self._port)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -44,11 +57,11 @@ class OwnServer:
                 start_new_session=True,
             )
         try:
-            self.target = f"127.0.0.1:{self._await_port(self._process)}"
+            self._port = self._await_port(self._process)
         except BaseException:
             self._end()
             raise
-        return self
+        self.target = f"127.0.0.1:{self._port}"
 
     def __exit__(self, *_: object) -> None:
         self._end()

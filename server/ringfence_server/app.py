@@ -7,7 +7,7 @@ import contextlib
 import errno
 import logging
 import socket
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,11 +16,12 @@ import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from .clock import Clock, SystemClock
-from .committer import Committer, CommitterLimits
+from .committer import Committer, CommitterLimits, Routes
 from .committer.committer import WriteStore
 from .committer.revaluer import Revaluer
 from .database_url import check_database_url
 from .ledger.names import MAX_LINES
+from .ledger.reading import BalanceReader
 from .ledger.revisions import revisions_in
 from .ledger.work import Committed, StoreUnavailable
 from .rpc.handlers import serve_all
@@ -29,7 +30,7 @@ from .rpc.services import Counts, RpcLimits, Services
 from .store.connect import PostgresOptions, is_postgres, shown
 from .store.reader import Reader, sqlite_reader
 from .store.sqlite import SqliteStore
-from .upkeep import Sweeper, prune_forever, watch_clock
+from .upkeep import Sweeper, prune_forever, watch_clock, watch_store
 from .watch import ChangeFeed, Follower, Hub
 
 if TYPE_CHECKING:
@@ -137,6 +138,7 @@ class Server:
         self._server: grpc.aio.Server | None = None
         self._place = ""
         self._routes: Routes | None = None
+        self._accept_database_clock: Callable[[], bool] | None = None
         self._committer: Committer
         self._hub: Hub
         self._feed: ChangeFeed | None = None
@@ -181,6 +183,8 @@ class Server:
         Callable at any time, from any thread.
         """
         accepted = self.clock.accept()
+        if self._accept_database_clock is not None:
+            accepted = self._accept_database_clock() or accepted
         if not accepted:
             _log.info("the wall clock is not in doubt: there is nothing to accept")
         return accepted
@@ -229,6 +233,7 @@ class Server:
             hub=self._hub,
             draining=self._draining,
             counts=counts,
+            balances=self._replica(store, reader),
         )
         if self._metrics is not None:
             self._metrics.watch(counts, committer, clock)
@@ -236,6 +241,8 @@ class Server:
         clock_watch = watch_clock(clock, self._how_to_accept_clock)
         for upkeep in (self._sweeper.run(), self._revaluer.run(), prune_forever(store), clock_watch):
             self._keep(upkeep)
+        if self._feed is not None:
+            self._keep(watch_store(store, self._tell_health))
 
     async def _open_store(self) -> tuple[SqliteStore | PostgresStore, Reader]:
         """The store that the URL names, open, and a reader of it, which is not."""
@@ -258,7 +265,14 @@ class Server:
         from .store.postgres_lanes import postgres_reader
 
         config = self.config
-        store = PostgresStore(config.database_url, config.postgres, clock=self._own_clock, instants=self._instants)
+        store = PostgresStore(
+            config.database_url,
+            config.postgres,
+            clock=self._own_clock,
+            instants=self._instants,
+            clock_jump_trust_seconds=config.clock_jump_trust_seconds,
+        )
+        self._accept_database_clock = store.accept_clock
         self._closing.push_async_callback(store.close)
         await store.open()
         self._place = shown(config.database_url)
@@ -268,6 +282,19 @@ class Server:
         return store, postgres_reader(
             config.database_url, config.postgres, store.instants, store.slots, distributed=store.distributed
         )
+
+    def _replica(self, store: SqliteStore | PostgresStore, primary: Reader) -> BalanceReader | None:
+        """What reads balances from the replica, if there is one. It may be away: then the primary is asked."""
+        config = self.config
+        if config.read_url is None or isinstance(store, SqliteStore):
+            return None
+        from .store.replica import replica_reader
+
+        balances, replica = replica_reader(
+            config.read_url, config.postgres, primary, store.instants, store.slots, distributed=store.distributed
+        )
+        self._closing.push_async_callback(replica.close)
+        return balances
 
     async def _serve(self) -> None:
         config = self.config
@@ -297,8 +324,12 @@ class Server:
             raise StartFailed(f"cannot listen on {_address(config.host, config.port)}") from None
         await server.start()
         self._server = server
+        await self._tell_health(True)
+
+    async def _tell_health(self, serving: bool) -> None:
+        status = health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
         for name in ("", *SERVICES):
-            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+            await self._health.set(name, status)
 
     def _keep(self, upkeep: Coroutine[Any, Any, None]) -> None:
         self._tasks.append(asyncio.create_task(upkeep))

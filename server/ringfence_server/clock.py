@@ -51,8 +51,8 @@ class _Doubt(NamedTuple):
     """When it was seen, by the monotonic clock, microseconds."""
 
 
-class SystemClock:
-    """The wall clock, watched against the monotonic one. Thread-safe.
+class ClockWatch:
+    """Watches a wall clock (this machine's, or a database's) against this machine's monotonic one. Thread-safe.
 
     A jump of more than 5 s between the two pauses expiry: an hour that never passed must not end a hold. Expiry goes on
     when the clocks agree again, when the new time has stood for ``trust_after_seconds``, or when somebody who knows
@@ -64,28 +64,25 @@ class SystemClock:
 
     def __init__(
         self,
+        wall: int,
         *,
         trust_after_seconds: float = TRUST_AFTER_SECONDS,
-        wall_ns: Callable[[], int] = time.time_ns,
-        monotonic_ns: Callable[[], int] = time.monotonic_ns,
+        monotonic_ns: Callable[[], int] | None = None,
     ) -> None:
-        """``trust_after_seconds`` 0 trusts every jump at once; ``wall_ns`` and ``monotonic_ns`` are the two clocks."""
+        """``wall``: what the clock says now, microseconds since the epoch. ``trust_after_seconds`` 0 trusts every jump
+        at once."""
         self._trust = round(trust_after_seconds * 1_000_000)
-        self._wall_ns = wall_ns
-        self._monotonic_ns = monotonic_ns
+        self._monotonic_ns = monotonic_ns or (lambda: time.monotonic_ns())
         self._lock = threading.Lock()
-        self._offset = wall_ns() // 1_000 - monotonic_ns() // 1_000
+        self._offset = wall - self._monotonic_ns() // 1_000
         self._doubt: _Doubt | None = None
         self._jumps = 0
         self._jumped_by = 0
 
-    def now(self) -> int:
-        """Microseconds since the epoch, UTC."""
-        return self._wall_ns() // 1_000
-
-    def due_until(self) -> int:
-        """``now()``, or while the clock is in doubt the instant that the monotonic clock makes it."""
-        wall, monotonic = self._wall_ns() // 1_000, self._monotonic_ns() // 1_000
+    def judged(self, wall: int) -> int:
+        """The instant up to which leases may be ended when the clock says ``wall``: that, or while it is in doubt what
+        the monotonic clock makes it."""
+        monotonic = self._monotonic_ns() // 1_000
         moved = wall - monotonic - self._offset
         if self._doubt is None and abs(moved) <= self.JUMP_MICROSECONDS:
             if abs(moved) > _DRIFT_MICROSECONDS:
@@ -112,21 +109,20 @@ class SystemClock:
         return min(wall, monotonic + self._offset)
 
     def accept(self) -> bool:
-        """Takes the time as it is now for right, so that expiry goes on at once; False when it is not in doubt.
+        """Takes the time after the jump for right, so that expiry goes on at once; False when it is not in doubt.
 
         A later jump is doubted again.
         """
-        self.due_until()
         with self._lock:
             if self._doubt is None:
                 return False
+            self._offset = self._doubt.offset
             self._doubt = None
-            self._offset = self._wall_ns() // 1_000 - self._monotonic_ns() // 1_000
             return True
 
     @property
     def in_doubt(self) -> bool:
-        """Whether expiry is paused because the wall clock jumped, as far as anybody has looked."""
+        """Whether expiry is paused because the clock jumped, as far as anybody has looked."""
         return self._doubt is not None
 
     @property
@@ -136,8 +132,36 @@ class SystemClock:
 
     @property
     def jumped_by(self) -> int:
-        """Microseconds by which the newest jump moved the wall clock; negative: back."""
+        """Microseconds by which the newest jump moved the clock; negative: back."""
         return self._jumped_by
+
+
+class SystemClock(ClockWatch):
+    """This machine's wall clock, watched."""
+
+    def __init__(
+        self,
+        *,
+        trust_after_seconds: float = ClockWatch.TRUST_AFTER_SECONDS,
+        wall_ns: Callable[[], int] = time.time_ns,
+        monotonic_ns: Callable[[], int] | None = None,
+    ) -> None:
+        """``wall_ns`` and ``monotonic_ns`` are the two clocks."""
+        self._wall_ns = wall_ns
+        super().__init__(self.now(), trust_after_seconds=trust_after_seconds, monotonic_ns=monotonic_ns)
+
+    def now(self) -> int:
+        """Microseconds since the epoch, UTC."""
+        return self._wall_ns() // 1_000
+
+    def due_until(self) -> int:
+        """``now()``, or while the clock is in doubt the instant that the monotonic clock makes it."""
+        return self.judged(self.now())
+
+    def accept(self) -> bool:
+        """Takes the time as it is now for right; False when it is not in doubt."""
+        self.due_until()
+        return super().accept()
 
     async def sleep_until(self, instant: int) -> None:
         """Sleeps on the monotonic clock for the distance of now."""

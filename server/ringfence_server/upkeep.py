@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
 from .clock import Clock
@@ -17,6 +18,7 @@ _PAUSE_SECONDS: Final = 0.25
 ended lease within a second, and a busy store is asked four times a second."""
 _RETRY_SECONDS: Final = 1.0
 _CLOCK_SECONDS: Final = 1.0
+_LOOK_SECONDS: Final = 1.0
 _PRUNE_SECONDS: Final = 5.0
 _PRUNE_BUSY_SECONDS: Final = 0.2
 
@@ -109,6 +111,26 @@ async def watch_clock(clock: Clock, how_to_accept: str = "") -> None:
             _log.warning("the wall clock is trusted again: leases end by it")
         paused = clock.in_doubt
         await asyncio.sleep(_CLOCK_SECONDS)
+
+
+async def watch_store(store: Upkept, tell: Callable[[bool], Awaitable[None]]) -> None:
+    """Tells whether the store answers, each time that this changes; it does at the beginning. One failure may be a
+    broken connection that the next look replaces: two in a row are an absence. Runs until cancelled."""
+    failures = 0
+    while True:
+        await asyncio.sleep(_LOOK_SECONDS)
+        try:
+            await store.next_due()
+        except StoreUnavailable:
+            failures += 1
+            if failures == 2:
+                await tell(False)
+        except Exception:
+            _log.exception("looking after the store failed")
+        else:
+            if failures >= 2:
+                await tell(True)
+            failures = 0
 
 
 async def prune_forever(store: Upkept) -> None:

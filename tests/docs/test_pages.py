@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from ringfence.testing import PostgresServer
 from tests.docs.pages import ROOT, Page, commands_of, matches
 
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
@@ -13,8 +14,9 @@ PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
-def test_a_page_does_what_it_says(path: Path, tmp_path: Path) -> None:
-    """Run from top to bottom by a reader with an empty directory, every block prints what stands beneath it."""
+def test_a_page_does_what_it_says(path: Path, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    """Run from top to bottom by a reader with an empty directory, every block prints what stands beneath it. A page
+    that asks for PostgreSQL gets empty databases."""
     (tmp_path / "scripts").symlink_to(ROOT / "scripts")
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith(("RINGFENCE_", "COVERAGE_", "PYTEST_"))
@@ -24,6 +26,10 @@ def test_a_page_does_what_it_says(path: Path, tmp_path: Path) -> None:
         "NO_COLOR": "1",
         "RINGFENCE_DATABASE_URL": f"sqlite:///{tmp_path}/page.db",
     }
+    for name in ("POSTGRES_URL", "EMPTY_POSTGRES_URL"):
+        if f"${name}" in path.read_text(encoding="utf-8"):
+            server: PostgresServer = request.getfixturevalue("postgres_server")
+            environment[name] = server.create_database()
     page = Page(path, tmp_path, environment)
     try:
         page.run()

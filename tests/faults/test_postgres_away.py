@@ -7,9 +7,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+import grpc
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from ringfence import Client, StockFigure
 from ringfence.testing import PostgresServer, assert_eventually
@@ -67,12 +69,20 @@ def shopping(tmp_path: Path, url: str, *, servers: int = 2) -> Iterator[Seen]:
         process.stop()
 
 
+def serves(target: str) -> bool:
+    """What a server says of its health."""
+    with grpc.insecure_channel(target) as channel:
+        stub: Any = health_pb2_grpc.HealthStub(channel)
+        answer = stub.Check(health_pb2.HealthCheckRequest(), timeout=10)
+    return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+
 @pytest.mark.parametrize("way", [PostgresServer.stop, PostgresServer.kill])
 def test_postgresql_ends_and_starts_again(
     tmp_path: Path, own_postgres: PostgresServer, way: Callable[[PostgresServer], None]
 ) -> None:
-    """Stopped, or killed with all that it had in memory. Meanwhile calls fail soon, one by one; after its start all
-    shoppers are served again within 5 seconds."""
+    """Stopped, or killed with all that it had in memory. Meanwhile calls fail soon, one by one, and health says that
+    nothing is served; after its start all shoppers are served again within 5 seconds."""
     url = own_postgres.create_database()
     with shopping(tmp_path, url) as seen:
         for _ in range(2):
@@ -80,8 +90,10 @@ def test_postgresql_ends_and_starts_again(
             way(own_postgres)
             # Every shopper has heard of it, most of them more than once.
             assert_eventually(lambda before=before: len(seen.failures) >= before + 3 * SHOPPERS)  # type: ignore[misc]
+            assert_eventually(lambda: not serves(seen.targets[0]))
             own_postgres.start()
             assert seen.wait_for_all(1, 60) < SOON_SECONDS
+            assert_eventually(lambda: serves(seen.targets[0]))
 
 
 def test_connections_are_ended_by_an_administrator(tmp_path: Path, own_postgres: PostgresServer) -> None:

@@ -151,3 +151,24 @@ def _batch(record_time: int = 0) -> Batch:
         new_reservation_id=lambda _: b"",
         new_stock_id=lambda _: 1,
     )
+
+
+def test_numbers_carry_the_slot_of_their_stock() -> None:
+    """Where rows lie in many slots each step counts for all of them, so that numbers rise across slots, and a number
+    tells where to look."""
+    batch = Batch(
+        now=0,
+        record_time=0,
+        revision=1,
+        last_sequence=640,
+        new_reservation_id=lambda _: b"",
+        new_stock_id=lambda _: 1,
+        slot_count=64,
+    )
+    assert batch.newest_sequence == 640 + 63
+    stocks = [Stock(64 * 3 + slot, key(f"SKU-{slot}")) for slot in (63, 0, 7)]
+    for stock in stocks:
+        batch.move(EntryKind.SUPPLY, stock, 1, None, Place.OUTSIDE, stock.pool(COMMON), Place.FREE)
+    assert [entry.sequence for entry in batch.entries] == [704 + 63, 768, 832 + 7]
+    assert batch.next_number(5) == 896 + 5
+    assert batch.newest_sequence == 896 + 63

@@ -124,3 +124,29 @@ def test_settings_that_make_no_sense_are_refused(arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(arguments)
     assert ended.value.code == 2
+
+
+@pytest.mark.postgres
+def test_servers_that_are_killed_change_nothing(tmp_path: Path) -> None:
+    """Two servers of a PostgreSQL of their own, one of them killed in the midst: every order is decided as by one
+    server that nobody disturbs, and everything adds up."""
+    reports = []
+    for options in ([], ["--servers", "2", "--kill", "1"]):
+        report = tmp_path / f"report-{len(options)}.json"
+        assert main(["--share", "0.5", "--json", str(report), *options]) == 0
+        reports.append(json.loads(report.read_text(encoding="utf-8")))
+    alone, together = reports
+    assert together["target"] == "2 servers on PostgreSQL, killed 1 times"
+    assert together["orders"] == alone["orders"]
+    assert together["short"] == alone["short"]
+    assert together["verify"] == alone["verify"]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["--kill", "1"], ["--servers", "2", "--target", "localhost:1"], ["--servers", "2", "--database", "a.db"]],
+)
+def test_servers_are_killed_only_where_they_are_its_own_and_several(options: list[str]) -> None:
+    """Said before anything starts."""
+    with pytest.raises(SystemExit):
+        main(options)

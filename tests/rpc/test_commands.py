@@ -214,7 +214,7 @@ async def test_a_deadline_that_passes_before_the_decision_means_not_executed(ser
     held = await hold_one(served)
     waiting = asyncio.ensure_future(_call(served.allocation.Reserve(request, timeout=0.5)))
     await eventually(lambda: served.committer.queued_lines == 1)
-    deadline = served.committer._queue[0].deadline
+    deadline = next(iter(served.committer._queues[0]._groups.values()))[0].deadline
     assert deadline is not None
     with pytest.raises(grpc.aio.AioRpcError) as raised:
         await waiting

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import urlsafe_b64encode
 from typing import Any
 
 import pytest
@@ -10,9 +11,19 @@ from hypothesis import strategies as st
 
 from ringfence.v1 import allocation_service_pb2 as pb
 from ringfence.v1 import stock_service_pb2
+from ringfence_server.committer import Stamp
 from ringfence_server.ledger.outcomes import Invalid
+from ringfence_server.ledger.revisions import revisions_in
 from ringfence_server.rpc.errors import Refused
-from ringfence_server.rpc.tokens import page_position, page_token, revision_token, revisions_of
+from ringfence_server.rpc.tokens import (
+    page_position,
+    page_token,
+    revision_token,
+    revisions_of,
+    revisions_of_watch,
+    stamp_token,
+    watch_token,
+)
 
 
 def refusal(raised: pytest.ExceptionInfo[Refused]) -> tuple[str, str]:
@@ -30,6 +41,36 @@ def test_a_revision_comes_back(revision: int) -> None:
     assert revisions_of(token, "min_revision") == (revision,)
     assert token.isascii()
     assert token.replace("-", "").replace("_", "").isalnum()
+
+
+@given(
+    revisions=st.lists(
+        st.one_of(st.just(0), st.integers(100, 110), st.integers(0, 2**63 - 1)), min_size=1, max_size=64
+    ).filter(lambda revisions: len(revisions) == 1 or revisions[-1] > 0)
+)
+def test_the_revisions_of_many_slots_come_back(revisions: list[int]) -> None:
+    """Of a write, whose slots share one, in a few characters; of a read at most in what a request may carry."""
+    state = tuple(revisions)
+    token = revision_token(state)
+    assert revisions_of(token, "min_revision") == state
+    assert len(token) <= 1_024
+    watch = watch_token(state, "acme", b"bikes")
+    assert revisions_of_watch(watch, "acme", b"bikes") == state
+    assert revisions_of_watch(watch, "acme", b"lamps") is None
+    assert revisions_of_watch(watch, "other", b"bikes") is None
+    assert len(revision_token(revisions_in(1 << 63 | 5, 1_000_000))) <= 20
+    assert stamp_token(Stamp(7, 0, 0b101)) == revision_token((7, 0, 7))
+
+
+@given(raw=st.binary(max_size=40))
+def test_bytes_that_no_state_packs_to_are_refused(raw: bytes) -> None:
+    """Another way to write a state would be another token for it."""
+    token = urlsafe_b64encode(b"\x02" + raw).decode().rstrip("=")
+    try:
+        revisions = revisions_of(token, "min_revision")
+    except Refused:
+        return
+    assert revision_token(revisions) == token
 
 
 @given(token=st.text(max_size=40))

@@ -9,9 +9,10 @@ from datetime import timedelta
 
 import pytest
 
+from ringfence_server import upkeep
 from ringfence_server.clock import ManualClock
 from ringfence_server.ledger.work import Committed, StoreUnavailable
-from ringfence_server.upkeep import Sweeper, prune_forever
+from ringfence_server.upkeep import Sweeper, prune_forever, watch_store
 
 MINUTE = timedelta(minutes=1)
 
@@ -191,3 +192,31 @@ async def test_forgetting_goes_on_after_a_fault(monkeypatch: pytest.MonkeyPatch)
     task = asyncio.create_task(prune_forever(desk))
     await eventually(lambda: desk.prunings >= 4)
     task.cancel()
+
+
+async def test_an_absent_store_is_told_once_and_so_is_its_return(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One failure is nothing; the second in a row is told, further ones are not; the first answer is told again."""
+    monkeypatch.setattr(upkeep, "_LOOK_SECONDS", 0)
+    desk, told = Desk(), list[bool]()
+    away: list[Exception] = [StoreUnavailable("away")]
+
+    async def tell(serving: bool) -> None:
+        told.append(serving)
+
+    async def looks(count: int) -> None:
+        before = desk.looks
+        while desk.looks < before + count:  # noqa: ASYNC110  # the task under test looks
+            await asyncio.sleep(0)
+
+    desk.faults = away * 1
+    task = asyncio.ensure_future(watch_store(desk, tell))
+    try:
+        await looks(4)
+        assert told == []
+        desk.faults = away * 5
+        await looks(5)
+        assert told == [False]
+        await looks(4)
+        assert told == [False, True]
+    finally:
+        task.cancel()

@@ -9,11 +9,11 @@ from ringfence_server.ledger.balance import Balance, BalanceFilter, balances_of
 from ringfence_server.ledger.policy import Policy
 from ringfence_server.ledger.reading import KeyFilter
 from ringfence_server.ledger.state import Stock
-from ringfence_server.store.reader import sqlite_reader
 from tests.ledger.engine import ORGANIZATION
 from tests.properties.ledger_system import policy_of
 from tests.properties.store_system import StoreEngine, StoreSystem
 from tests.properties.system import Rules
+from tests.store.reading import reader_of
 
 _KEYS_A_READ = 3
 
@@ -31,13 +31,13 @@ class Seen(NamedTuple):
 class PastEngine(StoreEngine):
     """Looks after every decision, and on the way to every later moment, before anything that is due is written."""
 
-    def __init__(self, policy: Policy) -> None:
-        super().__init__(policy)
+    def __init__(self, policy: Policy, url: str | None = None) -> None:
+        super().__init__(policy, url)
         self.remembered: dict[int, dict[str, Seen]] = {}
         self._open()
 
     def _open(self) -> None:
-        self._reader = sqlite_reader(self._desk.store.url, self._desk.clock, self._desk.store.moments)
+        self._reader = reader_of(self._desk)
         self._run(self._reader.open())
 
     def decide(self, *arguments: Any, **options: Any) -> Any:
@@ -114,7 +114,7 @@ class PastSystem(StoreSystem):
     engine: PastEngine
 
     def start(self, rules: Rules) -> None:
-        self.engine = PastEngine(policy_of(rules))
+        self.engine = PastEngine(policy_of(rules), self._url)
         self._orders = []
 
     def close(self) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from ringfence.testing import PostgresServer
 from ringfence_server.ledger.balance import BalanceFilter, balances_of
 from ringfence_server.ledger.commands import Allocate, Cancel, CancelReason, Consume, SetPolicy, Unallocate
 from ringfence_server.ledger.policy import Policy, SupplyTerm
@@ -195,3 +196,13 @@ def test_every_instant_that_was_read_answers_the_same_later() -> None:
     and with caps: balances, measures, and what a Reserve would have got."""
     for seed in range(200 if LONG else 3):
         play_a_day(PastSystem(), seed, steps=60, tills=True)
+
+
+@pytest.mark.postgres
+@pytest.mark.timeout(TIMEOUT_SECONDS)
+def test_every_instant_that_was_read_on_postgresql_answers_the_same_later(postgres_server: PostgresServer) -> None:
+    """The same over 64 slots, each of which has its own newest batch."""
+    for seed in range(200 if LONG else 1):
+        url = postgres_server.create_database()
+        play_a_day(PastSystem(url), seed, steps=40, tills=True)
+        postgres_server.drop_database(url)

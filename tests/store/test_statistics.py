@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 from ringfence_server.ledger.commands import Allocate, Consume
 from ringfence_server.ledger.names import StockKey
 from ringfence_server.ledger.reading import EntryQuery, ReservationQuery
+from ringfence_server.store.read_lanes import ThreadLane
 from ringfence_server.store.reader import Reader
 from tests.ledger.world import figure, line, quota
 from tests.store.desk import ORGANIZATION, Desk, post, reserve
@@ -85,9 +86,11 @@ async def test_statistics_are_dropped_while_the_server_runs(desk: Desk, caplog: 
     is told of, once."""
     async with reading(desk) as reader:
         sent = await reads(desk, reader)
-        assert reader._lanes.points._connection is not None
+        points = reader._lanes.points
+        assert isinstance(points, ThreadLane)
+        assert points._connection is not None
         assert desk.store._connection is not None
-        connections = (desk.store._connection, reader._lanes.points._connection)
+        connections = (desk.store._connection, points._connection)
         before = [plans(connection.core, sent) for connection in connections]
         assert before[0] == before[1]
         analyze(desk)

@@ -147,3 +147,41 @@ def test_a_closed_subscription_leaves_nothing_behind() -> None:
         subscription.close()
     assert len(hub) == 0
     assert not hub._by_sku
+
+
+def test_slots_are_in_no_order_of_their_own() -> None:
+    """A lower revision of another slot is news, of the same slot it is not; a state is passed on whole."""
+    hub = Hub()
+    subscription = hub.subscribe(interest())
+    hub.publish_all((commit(9, key("A")),), (0, 0, 9))
+    hub.publish_all((commit(4, key("B")),), (0, 4))
+    hub.publish_all((commit(4, key("C")),), (0, 4, 8))
+    changes = subscription.take()
+    assert set(changes.keys) == {key("A"), key("B")}
+    assert changes.revisions == hub.revisions == (0, 4, 9)
+    assert set(hub.since((0, 0, 9), "acme") or ()) == {key("B")}
+    assert hub.since((0, 4, 10), "acme") is None, "another server may know more"
+    assert hub.since((1, 4, 9), "acme") is None
+
+
+def test_what_is_forgotten_of_one_slot_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A state that lacks a forgotten change cannot be continued, however new its other slots are."""
+    monkeypatch.setattr(hub_module, "_MOST_RECENT_KEYS", 1)
+    hub = Hub()
+    hub.publish_all((commit(1, key("A")),), (1, 0))
+    hub.publish_all((commit(2, key("B")),), (1, 2))
+    assert hub.since((0, 2), "acme") is None
+    assert set(hub.since((1, 0), "acme") or ()) == {key("B")}
+
+
+def test_whoever_listens_hears_that_something_was_lost() -> None:
+    """Wide or not: it has to come back with its token, which this hub does not know any more."""
+    hub = Hub((3,))
+    subscriptions = [hub.subscribe(interest("BIKE")), hub.subscribe(interest())]
+    hub.publish(commit(4, key("BIKE")))
+    hub.lose((9,))
+    for subscription in subscriptions:
+        assert subscription.take().behind
+        assert not subscription.take().behind
+    assert hub.since((4,), "acme") is None
+    assert hub.since((9,), "acme") == {}

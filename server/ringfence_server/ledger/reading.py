@@ -218,8 +218,8 @@ class Snapshot(Protocol):
         """Live holds of a pool, earliest end first."""
 
 
-class Reader(Protocol):
-    """Answers queries. Every method raises StoreUnavailable when the store cannot be read."""
+class BalanceReader(Protocol):
+    """Answers what is asked of balances. Every method raises StoreUnavailable when the store cannot be read."""
 
     async def points(self, organization: str, keys: Sequence[StockKey], min_revisions: Revisions = NONE) -> PointsRead:
         """A few keys, as they are now; requests that arrive together share a snapshot.
@@ -227,10 +227,6 @@ class Reader(Protocol):
         Raises:
             RevisionUnknown: the store never was in the state that is asked for.
         """
-
-    async def newest(self, organization: str, keys: Sequence[StockKey]) -> PointsRead:
-        """As ``points``, where no common instant is asked for: the figures are the newest, the moment is about
-        theirs."""
 
     def snapshot(
         self,
@@ -248,6 +244,15 @@ class Reader(Protocol):
             LaterThanNow: read_time lies in the future.
             RevisionUnknown: the store never was in that state, or not yet at read_time.
         """
+
+
+class Reader(BalanceReader, Protocol):
+    """Answers queries, with all that was committed when they were asked. Every method raises StoreUnavailable when the
+    store cannot be read."""
+
+    async def newest(self, organization: str, keys: Sequence[StockKey]) -> PointsRead:
+        """As ``points``, where no common instant is asked for: the figures are the newest, the moment is about
+        theirs."""
 
     async def reservation(self, organization: str, reservation_id: bytes) -> tuple[int, Reservation | None]:
         """The instant of the read and the reservation as it stands then."""

@@ -11,12 +11,12 @@ from ringfence_server.ledger.names import StockKey
 from ringfence_server.ledger.outcomes import Invalid, Violation
 from ringfence_server.ledger.policy import Policy
 from ringfence_server.ledger.reading import (
+    BalanceReader,
     KeyPosition,
     LaterThanNow,
     LiveHold,
     Moment,
     PointsRead,
-    Reader,
     RevisionUnknown,
     Snapshot,
 )
@@ -60,7 +60,7 @@ class QueryBalance:
     """The behaviour of QueryBalance."""
 
     def __init__(self, services: Services) -> None:
-        self._reader: Reader = services.reader
+        self._reader: BalanceReader = services.balances or services.reader
 
     async def __call__(self, request: pb.QueryBalanceRequest, identity: Identity, context: Any) -> Response:
         """Answers one page."""

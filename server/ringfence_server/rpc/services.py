@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from ringfence_server.clock import Clock
 from ringfence_server.committer import Committer
-from ringfence_server.ledger.reading import Reader
+from ringfence_server.ledger.reading import BalanceReader, Reader
 from ringfence_server.watch import Hub
 
 
@@ -52,3 +52,5 @@ class Services:
     """Set when the server goes down: streams finish what they took and end."""
     counts: Counts
     """Counted here, shown by metrics."""
+    balances: BalanceReader | None = None
+    """Answers QueryBalance in the reader's stead: from a replica."""

@@ -124,7 +124,7 @@ class PostgresConnection(DriverConnection):
     @property
     def in_transaction(self) -> bool:
         """Whether a transaction is open, by the driver's word."""
-        return bool(self._asyncpg.is_in_transaction())
+        return not self.closed and bool(self._asyncpg.is_in_transaction())
 
     @property
     def closed(self) -> bool:

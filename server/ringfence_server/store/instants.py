@@ -49,6 +49,8 @@ class Bound(NamedTuple):
     """The clock by which batches are recorded."""
     due_until: int
     """Leases end up to here and no further, while the clock is in doubt; not before ``now`` when it is not."""
+    behind: bool = False
+    """Of a replica: a read need not contain all that the snapshot does."""
 
 
 class Instants(Protocol):

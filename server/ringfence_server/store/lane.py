@@ -32,13 +32,13 @@ _MOST_TRIES: Final = 8
 _MOST_WIDENED: Final = 3
 """A batch that still needs more slots then gets them all."""
 _LONGEST_PAUSE_SECONDS: Final = 0.05
-_SETTINGS: Final = (
+PLANNER: Final = (
     # Statements are few and find their rows by keys. Plans made while tables are empty would be kept for full ones, so
     # the planner may not choose what is good for small tables alone; and need not plan anew each time.
     "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET enable_hashjoin = off; "
-    "SET enable_mergejoin = off; SET enable_bitmapscan = off; SET default_transaction_isolation = 'read committed'; "
-    "SET synchronous_commit = on"
+    "SET enable_mergejoin = off; SET enable_bitmapscan = off"
 )
+_SETTINGS: Final = f"{PLANNER}; SET default_transaction_isolation = 'read committed'; SET synchronous_commit = on"
 
 
 class BatchTimes(Protocol):

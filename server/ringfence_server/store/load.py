@@ -23,7 +23,6 @@ from .rows import SqlRow, measure_of, part_of, part_slots_of, pool_of, reservati
 from .slots import Slots, bits_of
 from .statements import joined_select, keyed_select, newest_select, slot_select
 
-SLOT: Final = 0
 MOST_DUE: Final = 1_000
 """Holds (parts of reservations) that end in one transaction; more are ended in transactions of their own before it."""
 _MOST_KEYS_CACHED: Final = 65_536

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from ringfence_server.clock import Clock
+from ringfence_server.clock import Clock, ClockWatch
 from ringfence_server.ledger.idempotency import REFUSALS_KEPT_PER_CALLER
 from ringfence_server.ledger.names import StockKey
 from ringfence_server.ledger.work import Committed, StoreUnavailable, Work
@@ -48,11 +48,13 @@ class PostgresStore:
         refusals_kept: int = REFUSALS_KEPT_PER_CALLER,
         distributed: bool | None = None,
         longest_seconds: float = LONGEST_SECONDS,
+        clock_jump_trust_seconds: float = ClockWatch.TRUST_AFTER_SECONDS,
     ) -> None:
         """``clock`` None: the database's clock, as several servers need it. A clock of one's own is for tests, whose
         stores on one database are to share the ``instants`` of the first. ``refusals_kept``: of each caller.
         ``distributed``: whether every statement is to name a single slot; None: if the tables are distributed.
-        ``longest_seconds``: how long a transaction may take with all its tries."""
+        ``longest_seconds``: how long a transaction may take with all its tries. ``clock_jump_trust_seconds``: how long
+        the database's clock is doubted after a jump."""
         self._longest_seconds = longest_seconds
         self.url = url
         self._options = options or PostgresOptions()
@@ -62,6 +64,8 @@ class PostgresStore:
         self._shared = instants or (SharedInstants(clock) if clock is not None else None)
         self.instants: Instants = DatabaseInstants() if self._shared is None else self._shared
         """For which instants readers can answer."""
+        self._watch: ClockWatch | None = None
+        self._trust_seconds = clock_jump_trust_seconds
         self._engine: AsyncEngine | None = None
         self._slots: Slots | None = None
         self._lanes: list[Lane] = []
@@ -142,7 +146,7 @@ class PostgresStore:
         def step(connection: PostgresConnection) -> int:
             now = self._locks().now(connection)
             # What is forgotten stays forgotten: a clock in doubt must not be trusted here either.
-            return pruner.step(connection, now if clock is None else min(now, clock.due_until()))
+            return pruner.step(connection, min(now, self._trusted(now) if clock is None else clock.due_until()))
 
         return await self._on_lane(step)
 
@@ -175,7 +179,7 @@ class PostgresStore:
             ids=Ids(slot_count=slots.count),
             moments=moments,
             outcomes=Outcomes(dialect, slots, refusals_kept=self._refusals_kept),
-            due_until=(lambda now: now) if clock is None else (lambda _now: clock.due_until()),
+            due_until=self._trusted if clock is None else (lambda _now: clock.due_until()),
         )
         return Lane(
             engine,
@@ -186,6 +190,16 @@ class PostgresStore:
             distributed=self.distributed,
             longest_seconds=self._longest_seconds,
         )
+
+    def _trusted(self, now: int) -> int:
+        """Leases end by the database's clock, unless that has jumped."""
+        if self._watch is None:
+            self._watch = ClockWatch(now, trust_after_seconds=self._trust_seconds)
+        return self._watch.judged(now)
+
+    def accept_clock(self) -> bool:
+        """Takes the database's clock for right after a jump; False when it is not in doubt."""
+        return self._watch is not None and self._watch.accept()
 
     def _locks(self) -> SlotLocks:
         return SlotLocks(None if self._clock is None else self._clock.now)

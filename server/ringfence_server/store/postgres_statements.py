@@ -27,7 +27,7 @@ class ArraySelect:
         dialect: Dialect,
         columns: Sequence[Column[Any]],
         keys: Sequence[Column[Any]],
-        slot_of: SlotOf,
+        slot_of: SlotOf | None,
         newest: Column[Any] | None = None,
     ) -> None:
         self._slot_of = slot_of
@@ -55,6 +55,8 @@ class ArraySelect:
     def find(self, connection: DriverConnection, keys: Sequence[Any]) -> Sequence[_Row]:
         """Rows of all keys."""
         slot_of = self._slot_of
+        if slot_of is None:
+            raise TypeError("the select does not know in which slots its keys lie: use find_in, or give it slot_of")
         return self.find_in(connection, [slot_of(key) for key in keys], keys)
 
     def find_in(self, connection: DriverConnection, slots: Sequence[int], keys: Sequence[Any]) -> Sequence[_Row]:

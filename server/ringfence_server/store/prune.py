@@ -11,7 +11,6 @@ from ringfence_server.ledger.policy import DAY
 
 from . import schema
 from .driver import DriverConnection
-from .load import SLOT
 from .statistics import drop_statistics
 
 ROWS_PER_STEP: Final = 2_000
@@ -31,7 +30,7 @@ class Pruner:
         outcome, state = schema.request_outcome, schema.slot_state
         rows = connection.execute(
             select(outcome.c.request_id, outcome.c.scope, outcome.c.refusal_number, outcome.c.record_time)
-            .where(outcome.c.slot == SLOT, tuple_(outcome.c.request_id, outcome.c.scope) > self._after)
+            .where(outcome.c.slot == 0, tuple_(outcome.c.request_id, outcome.c.scope) > self._after)
             .order_by(outcome.c.request_id, outcome.c.scope)
             .limit(ROWS_PER_STEP)
         ).all()
@@ -46,27 +45,27 @@ class Pruner:
         if gone:
             connection.execute(
                 delete(outcome).where(
-                    outcome.c.slot == SLOT,
+                    outcome.c.slot == 0,
                     outcome.c.request_id == bindparam("gone_id"),
                     outcome.c.scope == bindparam("gone_scope"),
                 ),
                 gone,
             )
             # No later batch may take place before the instant for which this was forgotten, should the clock go back.
-            connection.execute(update(state).where(state.c.slot == SLOT, state.c.now < now).values(now=now))
+            connection.execute(update(state).where(state.c.slot == 0, state.c.now < now).values(now=now))
         return len(gone) + self._prune_feed(connection, now) + drop_statistics(connection)
 
     @staticmethod
     def _prune_feed(connection: DriverConnection, now: int) -> int:
         feed = schema.feed
-        oldest = connection.execute(select(func.min(feed.c.revision)).where(feed.c.slot == SLOT)).scalar()
+        oldest = connection.execute(select(func.min(feed.c.revision)).where(feed.c.slot == 0)).scalar()
         if oldest is None:
             return 0
         end = connection.execute(
             select(func.max(feed.c.revision)).where(
-                feed.c.slot == SLOT, feed.c.revision < oldest + ROWS_PER_STEP, feed.c.record_time < now - FEED_KEPT
+                feed.c.slot == 0, feed.c.revision < oldest + ROWS_PER_STEP, feed.c.record_time < now - FEED_KEPT
             )
         ).scalar()
         if end is None:
             return 0
-        return int(connection.execute(delete(feed).where(feed.c.slot == SLOT, feed.c.revision <= end)).rowcount)
+        return int(connection.execute(delete(feed).where(feed.c.slot == 0, feed.c.revision <= end)).rowcount)

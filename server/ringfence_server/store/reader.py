@@ -62,6 +62,8 @@ class Reader:
 
     def __init__(self, lanes: Lanes, instants: Instants, slots: Slots) -> None:
         self._lanes = lanes
+        self.points_lane = lanes.points
+        """For whoever has to ask the database something between two reads."""
         dialect = lanes.dialect
         self._keys = KeyRows(dialect, slots)
         self._snapshots = Snapshots(self._keys, instants)

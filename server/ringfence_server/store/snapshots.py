@@ -59,12 +59,15 @@ class Snapshots:
 
         Raises:
             LaterThanNow: read_time lies in the future.
-            RevisionUnknown: the state that is asked for is not there.
+            RevisionUnknown: the state that is asked for is not there, or at a replica not yet.
         """
         bound = self.bound(connection, least)
         if bound.instant is not None:
             reached = least if wanted.read_time is None else wanted.read_time
             if reached > bound.instant:
+                if bound.behind:
+                    # It has to be asked again what is known; waiting alone does not help.
+                    raise RevisionUnknown
                 if wanted.read_time is not None:
                     self._refuse_future(bound, self._keys.states(connection), wanted.read_time)
                 return reached
@@ -73,6 +76,8 @@ class Snapshots:
             states = self._keys.states(connection)
             instant = self._instant(bound, states, wanted, least)
             if instant is None:
+                if bound.behind:
+                    raise RevisionUnknown
                 end_transaction(connection)
                 return max([states[slot].record_time for slot in wanted.slots]) if wanted.read_time is None else 0
             return self._looked_at(connection, bound, states, wanted, instant)
@@ -95,7 +100,7 @@ class Snapshots:
         if newest > bound.now + _CLOCK_BACK:
             return newest
         # The second time it is enough to contain what was there the first time.
-        return safe if least else None
+        return safe if least or (bound.behind and not wanted.min_revisions) else None
 
     @staticmethod
     def _refuse_future(bound: Bound, states: States, read_time: int) -> None:

@@ -53,10 +53,6 @@ class ListSelect:
         """Rows of all keys: there is but one slot."""
         return self.find(connection, keys)
 
-    def run(self, connection: DriverConnection, slot: int, keys: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
-        """Rows of all keys."""
-        return self.find(connection, keys)
-
 
 class OneSlotStatement:
     """A statement of the one slot."""

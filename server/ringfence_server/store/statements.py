@@ -18,13 +18,12 @@ from sqlalchemy.engine import Dialect
 from . import postgres_statements, sqlite_statements
 from .compiled import BuildForSlot, Statement
 from .driver import DriverConnection
-from .slots import ONE_SLOT, SlotOf
+from .slots import SlotOf
 from .sqlite_statements import SIZES
 
 __all__ = [
     "SIZES",
     "KeySelect",
-    "KeyedSelect",
     "RowsStatement",
     "SlotSelect",
     "Statement",
@@ -37,14 +36,13 @@ __all__ = [
     "upsert_rows",
 ]
 
-KeyedSelect = sqlite_statements.ListSelect
-
 
 class KeySelect(Protocol):
     """A select over a list of keys: values, or tuples for more than one column."""
 
     def find(self, connection: DriverConnection, keys: Sequence[Any]) -> Iterable[tuple[Any, ...]]:
-        """Rows of all keys, each looked for in the slot in which it lies. A key given twice may answer twice."""
+        """Rows of all keys, each looked for in the slot that the select's ``slot_of`` tells. A key given twice may
+        answer twice."""
 
     def find_in(
         self, connection: DriverConnection, slots: Sequence[int], keys: Sequence[Any]
@@ -69,7 +67,7 @@ class RowsStatement(Protocol):
 
 
 def keyed_select(
-    dialect: Dialect, columns: Sequence[Column[Any]], key: Column[Any], slot_of: SlotOf = ONE_SLOT.of_policy
+    dialect: Dialect, columns: Sequence[Column[Any]], key: Column[Any], slot_of: SlotOf | None = None
 ) -> KeySelect:
     """``SELECT columns WHERE slot = … AND key IN (…)``."""
     if dialect.name == "postgresql":
@@ -80,7 +78,7 @@ def keyed_select(
 
 
 def joined_select(
-    dialect: Dialect, columns: Sequence[Column[Any]], keys: Sequence[Column[Any]], slot_of: SlotOf = ONE_SLOT.of_policy
+    dialect: Dialect, columns: Sequence[Column[Any]], keys: Sequence[Column[Any]], slot_of: SlotOf | None = None
 ) -> KeySelect:
     """The same for keys of several columns."""
     if dialect.name == "postgresql":
@@ -90,9 +88,7 @@ def joined_select(
     )
 
 
-def newest_select(
-    dialect: Dialect, key: Column[Any], newest: Column[Any], slot_of: SlotOf = ONE_SLOT.of_policy
-) -> KeySelect:
+def newest_select(dialect: Dialect, key: Column[Any], newest: Column[Any], slot_of: SlotOf | None = None) -> KeySelect:
     """``SELECT key, max(newest) WHERE slot = … AND key IN (…) GROUP BY key``."""
     if dialect.name == "postgresql":
         return postgres_statements.ArraySelect(dialect, [key], [key], slot_of, newest=newest)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import distinct, select
+from sqlalchemy import select
 
 from ringfence_server.clock import SystemClock
 from ringfence_server.ledger.reading import Flaw
@@ -68,5 +68,5 @@ async def verify_database(url: str, progress: Callable[[int, int], None]) -> Ver
 
 
 def _organizations(connection: DriverConnection) -> list[str]:
-    query: Any = select(distinct(schema.stock.c.organization)).order_by(schema.stock.c.organization)
+    query: Any = select(schema.stock.c.organization).distinct().order_by(schema.stock.c.organization)
     return [row[0] for row in connection.execute(query)]

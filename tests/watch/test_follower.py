@@ -1,0 +1,131 @@
+"""The follower: when it looks, whom it tells, and what it does while the store is away."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+
+import pytest
+
+from ringfence_server.ledger.names import StockKey
+from ringfence_server.ledger.reading import ChangesRead
+from ringfence_server.ledger.revisions import Revisions
+from ringfence_server.ledger.work import Committed, StoreUnavailable
+from ringfence_server.watch import Follower, Hub, Interest
+
+BIKE = StockKey("acme", "BIKE", "north")
+
+
+class Feed:
+    """A feed that does what the test says."""
+
+    def __init__(self) -> None:
+        self.revision = 1
+        self.changed: list[StockKey] = []
+        self.calls: list[str] = []
+        self.away = False
+        self.closed = asyncio.Event()
+        self.notified: Callable[[], None] = lambda: None
+
+    async def open(self, notified: Callable[[], None]) -> None:
+        self._answer("open")
+        self.notified = notified
+
+    async def state(self) -> Revisions:
+        return (self.revision,)
+
+    async def after(self, revisions: Revisions) -> ChangesRead:
+        self._answer("after")
+        changed, self.changed = self.changed, []
+        return ChangesRead((self.revision,), changed, (), False, False)
+
+    async def notify(self) -> None:
+        self._answer("notify")
+
+    async def close(self) -> None:
+        self.calls.append("close")
+        self.closed.set()
+
+    def commit(self) -> None:
+        """Something is committed, by whomever."""
+        self.revision += 1
+        self.changed.append(BIKE)
+
+    def _answer(self, call: str) -> None:
+        self.calls.append(call)
+        if self.away:
+            raise StoreUnavailable("away")
+
+
+def own() -> Committed:
+    return Committed(2, 2, (BIKE,))
+
+
+async def test_own_batches_are_told_once_and_published_by_the_look() -> None:
+    """However many were committed since the last one; what others committed needs no telling."""
+    feed, hub = Feed(), Hub()
+    follower = Follower(feed, hub)
+    await follower.start()
+    subscription = hub.subscribe(Interest("acme", frozenset(), lambda key: True))
+    for _ in range(3):
+        feed.commit()
+        follower.committed(own())
+    assert subscription.take().keys == (), "not before the store says so"
+    await follower.look()
+    await follower.look()
+    assert feed.calls == ["open", "notify", "after", "after"]
+    assert subscription.take().keys == (BIKE,)
+    feed.commit()
+    await follower.look()
+    assert feed.calls[-1] == "after"
+    assert "notify" not in feed.calls[2:]
+
+
+async def test_what_could_not_be_told_is_told_later() -> None:
+    """The store was away; other servers do not wait for their own look because of it."""
+    feed, hub = Feed(), Hub()
+    follower = Follower(feed, hub)
+    await follower.start()
+    feed.away = True
+    follower.committed(own())
+    with pytest.raises(StoreUnavailable):
+        await follower.look()
+    feed.away = False
+    await follower.look()
+    assert feed.calls.count("notify") == 2
+
+
+async def test_it_looks_when_woken_and_goes_on_when_the_store_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By another server's notification, by a new watcher, by the end of an outage: never only by the clock."""
+    monkeypatch.setattr("ringfence_server.watch.follower._POLL_SECONDS", 3_600.0)
+    monkeypatch.setattr("ringfence_server.watch.follower._UNWATCHED_SECONDS", 3_600.0)
+    monkeypatch.setattr("ringfence_server.watch.follower._RETRY_SECONDS", 0.01)
+    feed, hub, heard = Feed(), Hub(), asyncio.Event()
+    follower = Follower(feed, hub, changed=heard.set)
+    await follower.start()
+    running = asyncio.ensure_future(follower.run())
+
+    async def heard_of() -> None:
+        await asyncio.wait_for(heard.wait(), 10)
+        heard.clear()
+
+    feed.commit()
+    await heard_of()
+    feed.commit()
+    hub.subscribe(Interest("acme", frozenset(), lambda key: True))
+    await heard_of()
+    feed.commit()
+    feed.notified()
+    await heard_of()
+    feed.away = True
+    feed.commit()
+    feed.notified()
+    await asyncio.wait_for(feed.closed.wait(), 10)
+    feed.away = False
+    await heard_of()
+    assert hub.revisions == (5,)
+    running.cancel()
+    with suppress(asyncio.CancelledError):
+        await running
+    assert feed.calls[-1] == "close"
