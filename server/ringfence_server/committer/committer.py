@@ -8,12 +8,14 @@ import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Protocol
 
 from ringfence_server.ledger.commands import SetPolicy
 from ringfence_server.ledger.names import StockKey
 from ringfence_server.ledger.work import Committed, StoreUnavailable, Work
 
+from .alone import Alone
 from .request import Answer, Failure, Request
 from .work import BatchWork, Poisoned, RevalueWork, SweepWork
 
@@ -64,8 +66,13 @@ class Committer:
         *,
         limits: CommitterLimits = CommitterLimits(),
         on_commit: Callable[[Committed], None] | None = None,
+        run_here: Callable[[Work], Committed | None] | None = None,
     ) -> None:
+        """``run_here`` does what the store's ``run`` does, on the calling thread, or answers None and has done nothing;
+        left out where a transaction waits for a network."""
         self._store = store
+        self._run_here = run_here
+        self._alone = Alone()
         self._limits = limits
         self._on_commit = on_commit
         self._queue: deque[Request] = deque()
@@ -215,7 +222,7 @@ class Committer:
         while pending:
             work = BatchWork(pending, asyncio.get_running_loop().time())
             try:
-                committed = await self._store.run(work)
+                committed = await self._transact(pending, work)
             except Poisoned as poisoned:
                 name = poisoned.request.request_id.hex()
                 _log.error("request %s could not be decided", name, exc_info=poisoned.__cause__)
@@ -243,6 +250,23 @@ class Committer:
             for request, answer in zip(pending, work.answers, strict=True):
                 _answer(request, answer)
             return
+
+
+    async def _transact(self, requests: Sequence[Request], work: BatchWork) -> Committed:
+        """Runs a batch on the store's thread; on this one when its caller is alone."""
+        alone = self._alone
+        if self._run_here is not None and alone.may_run_here(requests, queued=bool(self._queue)):
+            started = perf_counter()
+            try:
+                committed = self._run_here(work)
+            finally:
+                alone.ran_here(perf_counter() - started)
+            if committed is not None:
+                return committed
+        try:
+            return await self._store.run(work)
+        finally:
+            alone.ran_there(len(requests), queued=bool(self._queue))
 
 
 def _answer(request: Request, answer: Answer) -> None:
