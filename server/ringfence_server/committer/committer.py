@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Protocol
+from typing import Final, Protocol
 
 from ringfence_server.ledger.commands import SetPolicy
 from ringfence_server.ledger.names import StockKey
@@ -20,6 +21,9 @@ from .request import Answer, Failure, Request
 from .work import BatchWork, Poisoned, RevalueWork, SweepWork
 
 _log = logging.getLogger(__name__)
+
+
+_BUSY_SECONDS: Final = 0.05
 
 
 class WriteStore(Protocol):
@@ -81,6 +85,7 @@ class Committer:
         self._room = asyncio.Event()
         self._room.set()
         self._maintenance: deque[tuple[BatchWork, asyncio.Future[Committed]]] = deque()
+        self._busy_until = 0.0
         self._draining = False
         self._task: asyncio.Task[None] | None = None
         self._lines_per_second = 5_000.0
@@ -103,9 +108,10 @@ class Committer:
         return self._queued_lines
 
     @property
-    def idle(self) -> bool:
-        """Whether nothing waits."""
-        return not self._queue
+    def busy(self) -> bool:
+        """Whether commands have to wait for others, now or a moment ago: under full load there are moments when none
+        does. A lone caller does not make it busy."""
+        return bool(self._queue) or asyncio.get_running_loop().time() < self._busy_until
 
     def submit(self, request: Request) -> None:
         """Queues a request; its sink is called when the outcome is durable.
@@ -167,6 +173,8 @@ class Committer:
             if not requests:
                 continue
             started = loop.time()
+            if len(requests) > 1:
+                self._busy_until = math.inf
             try:
                 await self._commit(requests)
             except Exception:
@@ -174,7 +182,10 @@ class Committer:
                 _log.exception("a batch failed")
                 for request in requests:
                     _answer(request, Answer(b"", True, False, 0, Failure.INTERNAL))
-            spent = loop.time() - started
+            ended = loop.time()
+            if len(requests) > 1 or self._queue:
+                self._busy_until = ended + _BUSY_SECONDS
+            spent = ended - started
             lines = sum(request.weight for request in requests)
             if spent > 0:
                 self._lines_per_second += 0.1 * (lines / spent - self._lines_per_second)
