@@ -262,7 +262,7 @@ async def test_packed_rows_are_the_same_rows(tmp_path: Path) -> None:
     """As one JSON text or row by row: whatever texts and numbers the columns hold, none included."""
     measure = schema.measure
     columns = [column for column in measure.c if column.name != "slot"]
-    odd = 'wms "a\\b" \'c\' ☃ 🚲 \u2028 \n'
+    odd = "wms \"a\\b\" 'c' ☃ 🚲 \u2028 \n"
     edges = [(0, 0, None), (10**12, 2**63 - 1, 2**53 + 1), (-(10**12), -(2**63), 1)]
     async with Desk(tmp_path / "ringfence.db") as desk:
         engine = desk.store._engine

@@ -262,7 +262,6 @@ class Committer:
                 _answer(request, answer)
             return
 
-
     async def _transact(self, requests: Sequence[Request], work: BatchWork) -> Committed:
         """Runs a batch on the store's thread; on this one when its caller is alone."""
         alone = self._alone
