@@ -144,29 +144,33 @@ def test_a_lone_caller_does_not_make_it_busy() -> None:
         committer = Committer(store)
         committer.start()
         caller = Caller(committer)
+
+        def busy() -> bool:
+            return committer.busy
+
         store.hold()
         caller.submit(0, reserve(1))
         await store.entered.wait()
-        assert not committer.busy
+        assert not busy()
         caller.submit(1, reserve(1))
-        assert committer.busy
+        assert busy()
         store.let_go()
         await caller.all()
         await asyncio.sleep(0.051)
-        assert not committer.busy
+        assert not busy()
         store.hold()
         caller.submit(2, reserve(1))
         caller.submit(3, reserve(1))
         await store.entered.wait()
         assert store.batches == [1, 1, 2]
         await asyncio.sleep(1)
-        assert committer.busy
+        assert busy()
         store.let_go()
         await caller.all()
         await asyncio.sleep(0.049)
-        assert committer.busy
+        assert busy()
         await asyncio.sleep(0.002)
-        assert not committer.busy
+        assert not busy()
         await committer.drain()
 
     run(main())

@@ -130,6 +130,11 @@ class Committer:
             self._room.clear()
         self._wake.set()
 
+    @property
+    def has_room(self) -> bool:
+        """Whether ``room`` would return at once."""
+        return self._room.is_set()
+
     async def room(self) -> None:
         """Waits until the queue is at most half full: back-pressure for streams, which can wait where a call cannot."""
         await self._room.wait()
