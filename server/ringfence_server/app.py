@@ -7,7 +7,7 @@ import contextlib
 import errno
 import logging
 import socket
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,7 +21,7 @@ from .committer.committer import WriteStore
 from .committer.revaluer import Revaluer
 from .database_url import check_database_url
 from .ledger.names import MAX_LINES
-from .ledger.work import Committed, StoreUnavailable
+from .ledger.work import Committed, StoreUnavailable, Work
 from .rpc.handlers import serve_all
 from .rpc.registry import SERVICES, all_handlers
 from .rpc.services import Counts, RpcLimits, Services
@@ -171,15 +171,18 @@ class Server:
         self._closing.push_async_callback(reader.close)
         await reader.open()
         written: WriteStore = store
+        run_here: Callable[[Work], Committed | None] = store.run_here
         if config.metrics_port is not None:
             from .metrics import Metrics
 
             self._metrics = Metrics()
             written = self._metrics.measured(store)
+            run_here = self._metrics.measured_here(store.run_here)
         self._committer = committer = Committer(
             written,
             limits=CommitterLimits(max_queued_lines=config.queue_lines),
             on_commit=self._committed,
+            run_here=run_here,
         )
         # Ends what is due since the server last ran, and tells from which revision on watchers hear of changes.
         self._hub = Hub()

@@ -56,9 +56,9 @@ class KeyRows:
         stock, part, state = schema.stock, schema.part, schema.slot_state
         self._columns = _all_but_slot(stock)
         identity = [stock.c.organization, stock.c.sku, stock.c.location, stock.c.dimensions]
-        self._stocks_by_key = joined_select(dialect, self._columns, identity)
-        self._pools = keyed_select(dialect, _all_but_slot(schema.pool), schema.pool.c.stock_id)
-        self._measures = keyed_select(dialect, _all_but_slot(schema.measure), schema.measure.c.stock_id)
+        self._stocks_by_key = joined_select(dialect, self._columns, identity, packed=True)
+        self._pools = keyed_select(dialect, _all_but_slot(schema.pool), schema.pool.c.stock_id, packed=True)
+        self._measures = keyed_select(dialect, _all_but_slot(schema.measure), schema.measure.c.stock_id, packed=True)
         self._policy_heads = KeyedSelect(dialect, _policy_heads, 1)
         self._state = Statement(
             select(state.c.revision, state.c.last_sequence, state.c.now, state.c.record_time).where(

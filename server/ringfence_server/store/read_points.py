@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
+from time import thread_time
 from typing import Final, NamedTuple
 
 from ringfence_server.ledger.names import StockKey
@@ -87,7 +88,7 @@ class PointReads:
             keys.setdefault(one.organization, {}).update(dict.fromkeys(one.keys))
             count += len(one.keys)
         try:
-            reads = await self._lane.run(self._read, keys)
+            reads = await self._lane.run(self._read, keys, len(asked))
         except Exception as error:
             for one in asked:
                 if not one.answer.done():
@@ -98,7 +99,10 @@ class PointReads:
                     one.answer.set_result(reads[one.organization])
         return len(asked)
 
-    def _read(self, connection: DriverConnection, keys: dict[str, dict[StockKey, None]]) -> dict[str, PointsRead]:
+    def _read(
+        self, connection: DriverConnection, keys: dict[str, dict[StockKey, None]], readers: int
+    ) -> dict[str, PointsRead]:
+        began = thread_time()
         rows = self._rows
         begin_transaction(connection)
         try:
@@ -114,4 +118,5 @@ class PointReads:
         finally:
             end_transaction(connection)
         moment = Moment(instant, state.revision)
-        return {name: PointsRead(moment, policies[name], stocks[name]) for name in keys}
+        seconds = (thread_time() - began) / readers
+        return {name: PointsRead(moment, policies[name], stocks[name], seconds) for name in keys}

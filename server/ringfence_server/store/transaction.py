@@ -36,6 +36,10 @@ class Transacted(NamedTuple):
     """What was loaded and decided, as the transaction leaves it."""
 
 
+class Lengthy(Exception):
+    """More rows than a brief transaction may have. Nothing was decided or written: what is in memory still holds."""
+
+
 class Transactor:
     """Runs units of work on one writing connection, inside a transaction that the caller has begun."""
 
@@ -90,8 +94,12 @@ class Transactor:
         """The counters were written by somebody else on this connection."""
         self._head = None
 
-    def run(self, connection: DriverConnection, work: Work) -> Transacted:
-        """Loads, decides and writes. Call with the database's write lock held: time is read after it."""
+    def run(self, connection: DriverConnection, work: Work, *, most_parts: int | None = None) -> Transacted:
+        """Loads, decides and writes. Call with the database's write lock held: time is read after it.
+
+        Raises:
+            Lengthy: ``most_parts`` is given, and the reservations that are named have more, or leases are due.
+        """
         head = self._head
         if head is None:
             rows = self._state.run(connection, (SLOT,))
@@ -114,6 +122,8 @@ class Transactor:
         state = LoadedState()
         named = set(needs.reservations)
         part_rows = loader.reservations(connection, state, [*named, *(due for due in due_ids if due not in named)])
+        if most_parts is not None and (due_ids or len(part_rows) > most_parts):
+            raise Lengthy
         loader.stocks(connection, state, needs.pools, {row[4] for row in part_rows})
         loader.link_parts(state, part_rows)
         if not more_due:
