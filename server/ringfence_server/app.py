@@ -23,7 +23,7 @@ from .database_url import check_database_url
 from .ledger.names import MAX_LINES
 from .ledger.reading import BalanceReader
 from .ledger.revisions import revisions_in
-from .ledger.work import Committed, StoreUnavailable
+from .ledger.work import Committed, StoreUnavailable, Work
 from .rpc.handlers import serve_all
 from .rpc.registry import SERVICES, all_handlers
 from .rpc.services import Counts, RpcLimits, Services
@@ -200,16 +200,21 @@ class Server:
         self._closing.push_async_callback(reader.close)
         await reader.open()
         written: WriteStore = store
+        # Where a transaction waits for a network, the event loop must not.
+        run_here: Callable[[Work], Committed | None] | None = store.run_here if isinstance(store, SqliteStore) else None
         if config.metrics_port is not None:
             from .metrics import Metrics
 
             self._metrics = Metrics()
             written = self._metrics.measured(store)
+            if run_here is not None:
+                run_here = self._metrics.measured_here(run_here)
         self._committer = committer = Committer(
             written,
             limits=CommitterLimits(max_queued_lines=config.queue_lines),
             on_commit=self._committed,
             routes=self._routes,
+            run_here=run_here,
         )
         # Ends what is due since the server last ran, and tells from which revision on watchers hear of changes.
         self._hub = Hub()

@@ -67,12 +67,12 @@ class ClockWatch:
         wall: int,
         *,
         trust_after_seconds: float = TRUST_AFTER_SECONDS,
-        monotonic_ns: Callable[[], int] | None = None,
+        monotonic_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         """``wall``: what the clock says now, microseconds since the epoch. ``trust_after_seconds`` 0 trusts every jump
         at once."""
         self._trust = round(trust_after_seconds * 1_000_000)
-        self._monotonic_ns = monotonic_ns or (lambda: time.monotonic_ns())
+        self._monotonic_ns = monotonic_ns
         self._lock = threading.Lock()
         self._offset = wall - self._monotonic_ns() // 1_000
         self._doubt: _Doubt | None = None
@@ -144,7 +144,7 @@ class SystemClock(ClockWatch):
         *,
         trust_after_seconds: float = ClockWatch.TRUST_AFTER_SECONDS,
         wall_ns: Callable[[], int] = time.time_ns,
-        monotonic_ns: Callable[[], int] | None = None,
+        monotonic_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         """``wall_ns`` and ``monotonic_ns`` are the two clocks."""
         self._wall_ns = wall_ns

@@ -46,6 +46,10 @@ class MemoryStore:
         self.now = NOON
         self.batches: list[int] = []
         """How many requests each transaction that was tried had."""
+        self.here: list[int] = []
+        """The same of those that ran without letting go of the event loop; they are not among ``batches``."""
+        self.too_long_here: Callable[[Work], bool] = lambda _: False
+        """What ``run_here`` does not take."""
         self.faults: list[Exception | None] = []
         """What the next transactions fail with; None: they do not."""
         self.rejects: Callable[[Work], Exception | None] = lambda _: None
@@ -70,6 +74,16 @@ class MemoryStore:
         self.entered.set()
         await asyncio.sleep(0)  # a store on a thread of its own lets the event loop go on, too
         await self._open.wait()
+        return self._carry_out(work)
+
+    def run_here(self, work: Work) -> Committed | None:
+        """One transaction without letting go of the event loop, unless it is too long for that."""
+        if self.too_long_here(work):
+            return None
+        self.here.append(len(work.request_keys))
+        return self._carry_out(work)
+
+    def _carry_out(self, work: Work) -> Committed:
         fault = self.faults.pop(0) if self.faults else None
         if fault is not None:
             raise fault

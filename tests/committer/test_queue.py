@@ -6,11 +6,12 @@ import asyncio
 
 import pytest
 
-from ringfence_server.committer import CommitterLimits, Draining, Failure, Overloaded
+from ringfence_server.committer import Committer, CommitterLimits, Draining, Failure, Overloaded
 from ringfence_server.ledger.commands import DEFAULT_LEASE, Command, Lease, Reserve, ReserveLine
 from ringfence_server.ledger.work import StoreUnavailable
 from tests.committer.conftest import Desk
-from tests.committer.memory import key
+from tests.committer.memory import Caller, MemoryStore, key
+from tests.watch.virtual import run
 
 
 def reserve(quantity: int, lease: Lease = DEFAULT_LEASE) -> Command:
@@ -176,3 +177,43 @@ async def test_a_sweep_is_refused_while_draining(desk: Desk) -> None:
     await desk.committer.drain()
     with pytest.raises(StoreUnavailable):
         await asyncio.wait_for(desk.committer.sweep(), 1)
+
+
+def test_a_lone_caller_does_not_make_it_busy() -> None:
+    """Busy is when commands wait for others; it stays so for 50 ms, for under full load there are moments of rest."""
+
+    async def main() -> None:
+        store = MemoryStore()
+        committer = Committer(store)
+        committer.start()
+        caller = Caller(committer)
+
+        def busy() -> bool:
+            return committer.busy
+
+        store.hold()
+        caller.submit(0, reserve(1))
+        await store.entered.wait()
+        assert not busy()
+        caller.submit(1, reserve(1))
+        assert busy()
+        store.let_go()
+        await caller.all()
+        await asyncio.sleep(0.051)
+        assert not busy()
+        store.hold()
+        caller.submit(2, reserve(1))
+        caller.submit(3, reserve(1))
+        await store.entered.wait()
+        assert store.batches == [1, 1, 2]
+        await asyncio.sleep(1)
+        assert busy()
+        store.let_go()
+        await caller.all()
+        await asyncio.sleep(0.049)
+        assert busy()
+        await asyncio.sleep(0.002)
+        assert not busy()
+        await committer.drain()
+
+    run(main())

@@ -271,6 +271,31 @@ async def test_a_list_of_keys_of_any_length_is_looked_up(tmp_path: Path, size: i
             assert _walks(_plan(connection, select._by_size[size].sql, values)) == []
 
 
+async def test_packed_rows_are_the_same_rows(tmp_path: Path) -> None:
+    """As one JSON text or row by row: whatever texts and numbers the columns hold, none included."""
+    measure = schema.measure
+    columns = [column for column in measure.c if column.name != "slot"]
+    odd = "wms \"a\\b\" 'c' ☃ 🚲 \u2028 \n"
+    edges = [(0, 0, None), (10**12, 2**63 - 1, 2**53 + 1), (-(10**12), -(2**63), 1)]
+    async with Desk(tmp_path / "ringfence.db") as desk:
+        engine = desk.store._engine
+        assert engine is not None
+        with engine.connect() as core:
+            connection = DriverConnection(core)
+            connection.many(
+                "INSERT INTO measure VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                [(0, number, odd, value, 0, place, odd, time, 7) for number, (value, place, time) in enumerate(edges)],
+            )
+            for keys in ([0, 1, 2], [3]):
+                plain, packed = (
+                    keyed_select(sqlite.dialect(), columns, measure.c.stock_id, packed=one_text)
+                    for one_text in (False, True)
+                )
+                found = [tuple(row) for row in packed.find(connection, keys)]
+                assert sorted(found) == sorted(plain.find(connection, keys))
+            connection.rows("DELETE FROM measure")
+
+
 async def test_a_batch_costs_the_same_however_full_the_tables_are(desk: Desk) -> None:
     """With a hundred thousand orders, outcomes and entries in the file, and nothing ever analysed, a batch takes as
     many steps of SQLite's machine as with none."""

@@ -5,19 +5,25 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from time import perf_counter
+from typing import Final, Protocol
 
 from ringfence_server.ledger.names import StockKey
 from ringfence_server.ledger.work import Committed, StoreUnavailable, Work
 
+from .alone import Alone
 from .lanes import LaneQueue, OneLane, Routes
 from .request import Answer, Failure, Request
 from .work import BatchWork, Poisoned, RevalueWork, SweepWork
 
 _log = logging.getLogger(__name__)
+
+
+_BUSY_SECONDS: Final = 0.05
 
 
 class WriteStore(Protocol):
@@ -67,9 +73,14 @@ class Committer:
         limits: CommitterLimits = CommitterLimits(),
         on_commit: Callable[[Committed], None] | None = None,
         routes: Routes | None = None,
+        run_here: Callable[[Work], Committed | None] | None = None,
     ) -> None:
-        """``routes``: for a store that commits several batches beside one another; None: one after the other."""
+        """``routes``: for a store that commits several batches beside one another; None: one after the other.
+        ``run_here`` does what the store's ``run`` does, on the calling thread, or answers None and has done nothing;
+        left out where a transaction waits for a network."""
         self._store = store
+        self._run_here = run_here
+        self._alone = Alone()
         self._limits = limits
         self._on_commit = on_commit
         self._routes = routes or OneLane()
@@ -79,6 +90,7 @@ class Committer:
         self._room = asyncio.Event()
         self._room.set()
         self._maintenance: deque[tuple[BatchWork, asyncio.Future[Committed]]] = deque()
+        self._busy_until = 0.0
         self._draining = False
         self._tasks: list[asyncio.Task[None]] = []
         self._lines_per_second = 5_000.0
@@ -105,9 +117,10 @@ class Committer:
         return self._queued_lines
 
     @property
-    def idle(self) -> bool:
-        """Whether nothing waits."""
-        return not any(self._queues)
+    def busy(self) -> bool:
+        """Whether commands have to wait for others, now or a moment ago: under full load there are moments when none
+        does. A lone caller does not make it busy."""
+        return any(self._queues) or asyncio.get_running_loop().time() < self._busy_until
 
     def submit(self, request: Request) -> None:
         """Queues a request; its sink is called when the outcome is durable.
@@ -126,6 +139,11 @@ class Committer:
         if self._queued_lines >= self._limits.max_queued_lines // 2:
             self._room.clear()
         self._wakes[lane].set()
+
+    @property
+    def has_room(self) -> bool:
+        """Whether ``room`` would return at once."""
+        return self._room.is_set()
 
     async def room(self) -> None:
         """Waits until the queue is at most half full: back-pressure for streams, which can wait where a call cannot."""
@@ -173,6 +191,8 @@ class Committer:
             if not requests:
                 continue
             started = loop.time()
+            if len(requests) > 1:
+                self._busy_until = math.inf
             try:
                 await self._commit(requests)
             except Exception:
@@ -180,7 +200,10 @@ class Committer:
                 _log.exception("a batch failed")
                 for request in requests:
                     _answer(request, Answer(b"", True, False, 0, Failure.INTERNAL))
-            spent = loop.time() - started
+            ended = loop.time()
+            if len(requests) > 1 or queue:
+                self._busy_until = ended + _BUSY_SECONDS
+            spent = ended - started
             lines = sum(request.weight for request in requests)
             if spent > 0:
                 self._lines_per_second += 0.1 * (lines / spent - self._lines_per_second)
@@ -222,7 +245,7 @@ class Committer:
             started = asyncio.get_running_loop().time()
             work = BatchWork(pending, started)
             try:
-                committed = await self._store.run(work)
+                committed = await self._transact(pending, work)
             except Poisoned as poisoned:
                 name = poisoned.request.request_id.hex()
                 _log.error("request %s could not be decided", name, exc_info=poisoned.__cause__)
@@ -261,6 +284,22 @@ class Committer:
         self._room.set()
         for request in waiting:
             _answer(request, Answer(b"", True, False, 0, Failure.STORE))
+
+    async def _transact(self, requests: Sequence[Request], work: BatchWork) -> Committed:
+        """Runs a batch on the store's thread; on this one when its caller is alone."""
+        alone = self._alone
+        if self._run_here is not None and alone.may_run_here(requests, queued=any(self._queues)):
+            started = perf_counter()
+            try:
+                committed = self._run_here(work)
+            finally:
+                alone.ran_here(perf_counter() - started)
+            if committed is not None:
+                return committed
+        try:
+            return await self._store.run(work)
+        finally:
+            alone.ran_there(len(requests), queued=any(self._queues))
 
 
 def _answer(request: Request, answer: Answer) -> None:

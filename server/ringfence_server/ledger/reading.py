@@ -99,7 +99,9 @@ class PointsRead(NamedTuple):
     moment: Moment
     policy: Policy
     stocks: Mapping[StockKey, Stock]
-    """Those that exist."""
+    """Those that exist; keys that others asked for at the same time may be among them."""
+    seconds: float = 0.0
+    """Processor time of the read, divided among those who share it."""
 
 
 class ReservationQuery(NamedTuple):

@@ -67,6 +67,9 @@ class _Stream:
         self._committer = services.committer
         self._identity = identity
         self._context = context
+        left = context.time_remaining()
+        # Of the whole call, hence of every command in it.
+        self._deadline = None if left is None else asyncio.get_running_loop().time() + left
         self._counts = services.counts.commands
         self._most_in_flight = services.limits.max_in_flight_per_stream
         self._in_flight = 0
@@ -116,7 +119,8 @@ class _Stream:
             while self._in_flight >= self._most_in_flight:
                 self._space.clear()
                 await self._space.wait()
-            await committer.room()
+            if not committer.has_room:
+                await committer.room()
             if self._stopping:
                 break
             self._reading = True
@@ -134,8 +138,7 @@ class _Stream:
         return False
 
     async def _take(self, commands: Any) -> None:
-        left = self._context.time_remaining()
-        deadline = None if left is None else asyncio.get_running_loop().time() + left
+        submit, deadline = self._committer.submit, self._deadline
         for number, command in enumerate(commands, 1):
             self._in_flight += 1
             field = command.WhichOneof("command")
@@ -146,27 +149,31 @@ class _Stream:
             name = message.request_id.encode()
             try:
                 request = method.request(message, self._identity, deadline, partial(self._decided, method, name))
-                await self._submit(request)
+                try:
+                    submit(request)
+                except Overloaded as overloaded:
+                    await self._submit_later(request, overloaded)
             except Exception as error:
                 self._counts[method.refused if isinstance(error, Refused) else method.failed] += 1
                 self._answer(outcome(name, ERROR_TAG, status_for(error, method.name)))
             if not number % _COMMANDS_AT_ONCE:
                 await asyncio.sleep(0)
 
-    async def _submit(self, request: Request) -> None:
-        """Queues a command; where a call is told OVERLOADED, a stream waits.
+    async def _submit_later(self, request: Request, overloaded: Overloaded) -> None:
+        """Queues a command that found no room; where a call is told OVERLOADED, a stream waits.
 
         Raises:
             Draining: the server goes down.
         """
         while True:
+            await self._committer.room()
+            # Room is half a queue; a command that is larger than the other half waits for more.
+            await asyncio.sleep(min(overloaded.retry_after_seconds, _LONGEST_PAUSE_SECONDS))
             try:
                 self._committer.submit(request)
                 return
-            except Overloaded as overloaded:
-                await self._committer.room()
-                # Room is half a queue; a command that is larger than the other half waits for more.
-                await asyncio.sleep(min(overloaded.retry_after_seconds, _LONGEST_PAUSE_SECONDS))
+            except Overloaded as again:
+                overloaded = again
 
     def _decided(self, method: Method, name: bytes, request: Request, answer: Answer) -> None:
         """The committer's sink: called for every command of a batch, one after the other."""

@@ -76,9 +76,13 @@ class KeyRows:
         self.slots = slots
         self._columns = _all_but_slot(stock)
         identity = [stock.c.organization, stock.c.sku, stock.c.location, stock.c.dimensions]
-        self._stocks_by_key = joined_select(dialect, self._columns, identity, slots.of_identity)
-        self._pools = keyed_select(dialect, _all_but_slot(schema.pool), schema.pool.c.stock_id, slots.of_stock)
-        self._measures = keyed_select(dialect, _all_but_slot(schema.measure), schema.measure.c.stock_id, slots.of_stock)
+        self._stocks_by_key = joined_select(dialect, self._columns, identity, slots.of_identity, packed=True)
+        self._pools = keyed_select(
+            dialect, _all_but_slot(schema.pool), schema.pool.c.stock_id, slots.of_stock, packed=True
+        )
+        self._measures = keyed_select(
+            dialect, _all_but_slot(schema.measure), schema.measure.c.stock_id, slots.of_stock, packed=True
+        )
         self._policy_heads = newest_select(dialect, policy.c.organization, policy.c.revision, slots.of_policy)
         self._states = Statement(
             select(state.c.slot, state.c.revision, state.c.last_sequence, state.c.now, state.c.record_time).where(

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
+import sqlite3
 import tempfile
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -30,7 +33,7 @@ from .moments import Moments
 from .outcomes import Outcomes
 from .prune import Pruner
 from .slots import ONE_SLOT
-from .transaction import Transacted, Transactor
+from .transaction import Lengthy, Transacted, Transactor
 
 T = TypeVar("T")
 
@@ -38,20 +41,25 @@ _CHECKPOINT_PAGES: Final = 16_000
 """Pages of write-ahead log before a checkpoint: 16,000 measured best."""
 _CACHE_KIBIBYTES: Final = 65_536
 
+_MOST_PARTS_HERE: Final = 16
+"""Parts of the reservations that a transaction on the caller's own thread names: a millisecond's worth."""
+
 PRAGMAS: Final = (
     "PRAGMA journal_mode=WAL",
     # NORMAL can lose acknowledged writes when the power fails.
     "PRAGMA synchronous=FULL",
-    f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}",
     f"PRAGMA cache_size=-{_CACHE_KIBIBYTES}",
     "PRAGMA temp_store=MEMORY",
-    "PRAGMA busy_timeout=5000",
 )
+_PATIENT: Final = (f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}", "PRAGMA busy_timeout=5000")
+_PROMPT: Final = ("PRAGMA wal_autocheckpoint=0", "PRAGMA busy_timeout=0")
+"""On a thread that has other things to do: neither copy the log back nor wait for whoever else has the file open."""
 
 
 class SqliteStore:
     """The embedded store. All writing happens on one thread of its own, a whole batch as one call: as fast as aiosqlite
-    under load and four times as fast for a lone caller when measured.
+    under load and four times as fast for a lone caller when measured. Only what is brief and comes alone may run on the
+    caller's own thread (``run_here``).
 
     Raises StoreUnavailable, in one plain line, when the file cannot be opened or written, StoreInUse when another
     server has it.
@@ -81,6 +89,9 @@ class SqliteStore:
         self._lock_file: IO[str] | None = None
         self._files: list[tuple[Path, tuple[int, int]]] = []
         self._unreported: list[StockKey] = []
+        self._turn = threading.Lock()
+        """Held by whoever uses the connection: the writing thread, or a caller in ``run_here``."""
+        self._prompt = False
 
     async def open(self) -> None:
         """Takes the file, migrates it and makes ready to write."""
@@ -89,6 +100,30 @@ class SqliteStore:
     async def run(self, work: Work) -> Committed:
         """Runs one unit of work in one durable transaction, or raises and has done nothing."""
         return await self._call(self._run, work)
+
+    def run_here(self, work: Work) -> Committed | None:
+        """The same on the calling thread, if it is brief; None: it is not, or the file is busy, and nothing happened.
+
+        Neither waits for another's lock nor copies the log back: a call of ``run`` now and then has to do that. The
+        durable write itself takes as long as the disk does.
+        """
+        if not self._turn.acquire(blocking=False):
+            return None
+        try:
+            connection = self._connection
+            if connection is None or self._transactor is None:
+                return None
+            try:
+                self._be(connection, prompt=True)
+                connection.rows("BEGIN IMMEDIATE")
+            except sqlite3.Error:
+                # The writing thread meets it too: it can wait, and says what is wrong.
+                return None
+            return self._reported(self._carry_out(connection, self._transactor, work, most_parts=_MOST_PARTS_HERE))
+        except Lengthy:
+            return None
+        finally:
+            self._turn.release()
 
     async def next_due(self) -> int | None:
         """The instant (microseconds) at which the next hold ends; None when none has an end."""
@@ -110,7 +145,21 @@ class SqliteStore:
             shutil.rmtree(self._directory, ignore_errors=True)
 
     async def _call(self, function: Callable[..., T], *arguments: Any) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._executor, function, *arguments)
+        return await asyncio.get_running_loop().run_in_executor(self._executor, self._in_turn, function, arguments)
+
+    def _in_turn(self, function: Callable[..., T], arguments: tuple[Any, ...]) -> T:
+        with self._turn:
+            if self._connection is not None:
+                # If this fails, so does what follows, and says so.
+                with contextlib.suppress(sqlite3.Error):
+                    self._be(self._connection, prompt=False)
+            return function(*arguments)
+
+    def _be(self, connection: DriverConnection, *, prompt: bool) -> None:
+        if self._prompt is not prompt:
+            for pragma in _PROMPT if prompt else _PATIENT:
+                connection.rows(pragma)
+            self._prompt = prompt
 
     # --- on the writing thread -----------------------------------------------------------------------------------
 
@@ -155,6 +204,7 @@ class SqliteStore:
         except BaseException:
             _discard(connection)
             raise
+        self._prompt = False
         self._files = [(path, _identity(path)) for path in (self.path, self.path.with_name(self.path.name + "-wal"))]
         self._connection = connection
         self._transactor = Transactor(
@@ -171,24 +221,30 @@ class SqliteStore:
 
     def _run(self, work: Work) -> Committed:
         while True:
-            transacted = self._transact(work)
-            committed = transacted.committed
-            # Kept until a run succeeds: leases may have been ended in transactions before one that failed.
-            self._unreported.extend(committed.changed)
-            if not transacted.more_due:
-                changed, self._unreported = self._unreported, []
-                return committed._replace(changed=list(dict.fromkeys(changed)))
+            connection, transactor = self._ready()
+            try:
+                connection.rows("BEGIN IMMEDIATE")
+            except DATABASE_ERRORS as error:
+                self._roll_back(connection)
+                raise translated(error) from error
+            committed = self._reported(self._carry_out(connection, transactor, work))
+            if committed is not None:
+                return committed
 
-    def _transact(self, work: Work) -> Transacted:
-        connection, transactor = self._ready()
+    def _carry_out(
+        self, connection: DriverConnection, transactor: Transactor, work: Work, *, most_parts: int | None = None
+    ) -> Transacted:
+        """Runs a unit of work in the transaction that has begun, and ends it."""
         committed = False
         try:
-            connection.rows("BEGIN IMMEDIATE")
-            transacted = transactor.run(connection, work)
+            transacted = transactor.run(connection, work, most_parts=most_parts)
             self._end(connection, commit=transacted.wrote)
             committed = transacted.wrote
             transactor.settle(transacted)
             return transacted
+        except Lengthy:
+            connection.rows("ROLLBACK")
+            raise
         except BaseException as error:
             self._roll_back(connection)
             if isinstance(error, DATABASE_ERRORS):
@@ -196,6 +252,16 @@ class SqliteStore:
             raise
         finally:
             self.moments.end(committed=committed)
+
+    def _reported(self, transacted: Transacted) -> Committed | None:
+        """What was committed since a run last succeeded; None when the work itself still has to run."""
+        committed = transacted.committed
+        # Kept until a run succeeds: leases may have been ended in transactions before one that failed.
+        self._unreported.extend(committed.changed)
+        if transacted.more_due:
+            return None
+        changed, self._unreported = self._unreported, []
+        return committed._replace(changed=list(dict.fromkeys(changed)))
 
     def _ready(self) -> tuple[DriverConnection, Transactor]:
         if self._engine is None:
@@ -299,7 +365,7 @@ class SqliteStore:
 
 def _prepare(connection: Any, _record: Any) -> None:
     cursor = connection.cursor()
-    for pragma in PRAGMAS:
+    for pragma in (*_PATIENT, *PRAGMAS):
         cursor.execute(pragma)
     cursor.close()
 

@@ -67,24 +67,40 @@ class RowsStatement(Protocol):
 
 
 def keyed_select(
-    dialect: Dialect, columns: Sequence[Column[Any]], key: Column[Any], slot_of: SlotOf | None = None
+    dialect: Dialect,
+    columns: Sequence[Column[Any]],
+    key: Column[Any],
+    slot_of: SlotOf | None = None,
+    *,
+    packed: bool = False,
 ) -> KeySelect:
-    """``SELECT columns WHERE slot = … AND key IN (…)``."""
+    """``SELECT columns WHERE slot = … AND key IN (…)``. ``packed``: for reading threads; see ``ListSelect``."""
     if dialect.name == "postgresql":
         return postgres_statements.ArraySelect(dialect, columns, [key], slot_of)
     return sqlite_statements.ListSelect(
-        dialect, lambda size: sqlite_statements.keyed_by_list(columns, key, size), width=1
+        dialect,
+        lambda size: sqlite_statements.keyed_by_list(columns, key, size),
+        width=1,
+        packed=[column.name for column in columns] if packed else (),
     )
 
 
 def joined_select(
-    dialect: Dialect, columns: Sequence[Column[Any]], keys: Sequence[Column[Any]], slot_of: SlotOf | None = None
+    dialect: Dialect,
+    columns: Sequence[Column[Any]],
+    keys: Sequence[Column[Any]],
+    slot_of: SlotOf | None = None,
+    *,
+    packed: bool = False,
 ) -> KeySelect:
     """The same for keys of several columns."""
     if dialect.name == "postgresql":
         return postgres_statements.ArraySelect(dialect, columns, keys, slot_of)
     return sqlite_statements.ListSelect(
-        dialect, lambda size: sqlite_statements.joined_to_list(columns, keys, size), width=len(keys)
+        dialect,
+        lambda size: sqlite_statements.joined_to_list(columns, keys, size),
+        width=len(keys),
+        packed=[column.name for column in columns] if packed else (),
     )
 
 

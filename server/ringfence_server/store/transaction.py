@@ -59,6 +59,10 @@ class RecordTimes(Protocol):
         """The record_time of the batch that begins: not before ``now``, after ``last_record_time``."""
 
 
+class Lengthy(Exception):
+    """More rows than a brief transaction may have. Nothing was decided or written: what is in memory still holds."""
+
+
 class Transactor:
     """Runs units of work on one writing connection, inside a transaction that the caller has begun."""
 
@@ -117,17 +121,27 @@ class Transactor:
             bits |= self.loader.slots_of_reservations(connection, needs.reservations)
         return bits
 
-    def run(self, connection: DriverConnection, work: Work, slots: Sequence[int] = (0,)) -> Transacted:
+    def run(
+        self, connection: DriverConnection, work: Work, slots: Sequence[int] = (0,), *, most_parts: int | None = None
+    ) -> Transacted:
         """Locks, loads, decides and writes; time is read after the locks.
 
         Raises:
             WiderLock: the work needs more slots.
+            Lengthy: ``most_parts`` is given, and the reservations that are named have more, or leases are due.
         """
         head, now = self._locks.take(connection, slots)
-        return self.run_locked(connection, work, slots, head, now)
+        return self.run_locked(connection, work, slots, head, now, most_parts=most_parts)
 
     def run_locked(
-        self, connection: DriverConnection, work: Work, slots: Sequence[int], head: Head, now: int
+        self,
+        connection: DriverConnection,
+        work: Work,
+        slots: Sequence[int],
+        head: Head,
+        now: int,
+        *,
+        most_parts: int | None = None,
     ) -> Transacted:
         """The same with the locks held: ``head`` and ``now`` are what they told."""
         record_time = self._moments.begin(now, head.record_time)
@@ -146,6 +160,8 @@ class Transactor:
         state = LoadedState()
         named = set(needs.reservations)
         part_rows = loader.reservations(connection, state, [*named, *(due for due in due_ids if due not in named)])
+        if most_parts is not None and (due_ids or len(part_rows) > most_parts):
+            raise Lengthy
         locked = bits_of(slots)
         if self._slots.mask:
             needed = (state.slots & self._slots.all_bits) | bits_of(map(self._slots.of_key, needs.pools))

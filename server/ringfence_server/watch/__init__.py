@@ -2,6 +2,6 @@
 
 from .follower import ChangeFeed, Follower
 from .hub import Changes, Closed, Hub, Interest, Subscription
-from .pacer import Pacer
+from .pacer import Meter, Pacer
 
-__all__ = ["ChangeFeed", "Changes", "Closed", "Follower", "Hub", "Interest", "Pacer", "Subscription"]
+__all__ = ["ChangeFeed", "Changes", "Closed", "Follower", "Hub", "Interest", "Meter", "Pacer", "Subscription"]

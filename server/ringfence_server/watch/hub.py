@@ -8,6 +8,7 @@ was asleep.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final, NamedTuple
@@ -157,7 +158,7 @@ class Hub:
         self.position = 0
         """The number of the newest publication."""
         self.closed = False
-        self._closing = asyncio.Event()
+        self._pauses: set[asyncio.Timeout] = set()
         self._start = revisions
         self._by_sku: dict[tuple[str, str], set[Subscription]] = {}
         self._wide: dict[str, set[Subscription]] = {}
@@ -282,7 +283,9 @@ class Hub:
     def close(self) -> None:
         """Wakes every subscription to end with its token."""
         self.closed = True
-        self._closing.set()
+        pauses, self._pauses = self._pauses, set()
+        for pause in pauses:
+            pause.reschedule(0.0)
         for organization in {owner for owner, _ in self._by_sku} | set(self._wide):
             for subscription in self._subscriptions_of(organization):
                 subscription.wake()
@@ -293,13 +296,17 @@ class Hub:
         Raises:
             Closed: the hub closed first.
         """
-        task = asyncio.ensure_future(waiting)
-        closing = asyncio.ensure_future(self._closing.wait())
-        try:
-            await asyncio.wait((task, closing), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            task.cancel()
-            closing.cancel()
+        if self.closed:
+            waiting.close()
+            raise Closed
+        with contextlib.suppress(TimeoutError):
+            # Its time is over when the hub closes, and not before.
+            async with asyncio.timeout(None) as pause:
+                self._pauses.add(pause)
+                try:
+                    await waiting
+                finally:
+                    self._pauses.discard(pause)
         if self.closed:
             raise Closed
 

@@ -1,0 +1,67 @@
+"""Whether one caller at a time is all there is: then the way to the store's thread and back costs more than it frees.
+
+A caller that waits for each answer before it sends the next request leaves the event loop idle meanwhile, and two
+changes of thread are then two sleeping cores to wake. So the committer may run such a request on the event loop's own
+thread. While it does, the loop takes nothing in: who else is there is found out by a probe, a batch that goes the
+thread's way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from ringfence_server.ledger.commands import SetPolicy
+
+from .request import Request
+
+_QUIET_BATCHES: Final = 4
+"""Batches of one, with nothing queued behind them, until one caller is taken to be alone."""
+_HERE_BEFORE_PROBE: Final = 15
+"""Batches on the event loop between two probes."""
+_MOST_LINES: Final = 16
+"""Lines of a command that is brief."""
+_MOST_SECONDS: Final = 0.003
+"""What a batch may take on the event loop. A disk that is slower time and again keeps to the thread: the loop goes on
+then, and the hop is small beside the write."""
+_SLOW_STRETCHES: Final = 3
+_QUIET_BATCHES_WHEN_SLOW: Final = 256
+
+
+class Alone:
+    """Watches batches go by, and tells which may run on the event loop's own thread."""
+
+    def __init__(self) -> None:
+        self._left = 0
+        self._quiet_wanted = _QUIET_BATCHES
+        self._slow = 0
+
+    def may_run_here(self, requests: Sequence[Request], *, queued: bool) -> bool:
+        """Whether this batch may; ``queued``: more waits behind it."""
+        if not self._left or queued or len(requests) != 1:
+            return False
+        request = requests[0]
+        return request.weight <= _MOST_LINES and not isinstance(request.command, SetPolicy)
+
+    def ran_here(self, seconds: float) -> None:
+        """A batch ran on the event loop, or tried to."""
+        self._left -= 1
+        if seconds > _MOST_SECONDS:
+            self._left = 0
+            self._slow += 1
+        elif not self._left:
+            self._slow = 0
+        if not self._left:
+            # The probe: a single quiet batch, and it goes on as before.
+            self._quiet_wanted = 1
+        if self._slow >= _SLOW_STRETCHES:
+            self._slow, self._quiet_wanted = 0, _QUIET_BATCHES_WHEN_SLOW
+
+    def ran_there(self, requests: int, *, queued: bool) -> None:
+        """A batch ran on the store's thread; ``queued``: more had come by its end."""
+        if requests > 1 or queued:
+            self._left, self._quiet_wanted = 0, max(self._quiet_wanted, _QUIET_BATCHES)
+        elif self._quiet_wanted > 1:
+            self._quiet_wanted -= 1
+        else:
+            self._left, self._quiet_wanted = _HERE_BEFORE_PROBE, _QUIET_BATCHES
