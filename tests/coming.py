@@ -39,7 +39,6 @@ COMING: Final = frozenset(
         "PostStockResponse.end_outcome",
         "Stock.published",
         # Values that the client does not name.
-        "ENTRY_KIND_REASSIGN",
         "FIGURE_RESULT_GAP",
     )
 )
