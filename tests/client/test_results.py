@@ -27,6 +27,7 @@ from ringfence.v1 import (
     policy_service_pb2,
     stock_service_pb2,
 )
+from tests.coming import COMING
 
 
 def is_map(field: Any) -> bool:
@@ -95,6 +96,8 @@ SHAPED = {"supply", "measures", "consumed"}
 def same(message: Any, value: Any, where: str) -> None:
     """Asserts that a value holds everything a message says, to the bottom."""
     for field in message.DESCRIPTOR.fields:
+        if field.full_name in COMING:
+            continue
         name = RENAMED.get(field.name, field.name)
         assert hasattr(value, name), f"{where}.{name} is missing"
         theirs, ours = getattr(message, field.name), getattr(value, name)
@@ -217,7 +220,8 @@ def test_every_enumeration_is_whole(name: str, table: Any) -> None:
         "ENTRY_KIND": ledger_service_pb2.EntryKind,
         "SHORTAGE_REASON": errors_pb2.ShortageReason,
     }[name]
-    theirs = {value.removeprefix(f"{name}_") for value, _ in wrapper.items()} - {"UNSPECIFIED"}
+    served = {value for value, _ in wrapper.items() if f"ringfence.v1.{value}" not in COMING}
+    theirs = {value.removeprefix(f"{name}_") for value in served} - {"UNSPECIFIED"}
     # RESUME is between client and service: a reader of a watch never sees it.
     ours = set(kind.__members__) - {"UNKNOWN"} | ({"RESUME"} if name == "WATCH_EVENT" else set())
     assert ours == theirs

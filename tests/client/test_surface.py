@@ -28,11 +28,21 @@ from ringfence._rpcs import Rpc
 from ringfence.v1 import (
     allocation_service_pb2,
     ledger_service_pb2,
+    order_feed_service_pb2,
     policy_service_pb2,
     stock_service_pb2,
 )
 from tests.client.conftest import Connect
 from tests.client.scripted import Failure, ScriptedServer
+from tests.coming import COMING
+
+FILES = (
+    allocation_service_pb2,
+    stock_service_pb2,
+    order_feed_service_pb2,
+    policy_service_pb2,
+    ledger_service_pb2,
+)
 
 CALLS: dict[str, tuple[str, tuple[Any, ...]]] = {
     "Allocate": ("allocate", (Line("LAMP", "berlin", 1, path="web"),)),
@@ -60,12 +70,12 @@ OPTIONS: dict[str, dict[str, Any]] = {"UpdateReservation": {"owner": "Ada"}}
 
 def contract() -> list[str]:
     """Every RPC of the generated stubs, of every service there is."""
-    files = (allocation_service_pb2, stock_service_pb2, policy_service_pb2, ledger_service_pb2)
     return [
         method.name
-        for file in files
+        for file in FILES
         for service in file.DESCRIPTOR.services_by_name.values()
         for method in service.methods
+        if method.full_name not in COMING
     ]
 
 
@@ -76,6 +86,7 @@ def test_the_contract_has_no_other_files() -> None:
     assert stubs == {
         "allocation_service_pb2.py",
         "ledger_service_pb2.py",
+        "order_feed_service_pb2.py",
         "policy_service_pb2.py",
         "stock_service_pb2.py",
     }
@@ -98,9 +109,11 @@ def test_the_rpc_table_is_the_contract() -> None:
 
     table = {rpc.name: rpc for rpc in vars(_rpcs).values() if isinstance(rpc, Rpc)}
     assert sorted(table) == sorted(contract())
-    for file in (allocation_service_pb2, stock_service_pb2, policy_service_pb2, ledger_service_pb2):
+    for file in FILES:
         for service in file.DESCRIPTOR.services_by_name.values():
             for method in service.methods:
+                if method.full_name in COMING:
+                    continue
                 rpc = table[method.name]
                 assert rpc.path == f"/{service.full_name}/{method.name}"
                 assert rpc.request.DESCRIPTOR is method.input_type

@@ -139,7 +139,7 @@ class _Stream:
         for number, command in enumerate(commands, 1):
             self._in_flight += 1
             field = command.WhichOneof("command")
-            if field is None:
+            if field not in COMMANDS:
                 self._answer(outcome(b"", ERROR_TAG, _NO_COMMAND))
                 continue
             method, message = COMMANDS[field], getattr(command, field)
