@@ -1,4 +1,4 @@
-"""What the contract says and neither server nor client does yet: the till side, while it is being built.
+"""What the contract says and the client does not do yet: the till side, while it is being built.
 
 Whoever builds an entry removes its name here; when nothing is left this module goes, and the tests that ask it.
 """
@@ -10,7 +10,7 @@ from typing import Final
 COMING: Final = frozenset(
     f"ringfence.v1.{name}"
     for name in (
-        # Methods, without a handler and a client method.
+        # Methods, without a client method.
         "OrderFeedService.StreamOrders",
         "StockService.SyncStock",
         "StockService.ListDiscrepancies",

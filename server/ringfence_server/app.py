@@ -28,7 +28,7 @@ from .rpc.services import Counts, RpcLimits, Services
 from .store.reader import Reader
 from .store.sqlite import SqliteStore
 from .upkeep import Sweeper, prune_forever, watch_clock
-from .watch import Hub
+from .watch import Hub, OrderBell
 
 if TYPE_CHECKING:
     from .metrics import Metrics
@@ -113,6 +113,7 @@ class Server:
         self._path = config.database_url
         self._committer: Committer
         self._hub: Hub
+        self._bell = OrderBell()
         self._sweeper: Sweeper
         self._revaluer: Revaluer
 
@@ -198,6 +199,7 @@ class Server:
             hub=self._hub,
             draining=self._draining,
             counts=counts,
+            bell=self._bell,
         )
         if self._metrics is not None:
             self._metrics.watch(counts, committer, clock)
@@ -242,6 +244,7 @@ class Server:
 
     def _committed(self, committed: Committed) -> None:
         self._hub.publish(committed)
+        self._bell.publish(committed)
         self._sweeper.written()
         if committed.policies:
             self._revaluer.policy_changed()
