@@ -312,14 +312,15 @@ def _fill(desk: Desk, count: int) -> None:
     future = desk.clock.now() + 60 * MINUTE
     with desk.connection() as connection:
         for insert in (
-            "INSERT INTO stock SELECT 0, 5000000 + i, 'default', 'OLD-' || i, 'north', '', 100, 0, 2, 1, 1 FROM n",
+            "INSERT INTO stock SELECT 0, 5000000 + i, 'default', 'OLD-' || i, 'north', '', 100, 0, 2, 1, 1, NULL "
+            "FROM n",
             "INSERT INTO pool SELECT 0, 5000000 + i, 0, '', 100, 0, 0, 0, 0, 1 FROM n",
-            "INSERT INTO measure SELECT 0, 5000000 + i, 'on_hand', 100, 0, 0, 'wms', NULL, 1 FROM n",
+            "INSERT INTO measure SELECT 0, 5000000 + i, 'on_hand', 100, 0, 0, 'wms', NULL, 1, NULL, NULL FROM n",
             "INSERT INTO reservation SELECT 0, randomblob(16), 'default', 'c', '', NULL, 1, NULL, 1, '', x'', 0, '', 1 "
             "FROM n",
             # One of twenty is held still, and not due.
             "INSERT INTO part SELECT 0, randomblob(16), 1, 0, '1', 5000000 + i, '', '', 1, 1, 1, 1, i % 20 = 0, 0, "
-            f"i % 20 > 0, 0, 0, {future} + i, NULL, NULL, NULL, '' FROM n",
+            f"i % 20 > 0, 0, 0, {future} + i, NULL, NULL, NULL, '', NULL FROM n",
             "INSERT INTO request_outcome SELECT 0, randomblob(16), i % 7, randomblob(16), (i % 3 = 0) * i, x'00', 1, "
             "0, 0 FROM n",
             "INSERT INTO entry SELECT 0, 900000000 + i, 5000000 + i, 0, 5, 1, 2, 0, 3, 0, x'', 0, 0, x'', '', 1, 1 "

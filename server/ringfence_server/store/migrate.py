@@ -15,7 +15,7 @@ from .statistics import drop_statistics
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0001"
+HEAD = "0002"
 """The revision this code works with."""
 
 
