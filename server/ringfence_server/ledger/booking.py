@@ -62,9 +62,19 @@ def take_booking(
         rule_s(batch, policy, reservation, parts)
         _list_surplus(batch, reservation, part, parts, surplus_before, source, report)
         reservation.touch()
-    owed = sum(each.unsettled - each.till.undecided for each in parts if each.till is not None)
-    contained = sum(each.settled for each in parts)
-    return BookingOutcome(result, reservation, part, contained, owed, _surplus(parts))
+    return BookingOutcome(result, reservation, part)
+
+
+def with_standing(outcome: BookingOutcome) -> BookingOutcome:
+    """The outcome with how its line stands now: after the figures of the same request."""
+    if outcome.reservation is None or outcome.part is None:
+        return outcome
+    parts = line_parts(outcome.reservation, outcome.part)
+    return outcome._replace(
+        contained=sum(each.settled for each in parts),
+        owed=sum(each.unsettled - each.till.undecided for each in parts if each.till is not None),
+        surplus=_surplus(parts),
+    )
 
 
 def _named_parts(batch: Batch, organization: str, report: SaleBooking) -> tuple[Reservation, list[Part]] | None:
