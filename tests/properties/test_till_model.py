@@ -123,25 +123,22 @@ class TillMachine(RuleBasedStateMachine):
         assert (taken.restock is Restock.WHEN_TILL_CONFIRMS) == asked
 
     @rule(data=st.data())
-    @precondition(lambda self: any(each.sale.undecided() or each.sale.unsent for each in self.sold))
+    @precondition(lambda self: any(each.sale.revocable() for each in self.sold))
     def reassign(self, data: st.DataObject) -> None:
         """What a till rejected, or was not sent, goes to the other store if it has it."""
-        sold = data.draw(st.sampled_from([each for each in self.sold if each.sale.undecided() or each.sale.unsent]))
+        sold = data.draw(st.sampled_from([each for each in self.sold if each.sale.revocable()]))
         sale = sold.sale
         target = NORTH if sale.location == SOUTH else SOUTH
-        units = max(sale.undecided(), sale.unsent)
-        if units > min(self.world[BIKE, target].pool(COMMON).free, self.model.net(target)):
+        units = sale.revocable()
+        there_already = any(each.order is sold.order and each.sale.location == target for each in self.sold)
+        if there_already or units > min(self.world[BIKE, target].pool(COMMON).free, self.model.net(target)):
             return
         (part,) = self.world.reassign(sold.order, target, sold.part.number, path=COMMON).parts
         sale.ordered -= units
-        sale.unsent = 0
-        known = next((each for each in self.sold if each.part is part), None)
-        if known is None:
-            known = Sold(sold.order, part, Sale(target))
-            self.sold.append(known)
-            self.model.sales.append(known.sale)
-        known.sale.ordered += units
-        known.sale.unsent += units
+        sale.unsent -= min(sale.unsent, units)
+        successor = Sold(sold.order, part, Sale(target, ordered=units, unsent=units))
+        self.sold.append(successor)
+        self.model.sales.append(successor.sale)
 
     # --- the feed ----------------------------------------------------------------------------------------------------
 

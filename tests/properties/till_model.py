@@ -40,6 +40,11 @@ class Sale:
             return max(0, self.ordered - ever - self.cancelling)
         return 0
 
+    def revocable(self) -> int:
+        """What can go back at once: not sent and not booked all the same, or undecided."""
+        not_booked = max(0, self.ordered - max(0, sum(self.bookings.values())))
+        return max(min(self.unsent, not_booked), self.undecided())
+
     def owed(self, position: int) -> int:
         """c: what the figure does not have yet."""
         contained = self.contained(position)
@@ -106,10 +111,11 @@ class TillModel:
     def cancel(self, sale: Sale) -> tuple[int, bool]:
         """Takes back whatever is left; answers the units and whether a till is asked."""
         live = self.owed(sale) + sale.contained(self.position(sale.location))
-        at_once = max(sale.unsent, sale.undecided())
+        at_once = sale.revocable()
         asked = max(0, live - at_once - sale.cancelling)
         held = sale.held
-        sale.held = sale.unsent = 0
+        sale.held = 0
+        sale.unsent -= min(sale.unsent, at_once)
         sale.ordered -= at_once
         sale.cancelling += asked
         return held + at_once + asked, asked > 0
