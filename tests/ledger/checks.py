@@ -132,7 +132,7 @@ def check_sales(policy: Policy, reservations: Iterable[Reservation]) -> None:
             for each, bookings in spread(parts):
                 sale = each.till
                 assert sale is not None
-                standing = standing_of(sale, bookings, figure, each.unsettled)
+                standing = standing_of(sale, bookings, figure)
                 stored = (each.settled, each.unsettled, sale.undecided, sale.booked, sale.awaiting)
                 assert standing == stored, f"rule S says {standing}, stored is {stored}"
                 assert sale.unsent <= sale.ordered, "a till is not told of more than was sold"

@@ -16,7 +16,7 @@ from .names import COMMON, StockKey
 from .outcomes import BookingOutcome, BookingResult, Violation
 from .policy import Fallback, LocationKind, Policy
 from .reserve import claim_cap
-from .settle import line_parts, own_first, rule_s
+from .settle import booked_of, line_parts, own_first, rule_s
 from .state import EntryKind, Part, Place, Reservation, Stock
 from .till_state import Discrepancy, DiscrepancyKind, Mark, TillSale
 
@@ -54,6 +54,7 @@ def take_booking(
         _open_sale(batch, reservation, each)
     parts = line_parts(reservation, part)
     surplus_before = _surplus(parts)
+    given_up = not any(each.held or each.unsettled or each.settled for each in parts)
     result = _merge(batch, reservation, part, parts, source, report, whole_line=whole_line)
     if moved:
         result = BookingResult.APPLIED
@@ -61,10 +62,25 @@ def take_booking(
         _consume_held(batch, reservation, parts, source, report)
         rule_s(batch, policy, reservation, parts)
         _list_surplus(batch, reservation, part, parts, surplus_before, source, report)
+        revived = sum(each.unsettled + each.settled for each in parts) if given_up and not moved else 0
+        if revived:
+            # The till had closed the line without a booking: it owes again, and people can read of it.
+            kind = DiscrepancyKind.BOOKED_AFTER_END
+            _list(batch, kind, part.stock.key, source, report, reservation, part, revived)
         reservation.touch()
-    owed = sum(each.unsettled - each.till.undecided for each in parts if each.till is not None)
-    contained = sum(each.settled for each in parts)
-    return BookingOutcome(result, reservation, part, contained, owed, _surplus(parts))
+    return BookingOutcome(result, reservation, part)
+
+
+def with_standing(outcome: BookingOutcome) -> BookingOutcome:
+    """The outcome with how its line stands now: after the figures of the same request."""
+    if outcome.reservation is None or outcome.part is None:
+        return outcome
+    parts = line_parts(outcome.reservation, outcome.part)
+    return outcome._replace(
+        contained=sum(each.settled for each in parts),
+        owed=sum(each.unsettled - each.till.undecided for each in parts if each.till is not None),
+        surplus=_surplus(parts),
+    )
 
 
 def _named_parts(batch: Batch, organization: str, report: SaleBooking) -> tuple[Reservation, list[Part]] | None:
@@ -245,9 +261,11 @@ def _move_store(
     known = {
         Mark(booking.epoch, booking.position): booking.quantity for booking in report.bookings
     } | there.till.bookings
-    total = peak = 0
-    for _, quantity in sorted(known.items()):
-        total += quantity
+    total = peak = epoch = 0
+    for mark, quantity in sorted(known.items()):
+        # Each epoch tells the whole state anew.
+        total = quantity if mark.epoch != epoch else total + quantity
+        epoch = mark.epoch
         peak = max(peak, total)
     wanted = peak - there.till.ordered
     moved = 0
@@ -343,7 +361,7 @@ def _part_at(batch: Batch, reservation: Reservation, origin: Part, stock: Stock)
 
 def _booked(parts: Sequence[Part]) -> int:
     """Units of the line that the till has booked, reversals taken off."""
-    return sum(sum(part.till.bookings.values()) for part in parts if part.till is not None)
+    return sum(booked_of(part.till) for part in parts if part.till is not None)
 
 
 def _surplus(parts: Sequence[Part]) -> int:

@@ -258,9 +258,10 @@ def _sell_at_till(
     till.ordered += quantity
     till.awaiting = till.changed = True
     tell_order(batch, part, quantity, channel)
-    if till.bookings or till.closed:
+    parts = parts_of_line(reservation, part)
+    if any(each.till is not None and (each.till.bookings or each.till.closed) for each in parts):
         # The till was quicker: it booked the line while it was only held, or after its lease had ended.
-        rule_s(batch, policy, reservation, parts_of_line(reservation, part))
+        rule_s(batch, policy, reservation, parts)
 
 
 def _finish_sale(batch: Batch, reservation: Reservation, caller: str, order_reference: str, attributes: bytes) -> None:

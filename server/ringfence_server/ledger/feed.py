@@ -180,11 +180,10 @@ def _hand_over(batch: Batch, command: TakeOrders, reservation: Reservation, part
     event.adapter = command.adapter
     event.lease_until = batch.now + command.lease
     event.attempts += 1
-    event.changed = True
+    assert part.till is not None
+    event.changed = part.till.changed = True
     if event.kind is EventKind.ORDER:
-        assert part.till is not None
         part.till.attempts += 1
-        part.till.changed = True
         if part.sent_time is None:
             part.sent_time = batch.record_time
             part.changed = True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .booking import booking_violation, take_booking
+from .booking import booking_violation, take_booking, with_standing
 from .commands import Figure, PostStock
 from .figure import InForce, apply_figure, figure_violation, in_force, judge, known_stock, list_conflict
 from .full_count import begin_count, count_violations, counted_figure, end_count, mention, session_of
@@ -81,7 +81,12 @@ def post_stock(batch: Batch, organization: str, command: PostStock) -> Posted | 
     if command.end is not None:
         end = end_count(batch, policy, organization, command, session, short.watch)
     short.list_new()
-    return Posted(tuple(_with_unsettled(batch, policy, outcome) for outcome in outcomes), tuple(bookings), begin, end)
+    return Posted(
+        tuple(_with_unsettled(batch, policy, outcome) for outcome in outcomes),
+        tuple(with_standing(outcome) for outcome in bookings),
+        begin,
+        end,
+    )
 
 
 def _judge_all(

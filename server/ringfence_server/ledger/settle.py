@@ -34,14 +34,14 @@ class Standing(NamedTuple):
 def rule_s(batch: Batch, policy: Policy, reservation: Reservation, parts: Sequence[Part]) -> None:
     """Rule S for the parts of one line at one stock key (``line_parts``): brings c of each to what is owed.
 
-    As far as contained rose: c → common.a. The rest that falls: c → the giving pool. An open part whose contained fell,
-    an undone booking: common.a → c; a closed part's c never rises.
+    As far as contained rose: c → common.a. The rest that falls: c → the giving pool. What rises, as when an open part's
+    contained fell (an undone booking): common.a → c.
     """
     stock = parts[0].stock
     figure = figure_in_force(policy, stock)
     for part, bookings in spread(parts):
         assert part.till is not None
-        standing = standing_of(part.till, bookings, figure, part.unsettled)
+        standing = standing_of(part.till, bookings, figure)
         _bring(batch, reservation, part, part.till, standing)
 
 
@@ -73,7 +73,11 @@ def spread(parts: Sequence[Part]) -> list[tuple[Part, list[Booking]]]:
     movements = sorted(
         (mark, number, quantity) for number, sale in enumerate(sales) for mark, quantity in sale.bookings.items()
     )
+    epoch = movements[0][0].epoch if movements else 0
     for mark, number, quantity in movements:
+        if mark.epoch != epoch:
+            # Each epoch tells the whole state anew.
+            epoch, totals = mark.epoch, [0] * len(sales)
         left = quantity
         others = [other for other in range(len(sales)) if other != number]
         for target in (number, *others):
@@ -89,9 +93,9 @@ def spread(parts: Sequence[Part]) -> list[tuple[Part, list[Booking]]]:
     return list(zip(parts, shares, strict=True))
 
 
-def contained_of(bookings: Sequence[Booking], figure: MeasureValue) -> int:
-    """Σ bookings that the figure in force contains."""
-    return sum(booking.quantity for booking in bookings if figure.contains(Mark(booking.epoch, booking.position)))
+def contained_of(ordered: int, inside: Sequence[Booking]) -> int:
+    """Of n, Σ bookings that the figure in force contains: what is booked beyond n is no sale of ours."""
+    return min(max(sum(booking.quantity for booking in inside), 0), ordered)
 
 
 def owed_of(ordered: int, contained: int, to_come: int, given_up: int) -> int:
@@ -100,47 +104,71 @@ def owed_of(ordered: int, contained: int, to_come: int, given_up: int) -> int:
     return max(to_come, ordered - contained - given_up)
 
 
-def standing_of(till: TillSale, bookings: Sequence[Booking], figure: MeasureValue, unsettled: int) -> Standing:
-    """How a part stands. ``unsettled`` is its c before: once the till has closed the line it only falls."""
+def standing_of(till: TillSale, bookings: Sequence[Booking], figure: MeasureValue) -> Standing:
+    """How a part stands: a function of the facts alone, whatever order they came in.
+
+    Once closed, a part owes the bookings that are known to come and what is undecided; what was reversed it does not
+    owe again, so that its c does not rise when contained falls.
+    """
     ordered = till.ordered
-    inside, beyond = _split(bookings, figure)
+    inside, beyond, later = _split(bookings, figure)
     total = peak_inside = 0
     for booking in inside:
         total += booking.quantity
         peak_inside = max(peak_inside, total)
-    contained = min(max(total, 0), ordered)
+    contained = contained_of(ordered, inside)
     peak_beyond = 0
     for booking in beyond:
         total += booking.quantity
         peak_beyond = max(peak_beyond, total)
+    epoch = figure.epoch
+    for booking in later:
+        # Each epoch tells the whole state anew.
+        total = booking.quantity if booking.epoch != epoch else total + booking.quantity
+        epoch = booking.epoch
+        peak_beyond = max(peak_beyond, total)
     to_come = max(0, min(peak_beyond, ordered) - contained)
+    awaits = bool(beyond or later)
     if not till.closed:
         reversed_units = max(0, min(peak_inside, ordered) - contained)
         owed = owed_of(ordered, contained, to_come, min(till.cancelling, reversed_units))
-        return Standing(contained, owed, 0, total, bool(owed or beyond))
+        return Standing(contained, owed, 0, total, bool(owed) or awaits)
     booked_ever = min(ordered, max(peak_inside, peak_beyond))
     undecided = 0
-    if till.rejected or booked_ever:
+    if till.rejected or total > 0:
         undecided = max(0, ordered - booked_ever - till.cancelling)
-    owed = min(unsettled, to_come + undecided)
-    return Standing(contained, owed, max(0, min(undecided, owed - to_come)), total, bool(owed or beyond))
+    owed = to_come + undecided
+    return Standing(contained, owed, undecided, total, bool(owed) or awaits)
 
 
-def _split(bookings: Sequence[Booking], figure: MeasureValue) -> tuple[list[Booking], list[Booking]]:
-    """Bookings that the figure contains, and those that it does not yet, each by mark.
+def booked_of(till: TillSale) -> int:
+    """Units booked in all, reversals taken off: by the newest epoch that told of the sale, for each tells the whole
+    state."""
+    if not till.bookings:
+        return 0
+    newest = max(mark.epoch for mark in till.bookings)
+    return sum(quantity for mark, quantity in till.bookings.items() if mark.epoch == newest)
 
-    A booking of an epoch that is over and that no figure contained can come only as a new report; once there is one of
-    a newer epoch, that report is the line's state and the old booking is void.
+
+def _split(bookings: Sequence[Booking], figure: MeasureValue) -> tuple[list[Booking], list[Booking], list[Booking]]:
+    """Bookings that the figure contains, those of its epoch or an earlier one that it does not, and those of later
+    epochs, each by mark.
+
+    A till that was replaced tells the whole state of a line anew, in its own positions. So of the epochs up to the
+    figure's only the newest that told of the line counts; where that one is over, what its last figure contained stays
+    contained, and the rest is owed until it is told anew.
     """
     inside: list[Booking] = []
     beyond: list[Booking] = []
-    newest = bookings[-1].epoch if bookings else 0
+    later: list[Booking] = []
+    current = max((booking.epoch for booking in bookings if booking.epoch <= figure.epoch), default=0)
     for booking in bookings:
-        if figure.contains(Mark(booking.epoch, booking.position)):
-            inside.append(booking)
-        elif booking.epoch >= min(figure.epoch, newest):
-            beyond.append(booking)
-    return inside, beyond
+        if booking.epoch > figure.epoch:
+            later.append(booking)
+        elif booking.epoch == current:
+            contained = figure.contains(Mark(booking.epoch, booking.position))
+            (inside if contained else beyond).append(booking)
+    return inside, beyond, later
 
 
 def _bring(batch: Batch, reservation: Reservation, part: Part, till: TillSale, standing: Standing) -> None:

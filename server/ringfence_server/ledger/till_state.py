@@ -174,8 +174,10 @@ class TillSale:
 
     @property
     def revocable(self) -> int:
-        """Units that no till was sent, or that it will not book: they can go back, or elsewhere, at once."""
-        return max(self.unsent, self.undecided)
+        """Units that no till was sent and none booked all the same, or that it will not book: they can go back, or
+        elsewhere, at once."""
+        not_booked = max(0, self.ordered - max(0, self.booked))
+        return max(min(self.unsent, not_booked), self.undecided)
 
 
 class CountSession:
