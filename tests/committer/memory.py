@@ -117,7 +117,7 @@ class MemoryStore:
         batch.orders = {name: _holders(rows, *name) for name in needs.orders}
         work.needs_after(needs, batch.policies, rows.reservations, batch.orders)
         work.needs_after_counts(needs, batch.policies, batch.counts)
-        batch.events = {event.event_id: (reservation, part, event) for reservation, part, event in _events(rows)}
+        batch.events = {event.event_id: (reservation, part, event) for reservation, part, event in events_of(rows)}
         batch.scopes = {name: _scope(rows, name) for name in needs.scopes}
         due = [
             (reservation, part)
@@ -142,7 +142,8 @@ class MemoryStore:
         return self.rows.stocks[key(sku)].pool(path).free
 
 
-def _events(rows: Rows) -> Iterator[tuple[Reservation, Part, OrderEvent]]:
+def events_of(rows: Rows) -> Iterator[tuple[Reservation, Part, OrderEvent]]:
+    """Every event there is."""
     for reservation in rows.reservations.values():
         for part in reservation.parts:
             for event in part.till.events if part.till is not None else ():
@@ -156,7 +157,7 @@ def _waiting(rows: Rows, now: int) -> dict[tuple[bytes, int, bool], tuple[str, s
             part.stock.key.organization,
             part.stock.key.location,
         )
-        for _, part, event in _events(rows)
+        for _, part, event in events_of(rows)
         if (till := part.till) is not None and event.state is EventState.WAITING and event.not_before <= now
     }
 

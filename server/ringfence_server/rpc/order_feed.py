@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any, Final, NamedTuple
 
@@ -111,7 +111,7 @@ class _Stream:
         self._status: bytes | None = None
         self._stopping = False
         self._ended = False
-        self._reading = False
+        self._reading = self._writing = False
         self._wake = asyncio.Event()
         self._space = asyncio.Event()
         self._sent = asyncio.Event()
@@ -119,7 +119,7 @@ class _Stream:
         """Rung when there may be something to take, or room for it again."""
         self._most_in_flight = 0
         self._taker: asyncio.Task[None] | None = None
-        self._reader = self._start(self._read())
+        self._reader = self._start(self._read)
         self._drain = asyncio.create_task(services.draining.wait(), name="orders-drain")
         self._drain.add_done_callback(lambda _: self._stop(draining_status()))
 
@@ -128,8 +128,10 @@ class _Stream:
         context, wake = self._context, self._wake
         while True:
             if self._events or self._acks:
+                self._writing = True
                 for message in self._messages():
                     await context.write(message)
+                self._writing = False
                 self._sent.set()
                 self._space.set()
             elif self._stopping and self._reader.done() and not self._unanswered:
@@ -147,14 +149,14 @@ class _Stream:
             if task is not None:
                 task.cancel()
 
-    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _start(self, work: Callable[[], Coroutine[Any, Any, None]]) -> asyncio.Task[None]:
         task = asyncio.create_task(self._guarded(work), name="orders")
         task.add_done_callback(lambda _: self._wake.set())
         return task
 
-    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
+    async def _guarded(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         try:
-            await work
+            await work()
         except _Stopped as stopped:
             self._stop(stopped.status)
         except Exception as error:
@@ -220,7 +222,7 @@ class _Stream:
         self._listener = listener
         self._most_in_flight = wanted.limit
         self._services.bell.listen(listener)
-        self._taker = self._start(self._take_on(wanted))
+        self._taker = self._start(partial(self._take_on, wanted))
 
     async def _reply(self, reply: pb.OrderReply) -> None:
         faults: list[Violation] = []
@@ -276,7 +278,7 @@ class _Stream:
         """Takes events while the adapter has room, until the stream ends."""
         resume, pause = True, _SHORTEST_PAUSE_SECONDS
         while True:
-            while self._events:
+            while self._events or self._writing:
                 # The caller does not read: what is taken for it now would only wait here while its lease runs out.
                 self._sent.clear()
                 await self._sent.wait()
