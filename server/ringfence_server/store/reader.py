@@ -11,6 +11,8 @@ from ringfence_server.clock import Clock
 from ringfence_server.ledger.names import StockKey
 from ringfence_server.ledger.policy import Policy
 from ringfence_server.ledger.reading import (
+    DiscrepanciesRead,
+    DiscrepancyQuery,
     EntriesRead,
     EntryQuery,
     KeyFilter,
@@ -28,6 +30,7 @@ from ringfence_server.ledger.state import Reservation, Stock
 from ringfence_server.ledger.work import StoreUnavailable
 
 from .driver import DriverConnection
+from .load import SLOT
 from .moments import Moments
 from .read_feed import changed_since
 from .read_keys import KeyRows, SlotState, View
@@ -36,6 +39,7 @@ from .read_ledger import EntryRows
 from .read_past import Past
 from .read_points import PointReads
 from .read_reservations import HoldRows, ReservationRows
+from .read_till import TillRows
 from .verify import Verification
 
 _MOST_WAITS: Final = 400
@@ -60,6 +64,7 @@ class Reader:
         self._reservations = ReservationRows(dialect)
         self._holds = HoldRows()
         self._entries = EntryRows()
+        self._till = TillRows(dialect, SLOT)
         self._points = PointReads(self._lanes.points, self._keys, self._instant)
 
     async def open(self) -> None:
@@ -164,7 +169,7 @@ class Reader:
     ) -> ReservationsRead:
         begin_transaction(connection)
         instant, due_until = self._instant(self._keys.state(connection))
-        found, last = self._reservations.page(connection, query, after, most, due_until)
+        found, last = self._reservations.page(connection, query, after, most, due_until, instant)
         return ReservationsRead(instant, found, last)
 
     async def entries(self, query: EntryQuery, below: int | None, most: int) -> EntriesRead:
@@ -180,6 +185,27 @@ class Reader:
         if query.key is None or not query.key.dimensions:
             return read
         return read._replace(policy=self._keys.policies(connection, [query.organization])[query.organization])
+
+    async def discrepancies(self, query: DiscrepancyQuery, below: int | None, most: int) -> DiscrepanciesRead:
+        """A page of what did not fit, newest first. It may be short, even empty, before the end."""
+        async with self._lanes.lease() as lane:
+            return await lane.run(self._read_discrepancies, query, below, most)
+
+    def _read_discrepancies(
+        self, connection: DriverConnection, query: DiscrepancyQuery, below: int | None, most: int
+    ) -> DiscrepanciesRead:
+        begin_transaction(connection)
+        instant, _ = self._instant(self._keys.state(connection))
+        return DiscrepanciesRead(instant, *self._till.discrepancies(connection, query, below, most))
+
+    async def orders_due(self, organization: str, locations: Sequence[str]) -> int | None:
+        """The first instant at which an order event of these locations that is held back may be handed over."""
+        async with self._lanes.lease() as lane:
+            return await lane.run(self._read_orders_due, organization, locations)
+
+    def _read_orders_due(self, connection: DriverConnection, organization: str, locations: Sequence[str]) -> int | None:
+        begin_transaction(connection)
+        return self._till.orders_due(connection, organization, locations)
 
     async def policy(self, organization: str) -> Policy:
         """The policy in force."""

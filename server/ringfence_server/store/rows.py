@@ -42,6 +42,11 @@ PART_CHANGES = (
 )
 
 
+def has_published(row: SqlRow) -> bool:
+    """Whether anything was published of the key of a row of ``stock``."""
+    return bool(row[-1])
+
+
 def stock_of(row: SqlRow) -> Stock:
     """A row of ``stock`` without its slot."""
     stock_id, organization, sku, location, dimensions, supply, promised, policy_revision, revision, last, _ = row
