@@ -12,14 +12,14 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Any, TypeVar
 
-import grpc.aio
 from google.protobuf.message import Message
 
 from ringfence import _rpcs
+from ringfence._async_stream import AsyncStream
 from ringfence._async_transport import AsyncTransport
 from ringfence._calls import CommandKind, execute_command
 from ringfence._commands import Command
-from ringfence._error_mapping import ENDS_STREAMS, from_rpc_error
+from ringfence._error_mapping import ENDS_STREAMS
 from ringfence._errors import ClientClosed, InternalError, RingfenceError
 from ringfence._pipeline_commands import PipelineCommands
 from ringfence._retry import pause_seconds
@@ -244,21 +244,20 @@ class AsyncPipeline(PipelineCommands):
     async def _stream(self) -> RingfenceError | None:
         """One stream from its opening to its end. Gives why it ended; None is in good order."""
         try:
-            stream = self._transport.stream(_rpcs.EXECUTE)
+            stream = AsyncStream(self._transport.stream(_rpcs.EXECUTE))
         except ClientClosed as error:
             return error
         writing = asyncio.create_task(self._write(stream))
-        reading = asyncio.create_task(self._read(stream))
+        reading = asyncio.create_task(stream.read(self._take))
+        going = {writing, reading}
         try:
             while True:
-                done, _ = await asyncio.wait(
-                    (writing, reading), timeout=_TICK_SECONDS, return_when=asyncio.FIRST_COMPLETED
-                )
-                if writing in done and reading not in done:
-                    # The reader knows better why the stream ended, and will know soon.
-                    await asyncio.wait((reading,), timeout=1)
-                if done:
-                    return _why(reading if reading.done() else writing)
+                # The stream ends with its reader, who alone has every answer and the reason.
+                done, going = await asyncio.wait(going, timeout=_TICK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+                if writing in done and not writing.cancelled():
+                    writing.result()  # raises a fault of this client
+                if reading in done:
+                    return reading.result()
                 if self._window.expire(time.monotonic(), None):
                     self._settled()
                     return RingfenceError("no answer in time", code="DEADLINE_EXCEEDED")
@@ -269,12 +268,14 @@ class AsyncPipeline(PipelineCommands):
             reading.cancel()
             await asyncio.gather(writing, reading, return_exceptions=True)
 
-    async def _write(self, stream: Any) -> None:
-        """Sends what there is, message after message."""
+    async def _write(self, stream: AsyncStream) -> None:
+        """Sends what there is, message after message, as long as the stream takes it."""
         while True:
             commands = self._window.take(time.monotonic())
             if commands:
-                await stream.write(allocation_pb2.ExecuteRequest(commands=[command.message for command in commands]))
+                message = allocation_pb2.ExecuteRequest(commands=[command.message for command in commands])
+                if not await stream.write(message):
+                    return
             else:
                 self._wake.clear()
                 with contextlib.suppress(TimeoutError):
@@ -282,16 +283,15 @@ class AsyncPipeline(PipelineCommands):
                     async with asyncio.timeout(self._window.next_delayed(time.monotonic())):
                         await self._wake.wait()
 
-    async def _read(self, stream: Any) -> None:
-        """Settles what is answered, until the stream ends."""
-        while (message := await stream.read()) is not grpc.aio.EOF:
-            self._failures = 0
-            self._window.connected()
-            now = time.monotonic()
-            for outcome in message.outcomes:
-                self._window.answered(outcome, now)
-            self._settled()
-            self._wake.set()
+    def _take(self, message: allocation_pb2.ExecuteResponse) -> None:
+        """Settles what is answered."""
+        self._failures = 0
+        self._window.connected()
+        now = time.monotonic()
+        for outcome in message.outcomes:
+            self._window.answered(outcome, now)
+        self._settled()
+        self._wake.set()
 
     async def _pause(self, error: RingfenceError | None) -> None:
         """Waits before the next stream; deadlines pass meanwhile too."""
@@ -300,17 +300,3 @@ class AsyncPipeline(PipelineCommands):
             await asyncio.sleep(min(left, _TICK_SECONDS))
             self._window.expire(time.monotonic(), error)
             self._settled()
-
-
-def _why(task: asyncio.Task[None]) -> RingfenceError | None:
-    """Why a stream's reader or writer ended; None is in good order."""
-    if task.cancelled():
-        return RingfenceError("the stream was cancelled", code="CANCELLED")
-    failure = task.exception()
-    if failure is None:
-        return None
-    if isinstance(failure, grpc.aio.AioRpcError):
-        return from_rpc_error(failure)
-    if isinstance(failure, (grpc.aio.UsageError, asyncio.InvalidStateError)):
-        return RingfenceError(str(failure), code="CANCELLED")
-    raise failure
