@@ -154,7 +154,12 @@ class OrderDesk:
             found = self._events.setdefault(answer.event_id, {"kind": _kind_of(answer)})
             found |= {"step": WAITING, "seen": self._clock().isoformat()}
         if found["step"] == WAITING:
-            self._keep(answer.event_id, _fitting(answer.answer, OrderEventKind(found["kind"])))
+            try:
+                fitting = _fitting(answer.answer, OrderEventKind(found["kind"]))
+            except AdapterError as error:
+                self._adapter.answer_refused(answer, str(error))
+                return
+            self._keep(answer.event_id, fitting)
         self._checkpoint("late answer saved")
         self._adapter.answered(answer)
 

@@ -73,5 +73,10 @@ class PosAdapter(abc.ABC):
     def answered(self, answer: Answer) -> None:  # noqa: B027
         """A late answer is durable at the service."""
 
+    def answer_refused(self, answer: Answer, reason: str) -> None:
+        """A late answer does not fit its event, or breaks a rule of form. By default it is dropped like one that is
+        durable."""
+        self.answered(answer)
+
     def close(self) -> None:  # noqa: B027
         """Frees what the adapter holds; nothing is called after it."""
