@@ -343,5 +343,3 @@ class EntryKind(enum.StrEnum):
     """A change of policy valued the key anew."""
     SETTLE = "settle"
     """A figure of the till came to contain a sale."""
-    REASSIGN = "reassign"
-    """A sale moved to another location: the till of another store booked it, or ReassignPart."""

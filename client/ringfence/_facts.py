@@ -32,7 +32,7 @@ class StockFigure:
     """The source's position of this figure, rising per source, location and epoch; 0 at an OWNED location is "now".
     The figure contains exactly the bookings of that location with a position up to this one."""
     previous_position: int | None = field(default=None, kw_only=True)
-    """Makes a delta a chained one: the position of the figure it changes, 0 to 2^63-1."""
+    """Makes a delta a chained one: the position of the key's movement before it, 0 to 2^63-1."""
     epoch: int = field(default=0, kw_only=True)
     """The till's life, 0 to 2^31-1: one more when a till was replaced or restored and its positions start anew."""
     count_time: datetime | None = field(default=None, kw_only=True)
@@ -59,7 +59,7 @@ class Booking:
 class SaleBooking:
     """What a till has booked for one online sale line so far: its whole state, never an increment. Name the sale either
     by `reservation` and `part_number`, or by `order_reference`. Report booked when on hand falls, not when the order
-    arrives."""
+    arrives; a reversal with, or before, the figure it raises; and in a new epoch everything anew."""
 
     location: str
     """The location whose till booked it; another one than the part's moves the sale there."""

@@ -45,7 +45,9 @@ class Sale:
 
     def contained(self, at: Instant) -> int:
         """Units that the figure of that instant contains."""
-        return sum(quantity for instant, quantity in self.bookings.items() if instant <= at)
+        # The newest epoch that told of the line is its state.
+        epoch = max((instant[0] for instant in self.bookings if instant <= at), default=0)
+        return sum(quantity for instant, quantity in self.bookings.items() if instant <= at and instant[0] == epoch)
 
     def owed(self, at: Instant) -> int:
         """Units by which the till's figure has still to fall."""

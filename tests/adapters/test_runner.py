@@ -187,6 +187,22 @@ def test_an_older_read_is_no_reversal(service: TillService, make_runner: MakeRun
     assert adapter.reports[1].results == {"figure stale": 1}
 
 
+def test_a_replaced_till_tells_everything_anew(service: TillService, make_runner: MakeRunner, clock: Clock) -> None:
+    """In a new epoch what was booked before is told again, in the new till's positions, and stays contained."""
+    till = Till({"LAMP": 10}, orders={"4711": ("LAMP", 3)}, position=70)
+    sale = service.sell("LAMP", "berlin", 3, "4711")
+    runner = make_runner(TillAdapter(till), orders=False, publish=None)
+    till.book("4711", 2)
+    runner.step()
+    till.epoch, till.position = 1, 2
+    till.book("4711", 1)
+    clock.advance(QUARTER)
+    runner.step()
+    assert sale.bookings == {(0, 70): 2, (1, 2): 3}
+    assert service.figures["LAMP", "berlin"][:2] == ((1, 2), 7)
+    assert service.available("LAMP", "berlin") == 7
+
+
 def test_journal_bookings_need_a_position(service: TillService, make_runner: MakeRunner) -> None:
     """Journal positions without the journal's own position at the read would mix two numberings: a failure."""
     from ringfence import Booking, SaleBooking

@@ -35,6 +35,7 @@ class Till:
     shown: dict[str, int] = field(default_factory=dict)
     position: int = 0
     """The journal's position; 0: this till has none."""
+    epoch: int = 0
 
     def book(self, order_reference: str, quantity: int | None = None) -> None:
         """Books an order, or a part of it: on hand falls."""
@@ -81,6 +82,7 @@ class TillAdapter(PosAdapter):
                 for reference, booked in till.booked.items()
             ],
             position=till.position,
+            epoch=till.epoch,
             full_count_of="berlin" if self.full_count else "",
         )
 

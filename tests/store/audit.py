@@ -49,7 +49,7 @@ def contents(connection: Connection) -> Contents:
     for reservation_id, *rest in _rows(connection, schema.part):
         reservations[reservation_id].parts.append(part_of(tuple(rest), stocks[rest[3]]))
     entries = [Entry(*row) for row in _rows(connection, schema.entry)]
-    facts = [Fact(*row[:5], *row[6:]) for row in _rows(connection, schema.fact)]
+    facts = [Fact(*row) for row in _rows(connection, schema.fact)]
     return Contents(stocks, reservations, entries, facts)
 
 

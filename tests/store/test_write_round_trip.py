@@ -211,7 +211,7 @@ def test_what_is_not_marked_as_changed_is_not_written(engine: Engine) -> None:
 
 
 def test_entries_facts_and_counters_stand_in_the_file_as_they_were_made(engine: Engine) -> None:
-    """The ledger's rows in the order of its fields; a fact carries the epoch 0 until tills settle."""
+    """The ledger's rows in the order of its fields; a fact carries its epoch."""
     batch = new_batch(5)
     stock = new_stock()
     stock.changed = True
@@ -219,7 +219,7 @@ def test_entries_facts_and_counters_stand_in_the_file_as_they_were_made(engine: 
     batch.entries.append(
         Entry(1, 2, 3, 4, 5, 6, 7, 8, 9, b"reservation 0001", 10, 11, b"request 00000001", "on_hand", 12, 13)
     )
-    batch.facts.append(Fact(21, 22, "on_hand", 23, 24, 25, "wms", 26, 27))
+    batch.facts.append(Fact(21, 22, "on_hand", 23, 24, 1, 25, "wms", 26, 27))
     batch.new_order_references.append(("default", "webshop", "O-1", b"r" * 16))
     with engine.begin() as connection:
         assert Writer(engine.dialect).write(connection, batch) == [stock]
@@ -230,7 +230,7 @@ def test_entries_facts_and_counters_stand_in_the_file_as_they_were_made(engine: 
             return tuple(found)
 
         assert row("entry") == (0, *batch.entries[0])
-        assert row("fact") == (0, 21, 22, "on_hand", 23, 24, 0, 25, "wms", 26, 27)
+        assert row("fact") == (0, 21, 22, "on_hand", 23, 24, 1, 25, "wms", 26, 27)
         assert row("order_reference") == (0, "default", "webshop", "O-1", b"r" * 16)
         assert row("feed") == (0, 5, 35, struct.pack(">q", 7))
         assert row("slot_state") == (0, 5, 15, 25, 35)

@@ -39,10 +39,9 @@ class SaleLine:
     seen: int = 0
     """The runner's number of the last read that mentioned it."""
 
-    @property
-    def booked(self) -> int:
-        """Units booked so far."""
-        return sum(quantity for _, _, quantity in self.bookings)
+    def booked_in(self, epoch: int) -> int:
+        """Units booked so far, as told in one life of the till."""
+        return sum(quantity for at, _, quantity in self.bookings if at == epoch)
 
     def booking(self) -> SaleBooking:
         """The line for the service."""
@@ -115,7 +114,8 @@ class Sales:
         )
         line = self._line(SaleLine(name, dict(total.dimensions), total=True))
         line.seen = read
-        difference = total.booked - line.booked
+        # A new till tells what was booked before anew, in its own positions.
+        difference = total.booked - line.booked_in(epoch)
         if difference:
             if len(line.bookings) >= MOST_BOOKINGS:
                 raise AdapterError(

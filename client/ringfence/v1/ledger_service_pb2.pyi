@@ -36,7 +36,6 @@ class EntryKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ENTRY_KIND_REVIVE: _ClassVar[EntryKind]
     ENTRY_KIND_REVALUE: _ClassVar[EntryKind]
     ENTRY_KIND_SETTLE: _ClassVar[EntryKind]
-    ENTRY_KIND_REASSIGN: _ClassVar[EntryKind]
 PLACE_UNSPECIFIED: Place
 PLACE_OUTSIDE: Place
 PLACE_FREE: Place
@@ -56,7 +55,6 @@ ENTRY_KIND_EXPIRE: EntryKind
 ENTRY_KIND_REVIVE: EntryKind
 ENTRY_KIND_REVALUE: EntryKind
 ENTRY_KIND_SETTLE: EntryKind
-ENTRY_KIND_REASSIGN: EntryKind
 
 class Entry(_message.Message):
     __slots__ = ("sequence", "key", "kind", "quantity", "from_place", "from_path", "to_place", "to_path", "reservation_id", "part_number", "request_id", "measure", "record_time", "effective_time")

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from .names import StockKey
 from .policy import Policy
 from .state import EntryKind, MeasureValue, Part, Place, Pool, Reservation, Stock
+from .till_state import CountKey, CountScope, CountSession, Discrepancy, OrderEvent, ScopeKey
 
 _OUTSIDE, _FREE, _HELD, _UNSETTLED, _SOLD = Place.OUTSIDE, Place.FREE, Place.HELD, Place.UNSETTLED, Place.SOLD
 _NO_ID = b""
@@ -46,6 +47,7 @@ class Fact(NamedTuple):
     measure: str
     delta: int
     value: int
+    epoch: int
     position: int
     source: str
     count_time: int | None
@@ -83,6 +85,14 @@ class Batch:
         self.new_policies: list[tuple[str, Policy]] = []
         self.entries: list[Entry] = []
         self.facts: list[Fact] = []
+        self.orders: dict[tuple[str, str, str], tuple[bytes, ...]] = {}
+        """(organization, channel, order_reference) as bookings name them → reservations; an empty channel is any."""
+        self.events: dict[bytes, tuple[Reservation, Part, OrderEvent]] = {}
+        """Events that replies name, by id; and those that adapters may be handed."""
+        self.counts: dict[CountKey, CountSession] = {}
+        self.scopes: dict[ScopeKey, CountScope] = {}
+        self.discrepancies: list[Discrepancy] = []
+        self._sales: dict[int, list[tuple[Reservation, Part]]] | None = None
         self.request_id = _NO_ID
         """The request being decided; empty while what is due is applied."""
         self.effective_time: int | None = None
@@ -91,6 +101,31 @@ class Batch:
     def policy(self, organization: str) -> Policy:
         """The organization's policy in force."""
         return self.policies[organization]
+
+    def next_sequence(self) -> int:
+        """A number for something that is ordered with the ledger's entries."""
+        self.sequence += 1
+        return self.sequence
+
+    def sales_at(self, stock: Stock) -> list[tuple[Reservation, Part]]:
+        """The loaded parts of a stock key that a till has to do with; of a key whose figures are posted these are all
+        that a figure may still move. The caller adds what it makes (``add_sale``)."""
+        if self._sales is None:
+            self._sales = {}
+            for reservation in self.reservations.values():
+                for part in reservation.parts:
+                    if part.till is not None:
+                        self._sales.setdefault(part.stock.stock_id, []).append((reservation, part))
+        return self._sales.setdefault(stock.stock_id, [])
+
+    def add_sale(self, reservation: Reservation, part: Part) -> None:
+        """A part that a till has to do with from now on."""
+        if self._sales is not None:
+            self._sales.setdefault(part.stock.stock_id, []).append((reservation, part))
+
+    def forget_sales(self) -> None:
+        """Other reservations were loaded."""
+        self._sales = None
 
     def move(
         self,
@@ -174,14 +209,14 @@ class Batch:
 
     def record_fact(self, stock: Stock, value: MeasureValue, delta: int) -> None:
         """Remembers that a measure changed by ``delta`` to ``value.value``."""
-        self.sequence = sequence = self.sequence + 1
         self.facts.append(
             Fact(
-                sequence,
+                self.next_sequence(),
                 stock.stock_id,
                 value.measure,
                 delta,
                 value.value,
+                value.epoch,
                 value.position,
                 value.source,
                 value.count_time,

@@ -67,6 +67,8 @@ class Location:
     kind: LocationKind = LocationKind.OWNED
     settlement_measure: str = "on_hand"
     groups: tuple[str, ...] = ()
+    source: str = ""
+    """TILL: the data source whose figures may move the settlement measure; empty: any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,8 @@ class Policy:
     measures: tuple[Measure, ...] = (Measure("on_hand"), Measure("safety_stock"))
     supply: tuple[SupplyTerm, ...] = (SupplyTerm("on_hand", 1), SupplyTerm("safety_stock", -1))
     create_time: int = 0
+    full_count_confirm_share: int = 20
+    """Percent of a location's units that a full count may zero without a person."""
 
     @cached_property
     def _rules(self) -> dict[str, PathRule]:
@@ -136,6 +140,11 @@ class Policy:
     def has_sales_caps(self) -> bool:
         """Whether any path has a sales_cap."""
         return any(rule.sales_cap is not None for rule in self.path_rules)
+
+    @cached_property
+    def has_tills(self) -> bool:
+        """Whether any location is a TILL."""
+        return any(location.kind is LocationKind.TILL for location in self.locations)
 
     def location(self, name: str) -> Location:
         """The location's settings; one that the policy does not list is OWNED."""

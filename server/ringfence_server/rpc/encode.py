@@ -129,6 +129,8 @@ def post_stock(decision: Decision, stamp: Stamp) -> bytes:
                     "value": outcome.value,
                     "position": outcome.position,
                     "supply": outcome.stock.supply,
+                    "epoch": outcome.epoch,
+                    "unsettled": outcome.unsettled,
                 }
                 for outcome in decision.outcomes
             ],

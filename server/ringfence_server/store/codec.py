@@ -64,6 +64,7 @@ def policy_of(column: str) -> Policy:
                 LocationKind(location["kind"]),
                 location["settlement_measure"],
                 tuple(location["groups"]),
+                location.get("source", ""),
             )
             for location in body["locations"]
         ),
@@ -72,4 +73,5 @@ def policy_of(column: str) -> Policy:
         measures=tuple(Measure(measure["name"], MeasureKind(measure["kind"])) for measure in body["measures"]),
         supply=tuple(SupplyTerm(term["measure"], term["coefficient"]) for term in body["supply"]),
         create_time=body["create_time"],
+        full_count_confirm_share=body.get("full_count_confirm_share", 20),
     )

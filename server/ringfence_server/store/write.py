@@ -85,7 +85,7 @@ class Writer:
         self._upsert_measure.run_many(connection, measures)
         self._insert_fact.run_many(
             connection,
-            [(SLOT, f.sequence, f.stock_id, f.measure, f.delta, f.value, 0, *f[5:]) for f in batch.facts],
+            [(SLOT, *fact) for fact in batch.facts],
         )
         self._insert_entry.run_many(connection, [(SLOT, *entry) for entry in batch.entries])
         self._write_reservations(connection, batch)
