@@ -299,7 +299,7 @@ class TillService:
             elif reply.HasField("rejected"):
                 sale.rejected = reply.rejected.reason
             elif reply.HasField("confirm_cancellation"):
-                sale.closed = True
+                sale.cancelled = event.message.quantity
             return feed_pb2.OrderAck(event_id=reply.event_id, result="ORDER_REPLY_RESULT_RECORDED")
         return feed_pb2.OrderAck(event_id=reply.event_id, result="ORDER_REPLY_RESULT_UNKNOWN_EVENT")
 

@@ -75,10 +75,11 @@ def test_a_right_adapter_passes(host: ServiceHost, scenario: Scenario) -> None:
 
 
 @pytest.mark.parametrize("name", ["a quiet day", "everything at once"])
-def test_the_folder_of_files_passes(host: ServiceHost, name: str) -> None:
-    """The CSV adapter is the same over files, crashes included."""
+@pytest.mark.parametrize("till", ["csv_folder", "sql_tables"])
+def test_files_and_tables_pass(host: ServiceHost, till: str, name: str) -> None:
+    """The real adapters are as exact over files and tables, crashes included."""
     (scenario,) = (one for one in SCENARIOS if one.name == name)
-    verdict = judged(till_named("csv_folder"), host, replace(scenario, hours=4))
+    verdict = judged(till_named(till), host, replace(scenario, hours=4))
     assert verdict.passed, verdict
 
 

@@ -73,7 +73,10 @@ def check(config: ConfigArgument) -> None:
 
 def certify(
     till: Annotated[
-        str, typer.Argument(metavar="TILL", help="live, csv_folder, or your own as package.module:TillUnderTest.")
+        str,
+        typer.Argument(
+            metavar="TILL", help="live, csv_folder, sql_tables, or your own as package.module:TillUnderTest."
+        ),
     ],
     scenario: Annotated[
         list[str] | None, typer.Option("--scenario", metavar="NAME", help="Only this one; may be given again.")

@@ -270,7 +270,7 @@ class _Bench:
     def _give_up(self, reference: str) -> None:
         """The shop takes an order back that the till rejected, once the service knows of it."""
         line = self._lines[reference]
-        if self._in_force.get(line.sku, Mark(0, 0)) < self.till.mark and not self._calm:
+        if self._in_force.get(line.sku, Mark(0, 0)) < self.till.mark:
             return
         self._shop.cancel(line.reservation_id)
         line.given_up = True

@@ -5,7 +5,9 @@ from __future__ import annotations
 import abc
 import csv
 import importlib
-from collections.abc import Callable, Sequence
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -24,6 +26,7 @@ from ringfence.adapters._types import (
 )
 from ringfence.adapters.csv_folder import CsvFolder, CsvFolderConfig
 from ringfence.adapters.simulated_till import LineState, Reading, SimulatedTill
+from ringfence.adapters.sql_tables import SqlTables, SqlTablesConfig
 
 __all__ = ["TillUnderTest", "till_named"]
 
@@ -58,9 +61,11 @@ class TillUnderTest(abc.ABC):
         return self.till.accept(order_reference, sku, quantity)
 
     def take_cancellation(self, order_reference: str, sku: str, quantity: int) -> bool:
-        """The till is asked to cancel; gives whether it does: not when something is booked."""
+        """The till is asked to cancel; gives whether it does: not when something is booked, or it was
+        rejected."""
         self.till.accept(order_reference, sku, quantity)
-        if any(self.till.state_of(order_reference).bookings):
+        state = self.till.state_of(order_reference)
+        if state.bookings or state.reject_reason:
             return False
         self.till.close(order_reference)
         return True
@@ -176,6 +181,95 @@ class FolderTill(TillUnderTest):
             _drop(self.directory / "answers" / f"answers-{self._answers:06}.csv", [header, *answers])
 
 
+class TablesTill(TillUnderTest):
+    """A till whose tables are in an SQLite database."""
+
+    def __init__(self, till: SimulatedTill, directory: Path) -> None:
+        super().__init__(till, directory)
+        self._path = directory / "till.db"
+        with self._database() as database:
+            database.executescript(_TABLES)
+
+    def open(self) -> PosAdapter:
+        return SqlTables(
+            SqlTablesConfig(
+                url=f"sqlite:///{self._path}",
+                location=self.till.location,
+                figures="SELECT sku, pieces AS quantity FROM stock",
+                bookings=(
+                    "SELECT order_no AS order_reference, sku, pieces AS quantity, position, epoch, done AS closed, "
+                    "reason AS reject_reason FROM journal"
+                ),
+                read="SELECT position, epoch FROM present",
+                orders="web_orders",
+                order_columns={
+                    "event_id": "event_id",
+                    "kind": "kind",
+                    "order_reference": "order_no",
+                    "sku": "sku",
+                    "quantity": "pieces",
+                },
+                answers=(
+                    "SELECT event_id, answer, document_number, reason FROM web_orders WHERE answer <> '' AND NOT told"
+                ),
+                answered="UPDATE web_orders SET told = 1 WHERE event_id = :event_id",
+            )
+        )
+
+    def export(self) -> None:
+        reading = self.reading()
+        position = max(1, reading.mark.position)
+        movements: list[tuple[object, ...]] = []
+        for line in reading.lines.values():
+            known = (line.closed, line.reject_reason)
+            for mark, quantity in line.bookings:
+                movements.append((line.line, line.sku, quantity, mark.position, mark.epoch, *known))
+            if line.closed and not line.bookings:
+                movements.append((line.line, line.sku, 0, position, reading.mark.epoch, *known))
+        with self._database() as database:
+            for table in ("stock", "present", "journal"):
+                database.execute(f"DELETE FROM {table}")
+            database.executemany("INSERT INTO stock VALUES (?, ?)", list(reading.figures.items()))
+            database.execute("INSERT INTO present VALUES (?, ?)", (position, reading.mark.epoch))
+            database.executemany("INSERT INTO journal VALUES (?, ?, ?, ?, ?, ?, ?)", movements)
+
+    def work(self) -> None:
+        with self._database() as database:
+            waiting = database.execute(
+                "SELECT event_id, kind, order_no, sku, pieces FROM web_orders WHERE answer = ''"
+            ).fetchall()
+            for event_id, kind, order_no, sku, pieces in waiting:
+                if kind == "order":
+                    said = ("received", self.take_order(order_no, sku, pieces), "")
+                elif self.take_cancellation(order_no, sku, pieces):
+                    said = ("cancelled", "", "")
+                else:
+                    said = ("not cancelled", "", "it is booked")
+                database.execute(
+                    "UPDATE web_orders SET answer = ?, document_number = ?, reason = ? WHERE event_id = ?",
+                    (*said, event_id),
+                )
+
+    @contextmanager
+    def _database(self) -> Iterator[sqlite3.Connection]:
+        """One transaction."""
+        with closing(sqlite3.connect(self._path)) as connection, connection:
+            yield connection
+
+
+_TABLES = """
+CREATE TABLE stock (sku TEXT PRIMARY KEY, pieces INTEGER);
+CREATE TABLE present (position INTEGER, epoch INTEGER);
+CREATE TABLE journal (
+    order_no TEXT, sku TEXT, pieces INTEGER, position INTEGER, epoch INTEGER, done INTEGER, reason TEXT
+);
+CREATE TABLE web_orders (
+    event_id TEXT PRIMARY KEY, kind TEXT, order_no TEXT, sku TEXT, pieces INTEGER, answer TEXT DEFAULT '',
+    document_number TEXT DEFAULT '', reason TEXT DEFAULT '', told INTEGER DEFAULT 0
+);
+"""
+
+
 def _drop(path: Path, rows: Sequence[Sequence[str]]) -> None:
     """Writes a file under another name, then renames it."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -185,11 +279,16 @@ def _drop(path: Path, rows: Sequence[Sequence[str]]) -> None:
     written.rename(path)
 
 
-_NAMED: dict[str, Callable[[SimulatedTill, Path], TillUnderTest]] = {"live": LiveTill, "csv_folder": FolderTill}
+_NAMED: dict[str, Callable[[SimulatedTill, Path], TillUnderTest]] = {
+    "live": LiveTill,
+    "csv_folder": FolderTill,
+    "sql_tables": TablesTill,
+}
 
 
 def till_named(name: str) -> Callable[[SimulatedTill, Path], TillUnderTest]:
-    """The till under test of a name: `live`, `csv_folder`, or `package.module:Class`; AdapterError for no such."""
+    """The till under test of a name: `live`, `csv_folder`, `sql_tables`, or `package.module:Class`; AdapterError when
+    there is none."""
     if name in _NAMED:
         return _NAMED[name]
     module, _, attribute = name.partition(":")
