@@ -32,6 +32,8 @@ _MODULES: Final = (
     "lists",
     "verify",
     "policy",
+    # Adapters.
+    "adapter",
 )
 
 for _module in _MODULES:
