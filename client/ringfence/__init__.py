@@ -38,9 +38,9 @@ from ringfence._commands import (
     Move,
     PostStock,
     Reallocate,
+    ReassignPart,
     ReservationLike,
     Reserve,
-    StockFigure,
     Unallocate,
     UpdateReservation,
 )
@@ -49,18 +49,24 @@ from ringfence._config import (
     RetryPolicy,
 )
 from ringfence._enums import (
+    BookingResult,
     CancelReason,
+    CountResult,
+    DiscrepancyKind,
     EntryKind,
     Fallback,
     FigureResult,
     Fill,
     LocationKind,
     MeasureKind,
+    OrderEventKind,
+    OrderReplyResult,
     Place,
     ReservationState,
     Restock,
     RollUpBy,
     ShortageReason,
+    TillProgress,
     WatchEventKind,
 )
 from ringfence._errors import (
@@ -73,6 +79,7 @@ from ringfence._errors import (
     LeaseExpired,
     NotFound,
     NotHeld,
+    NotRejected,
     OrderReferenceInUse,
     OrphanedQuota,
     OutcomeUnknown,
@@ -87,12 +94,22 @@ from ringfence._errors import (
     ReservationNotFound,
     RevisionMismatch,
     RingfenceError,
+    SettlementInUse,
     Shortage,
     StockNotFound,
     Unauthenticated,
     Unavailable,
+    UnsettledLocation,
     Unsupported,
     ValueMismatch,
+)
+from ringfence._facts import (
+    Booking,
+    CountBegin,
+    CountEnd,
+    PublishedQuantity,
+    SaleBooking,
+    StockFigure,
 )
 from ringfence._outcomes import (
     CommandWithId,
@@ -108,16 +125,24 @@ from ringfence._policy_types import (
 )
 from ringfence._results import (
     AllocateResult,
+    BookingOutcome,
     CancelledLine,
     CancelResult,
     ConsumeResult,
+    CountOutcome,
     FigureOutcome,
     PostStockResult,
     ReallocateResult,
+    ReassignPartResult,
+    ReportPublishedResult,
     ReserveResult,
     SetPolicyResult,
     UnallocateResult,
     UpdateReservationResult,
+)
+from ringfence._till_types import (
+    Discrepancy,
+    OrderEvent,
 )
 from ringfence._types import (
     Entry,
@@ -125,6 +150,7 @@ from ringfence._types import (
     Page,
     Part,
     PoolBalance,
+    Published,
     Reservation,
     ReservationLine,
     Stock,
@@ -138,11 +164,13 @@ from ringfence._uuid7 import (
 
 if TYPE_CHECKING:
     from ringfence._async_client import AsyncClient
+    from ringfence._async_feed import AsyncOrderFeed
     from ringfence._async_watch import AsyncWatch
     from ringfence._client import Client
     from ringfence._hold import AsyncHold, Hold
     from ringfence._paging import AsyncPager, Pager
-    from ringfence._pipeline import AsyncPipeline, CommandFuture
+    from ringfence._pipeline import AsyncPipeline, AsyncStockPipeline, CommandFuture
+    from ringfence._sync_feed import OrderFeed
     from ringfence._sync_watch import Watch
 
 __all__ = [
@@ -150,11 +178,16 @@ __all__ = [
     "AllocateResult",
     "AsyncClient",
     "AsyncHold",
+    "AsyncOrderFeed",
     "AsyncPager",
     "AsyncPipeline",
+    "AsyncStockPipeline",
     "AsyncWatch",
     "Balance",
     "BalanceFilter",
+    "Booking",
+    "BookingOutcome",
+    "BookingResult",
     "Cancel",
     "CancelReason",
     "CancelResult",
@@ -168,7 +201,13 @@ __all__ = [
     "Consume",
     "ConsumeDirectly",
     "ConsumeResult",
+    "CountBegin",
+    "CountEnd",
+    "CountOutcome",
+    "CountResult",
     "DeadlineExceeded",
+    "Discrepancy",
+    "DiscrepancyKind",
     "Entry",
     "EntryKind",
     "Explanation",
@@ -200,7 +239,12 @@ __all__ = [
     "Move",
     "NotFound",
     "NotHeld",
+    "NotRejected",
+    "OrderEvent",
+    "OrderEventKind",
+    "OrderFeed",
     "OrderReferenceInUse",
+    "OrderReplyResult",
     "OrphanedQuota",
     "Outcome",
     "OutcomeUnknown",
@@ -215,12 +259,17 @@ __all__ = [
     "PoolBalance",
     "PostStock",
     "PostStockResult",
+    "Published",
+    "PublishedQuantity",
     "QuantityOverflow",
     "QuotaInUse",
     "RateLimited",
     "Reallocate",
     "ReallocateResult",
+    "ReassignPart",
+    "ReassignPartResult",
     "Refused",
+    "ReportPublishedResult",
     "RequestIdReused",
     "RequestTooOld",
     "Reservation",
@@ -236,17 +285,21 @@ __all__ = [
     "RingfenceError",
     "RollUp",
     "RollUpBy",
+    "SaleBooking",
     "SetPolicyResult",
+    "SettlementInUse",
     "Shortage",
     "ShortageReason",
     "Stock",
     "StockFigure",
     "StockKey",
     "StockNotFound",
+    "TillProgress",
     "Unallocate",
     "UnallocateResult",
     "Unauthenticated",
     "Unavailable",
+    "UnsettledLocation",
     "Unsupported",
     "UpdateReservation",
     "UpdateReservationResult",
@@ -264,6 +317,9 @@ __all__ = [
 # makes a client, and should not wait for them.
 _LAZY = {
     "AsyncClient": "_async_client",
+    "AsyncOrderFeed": "_async_feed",
+    "AsyncStockPipeline": "_pipeline",
+    "OrderFeed": "_sync_feed",
     "AsyncWatch": "_async_watch",
     "Client": "_client",
     "AsyncHold": "_hold",

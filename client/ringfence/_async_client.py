@@ -9,8 +9,9 @@ from datetime import datetime, timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ringfence import _queries
+from ringfence import _queries, _till_queries
 from ringfence._async_commands import AsyncCommands
+from ringfence._async_feed import AsyncOrderFeed
 from ringfence._async_reads import AsyncReads
 from ringfence._async_transport import AsyncTransport
 from ringfence._async_watch import AsyncWatch
@@ -19,11 +20,13 @@ from ringfence._calls import Call, command_call
 from ringfence._commands import Command, Line, Reserve
 from ringfence._config import ClientConfig, RetryPolicy
 from ringfence._errors import RingfenceError
+from ringfence._facts import PublishedQuantity
+from ringfence._feed import FeedCursor, subscription
 from ringfence._hold import AsyncHold
 from ringfence._outcomes import CommandWithId, Outcome, split
-from ringfence._pipeline import AsyncPipeline, CommandFuture
+from ringfence._pipeline import AsyncPipeline, AsyncStockPipeline, CommandFuture, CommandStream
 from ringfence._policy_types import Policy
-from ringfence._results import SetPolicyResult
+from ringfence._results import ReportPublishedResult, SetPolicyResult
 from ringfence._types import VerifyReport
 from ringfence._watch import WatchCursor
 
@@ -72,7 +75,8 @@ class AsyncClient(AsyncCommands, AsyncReads):
         )
         self._transport = AsyncTransport(self._config)
         self._watches: weakref.WeakSet[AsyncWatch] = weakref.WeakSet()
-        self._pipelines: weakref.WeakSet[AsyncPipeline] = weakref.WeakSet()
+        self._feeds: weakref.WeakSet[AsyncOrderFeed] = weakref.WeakSet()
+        self._pipelines: weakref.WeakSet[CommandStream] = weakref.WeakSet()
 
     @property
     def config(self) -> ClientConfig:
@@ -107,6 +111,54 @@ class AsyncClient(AsyncCommands, AsyncReads):
         """
         call = _queries.set_policy(policy, expected_revision, request_id or self._config.request_ids())
         return await self._transport.call(call, timeout)
+
+    async def report_published(
+        self,
+        quantities: PublishedQuantity | Iterable[PublishedQuantity],
+        *,
+        publisher: str = "",
+        request_id: str | None = None,
+        timeout: timedelta | None = None,
+    ) -> ReportPublishedResult:
+        """Tells the service what was published per key and pool path, 1 to 2,000, so that what the shop shows stands
+        beside what is. It moves nothing.
+
+        `publisher` is the adapter that published; empty is the caller's name. Raises StockNotFound.
+        """
+        call = _till_queries.report_published(quantities, publisher, request_id or self._config.request_ids())
+        return await self._transport.call(call, timeout)
+
+    def stream_orders(
+        self,
+        locations: Iterable[str],
+        *,
+        adapter: str,
+        source: str = "",
+        max_in_flight: int = 100,
+        lease: timedelta = timedelta(seconds=60),
+    ) -> AsyncOrderFeed:
+        """Orders for the tills of `locations`, 1 to 100 TILL ones, and cancellations of them, and the way back for what
+        the till says to them:
+
+            async with client.stream_orders(["berlin"], adapter="pos-1") as feed:
+                async for event in feed:
+                    await feed.received(event, document_number="T-17")
+
+        `adapter` names who takes them, 1 to 64 characters: after a restart the same name gets its own leases back.
+        `source` is the data source that the locations must belong to; empty takes any. `max_in_flight` is how many
+        events may be without a reply, 1 to 1,000; `lease` how long an event is this adapter's alone, 1 second to
+        1 hour.
+
+        The feed reconnects by itself and sends replies again until they are durable. Iterating raises InvalidArgument,
+        Refused, Unauthenticated, PermissionDenied, and Unavailable when nothing answers at all.
+        """
+        cursor = FeedCursor(
+            subscription(locations, adapter=adapter, source=source, max_in_flight=max_in_flight, lease=lease),
+            self._config,
+        )
+        feed = AsyncOrderFeed(self._transport, cursor)
+        self._feeds.add(feed)
+        return feed
 
     def watch(
         self,
@@ -211,20 +263,68 @@ class AsyncClient(AsyncCommands, AsyncReads):
         async with self.pipeline(
             timeout=timeout, max_in_flight=max_in_flight, max_commands_per_message=max_commands_per_message
         ) as pipe:
-            on_their_way: deque[tuple[Command[Any], CommandFuture[Any]]] = deque()
-            async for entry in _aiter(commands):
-                request_id, command = split(entry)
-                await pipe.ready()
-                on_their_way.append((command, pipe.submit(command, request_id=request_id)))
-                while on_their_way and (len(on_their_way) >= max_in_flight or on_their_way[0][1].done()):
-                    yield await _outcome(pipe, *on_their_way.popleft())
-            while on_their_way:
-                yield await _outcome(pipe, *on_their_way.popleft())
+            async for outcome in _in_order(pipe, commands, max_in_flight):
+                yield outcome
+
+    def stock_pipeline(
+        self,
+        *,
+        timeout: timedelta = timedelta(seconds=60),
+        max_in_flight: int = 4_000,
+        max_commands_per_message: int = 1_000,
+    ) -> AsyncStockPipeline:
+        """Many posts of facts on their way at once, over one SyncStock stream:
+
+            async with client.stock_pipeline() as pipe:
+                for figures in batches:
+                    await pipe.ready()
+                    pipe.post_stock(figures)
+
+        The options are those of `pipeline`. It is meant for at most `max_in_flight` posts of a few figures each: a post
+        may hold 2,000.
+        """
+        pipeline = AsyncStockPipeline(
+            self._transport,
+            timeout=timeout,
+            max_in_flight=max_in_flight,
+            max_commands_per_message=max_commands_per_message,
+        )
+        self._pipelines.add(pipeline)
+        return pipeline
+
+    async def sync_stock(
+        self,
+        posts: Iterable[CommandWithId] | AsyncIterable[CommandWithId],
+        *,
+        timeout: timedelta = timedelta(seconds=60),
+        max_in_flight: int = 4_000,
+        max_commands_per_message: int = 1_000,
+    ) -> AsyncIterator[Outcome[Any]]:
+        """Posts any number of facts over one SyncStock stream and gives their outcomes, in the order of the posts.
+
+        A post may come with a request_id of the caller's, as a pair. `posts` is read as there is room, so it may be
+        endless. What a broken stream left unanswered goes again with the same ids: facts are idempotent by position.
+        Posts that travel in one message are decided in their order; read an outcome before what must come after it.
+        A refusal is an outcome, not an exception; STALE, DUPLICATE and CONFLICT are results. Leaving the loop early
+        gives up what is unanswered.
+
+        `timeout` is how long a post waits for its answer, over all reconnections; `max_in_flight` how many may be
+        without an answer on the stream; `max_commands_per_message` how many travel together, 1 to 1,000.
+
+        Raises what ends the stream for good: Unauthenticated, PermissionDenied, Unsupported.
+        """
+        async with self.stock_pipeline(
+            timeout=timeout, max_in_flight=max_in_flight, max_commands_per_message=max_commands_per_message
+        ) as pipe:
+            async for outcome in _in_order(pipe, posts, max_in_flight):
+                yield outcome
 
     async def close(self) -> None:
         """Ends watches and pipelines and closes the channel. Closing twice is nothing."""
         for watch in list(self._watches):
             await watch.aclose()
+        for feed in list(self._feeds):
+            await feed.aclose()
         for pipeline in list(self._pipelines):
             await pipeline.abort()
         await self._transport.close()
@@ -255,7 +355,22 @@ async def _aiter(values: Iterable[T] | AsyncIterable[T]) -> AsyncIterator[T]:
             yield value
 
 
-async def _outcome(pipe: AsyncPipeline, command: Command[T], future: CommandFuture[T]) -> Outcome[T]:
+async def _in_order(
+    pipe: CommandStream, commands: Iterable[CommandWithId] | AsyncIterable[CommandWithId], max_in_flight: int
+) -> AsyncIterator[Outcome[Any]]:
+    """Submits commands as there is room, and gives their outcomes in the order of the commands."""
+    on_their_way: deque[tuple[Command[Any], CommandFuture[Any]]] = deque()
+    async for entry in _aiter(commands):
+        request_id, command = split(entry)
+        await pipe.ready()
+        on_their_way.append((command, pipe.submit(command, request_id=request_id)))
+        while on_their_way and (len(on_their_way) >= max_in_flight or on_their_way[0][1].done()):
+            yield await _outcome(pipe, *on_their_way.popleft())
+    while on_their_way:
+        yield await _outcome(pipe, *on_their_way.popleft())
+
+
+async def _outcome(pipe: CommandStream, command: Command[T], future: CommandFuture[T]) -> Outcome[T]:
     try:
         return Outcome(command, future.request_id, await future, None)
     except RingfenceError as error:

@@ -8,8 +8,9 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from ringfence import _commands as c
+from ringfence import _facts as f
 from ringfence import _results as r
-from ringfence._enums import CancelReason
+from ringfence._enums import CancelReason, Fallback
 
 T = TypeVar("T")
 
@@ -197,16 +198,49 @@ class AsyncCommands(abc.ABC):
         command = c.Cancel(reservation, lines=lines, reason=reason, reason_text=reason_text)
         return await self.send(command, request_id=request_id, timeout=timeout)
 
+    async def reassign_part(
+        self,
+        reservation: c.ReservationLike,
+        *,
+        part_number: int,
+        location: str,
+        path: str | None = None,
+        fallback: Fallback | None = None,
+        quantity: int | None = None,
+        request_id: str | None = None,
+        timeout: timedelta | None = None,
+    ) -> r.ReassignPartResult:
+        """Moves units that a till rejected, or has not been sent yet, to another location and sells them there.
+
+        `path` None is the line's own, "" the common pool; `quantity` None is all that may move. Raises
+        InsufficientQuantity, NotRejected, ReservationNotFound, StockNotFound.
+        """
+        command = c.ReassignPart(reservation, part_number, location, path=path, fallback=fallback, quantity=quantity)
+        return await self.send(command, request_id=request_id, timeout=timeout)
+
     async def post_stock(
         self,
-        figures: c.StockFigure | Iterable[c.StockFigure],
+        figures: f.StockFigure | Iterable[f.StockFigure] = (),
         *,
         source: str = "",
+        bookings: f.SaleBooking | Iterable[f.SaleBooking] = (),
+        count_id: str = "",
+        begin_count: f.CountBegin | None = None,
+        end_count: f.CountEnd | None = None,
         request_id: str | None = None,
         timeout: timedelta | None = None,
     ) -> r.PostStockResult:
-        """Posts figures and differences as one transaction. A fact is never refused for what it makes negative.
+        """Posts figures, differences and bookings of sale lines as one transaction: bookings are taken first, figures
+        second, the end of a full count last. A fact is never refused for what it makes negative.
 
         Raises ValueMismatch when an `expected_value` does not hold, QuantityOverflow.
         """
-        return await self.send(c.PostStock(figures, source=source), request_id=request_id, timeout=timeout)
+        command = c.PostStock(
+            figures,
+            source=source,
+            bookings=bookings,
+            count_id=count_id,
+            begin_count=begin_count,
+            end_count=end_count,
+        )
+        return await self.send(command, request_id=request_id, timeout=timeout)

@@ -7,14 +7,15 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from ringfence import _queries
+from ringfence import _queries, _till_queries
 from ringfence._balance_types import Balance, BalanceFilter, RollUp
 from ringfence._build import id_of
 from ringfence._calls import Call
 from ringfence._commands import ReservationLike
-from ringfence._enums import ReservationState
+from ringfence._enums import DiscrepancyKind, ReservationState, TillProgress
 from ringfence._paging import AsyncPager
 from ringfence._policy_types import Policy
+from ringfence._till_types import Discrepancy
 from ringfence._types import Entry, Page, Reservation, Stock, StockKey, VerifyReport
 
 T = TypeVar("T")
@@ -49,12 +50,18 @@ class AsyncReads(abc.ABC):
         order_reference: str = "",
         create_time_from: datetime | None = None,
         create_time_until: datetime | None = None,
+        till_progress: TillProgress | None = None,
+        stuck_for: timedelta | None = None,
         page_size: int = 0,
         page_token: str = "",
         timeout: timedelta | None = None,
     ) -> AsyncPager[Reservation]:
         """Reservations, newest first. Filters that are left out match everything; `create_time_from` is included,
-        `create_time_until` is not. `page_size` is 1 to 1,000; 0 is the service's 100."""
+        `create_time_until` is not. `page_size` is 1 to 1,000; 0 is the service's 100.
+
+        `till_progress` asks for those with a part (at `location`, if given) that stands there on its way into a till,
+        and `stuck_for`, 0 to 365 days, for parts that have stood there for at least so long.
+        """
         chosen = tuple(states)
 
         async def fetch(token: str) -> Page[Reservation]:
@@ -66,6 +73,8 @@ class AsyncReads(abc.ABC):
                 order_reference=order_reference,
                 create_time_from=create_time_from,
                 create_time_until=create_time_until,
+                till_progress=till_progress,
+                stuck_for=stuck_for,
                 page_size=page_size,
                 page_token=token,
             )
@@ -158,6 +167,38 @@ class AsyncReads(abc.ABC):
         async def fetch(token: str) -> Page[Stock]:
             call = _queries.list_stock(
                 skus=chosen_skus, locations=chosen_locations, page_size=page_size, page_token=token
+            )
+            return await self._call(call, timeout)
+
+        return AsyncPager(fetch, page_token)
+
+    def list_discrepancies(
+        self,
+        *,
+        locations: Iterable[str] = (),
+        kinds: Iterable[DiscrepancyKind] = (),
+        sku: str = "",
+        record_time_from: datetime | None = None,
+        record_time_until: datetime | None = None,
+        page_size: int = 0,
+        page_token: str = "",
+        timeout: timedelta | None = None,
+    ) -> AsyncPager[Discrepancy]:
+        """What did not fit between tills and the service, each with its evidence, newest first. Filters that are left
+        out match everything; `record_time_from` is included, `record_time_until` is not. `page_size` is 1 to 1,000; 0
+        is the service's 100."""
+        chosen_locations = _queries.strings(locations, "locations")
+        chosen_kinds = tuple(kinds)
+
+        async def fetch(token: str) -> Page[Discrepancy]:
+            call = _till_queries.list_discrepancies(
+                locations=chosen_locations,
+                kinds=chosen_kinds,
+                sku=sku,
+                record_time_from=record_time_from,
+                record_time_until=record_time_until,
+                page_size=page_size,
+                page_token=token,
             )
             return await self._call(call, timeout)
 

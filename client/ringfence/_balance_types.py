@@ -11,7 +11,7 @@ from ringfence._enums import RollUpBy
 
 if TYPE_CHECKING:
     from ringfence._enums import WatchEventKind
-    from ringfence._types import PoolBalance, StockKey
+    from ringfence._types import PoolBalance, Published, StockKey
     from ringfence.v1 import balance_pb2
 
 __all__ = [
@@ -192,6 +192,8 @@ class Balance:
     """Why the figures are what they are, where it was asked for."""
     key_count: int
     """In a roll-up: how many stock keys were summed."""
+    published: tuple[Published, ...]
+    """What adapters last said they published for this pool, at most 16; empty in a roll-up and with read_time."""
     raw: balance_pb2.Balance = field(repr=False, compare=False, kw_only=True)
     """The message this was read from."""
 

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from ringfence import _commands as c
+from ringfence import _facts as f
 from ringfence._wire import CANCEL_REASON, FALLBACK, fill_duration, fill_timestamp
 from ringfence.v1 import allocation_service_pb2 as allocation_pb2
 from ringfence.v1 import common_pb2, stock_service_pb2
@@ -144,25 +145,86 @@ def cancel(message: allocation_pb2.CancelRequest, command: c.Cancel, request_id:
     message.reason_text = command.reason_text
 
 
+def reassign_part(message: allocation_pb2.ReassignPartRequest, command: c.ReassignPart, request_id: str) -> None:
+    """Writes ReassignPart."""
+    message.request_id = request_id
+    message.reservation_id = id_of(command.reservation)
+    message.part_number = command.part_number
+    message.location = command.location
+    if command.path is not None:
+        message.path = command.path
+    if command.fallback is not None:
+        message.fallback = FALLBACK.number(command.fallback)
+    if command.quantity is not None:
+        # On the wire 0 is "all of the part": a computed 0 must not move everything.
+        if command.quantity == 0:
+            raise ValueError("quantity is 0: say None for all of the part that may move")
+        message.quantity = command.quantity
+
+
 def post_stock(message: stock_service_pb2.PostStockRequest, command: c.PostStock, request_id: str) -> None:
     """Writes PostStock."""
     message.request_id = request_id
     message.source = command.source
-    for figure in _many(command.figures, c.StockFigure):
-        added = message.figures.add()
-        fill_key(added.key, figure)
-        added.measure = figure.measure
-        if (figure.value is None) == (figure.delta is None):
-            raise ValueError(f"a figure has either a value or a delta: {figure}")
-        if figure.value is not None:
-            added.value = figure.value
-        elif figure.delta is not None:
-            added.delta = figure.delta
-        added.position = figure.position
-        if figure.count_time is not None:
-            fill_timestamp(added.count_time, figure.count_time, "count_time")
-        if figure.expected_value is not None:
-            added.expected_value = figure.expected_value
+    for figure in _many(command.figures, f.StockFigure):
+        _fill_figure(message.figures.add(), figure)
+    for sale in _many(command.bookings, f.SaleBooking):
+        _fill_sale(message.bookings.add(), sale)
+    message.count_id = command.count_id
+    if not command.count_id and (command.begin_count is not None or command.end_count is not None):
+        raise ValueError("begin_count and end_count need a count_id: the source's own name of the full count")
+    if command.begin_count is not None:
+        begin = command.begin_count
+        message.begin_count.location = begin.location
+        message.begin_count.measure = begin.measure
+        message.begin_count.position = begin.position
+        message.begin_count.epoch = begin.epoch
+    if command.end_count is not None:
+        message.end_count.SetInParent()
+        message.end_count.key_count = command.end_count.key_count
+        message.end_count.confirmed = command.end_count.confirmed
+
+
+def _fill_figure(message: stock_service_pb2.StockFigure, figure: f.StockFigure) -> None:
+    fill_key(message.key, figure)
+    message.measure = figure.measure
+    if (figure.value is None) == (figure.delta is None):
+        raise ValueError(f"a figure has either a value or a delta: {figure}")
+    if figure.value is not None:
+        message.value = figure.value
+    elif figure.delta is not None:
+        message.delta = figure.delta
+    message.position = figure.position
+    if figure.previous_position is not None:
+        if figure.delta is None:
+            raise ValueError(f"previous_position chains a delta; a value needs none: {figure}")
+        message.previous_position = figure.previous_position
+    if figure.epoch:
+        message.epoch = figure.epoch
+    if figure.count_time is not None:
+        fill_timestamp(message.count_time, figure.count_time, "count_time")
+    if figure.expected_value is not None:
+        message.expected_value = figure.expected_value
+
+
+def _fill_sale(message: stock_service_pb2.SaleBooking, sale: f.SaleBooking) -> None:
+    reservation_id = id_of(sale.reservation)
+    if bool(reservation_id) == bool(sale.order_reference):
+        raise ValueError(f"a sale is named either by reservation and part_number or by order_reference: {sale}")
+    if reservation_id:
+        message.part.reservation_id = reservation_id
+        message.part.part_number = sale.part_number
+    else:
+        message.order.order_reference = sale.order_reference
+        message.order.channel = sale.channel
+        message.order.line_id = sale.line_id
+        message.order.sku = sale.sku
+        message.order.dimensions.update(sale.dimensions)
+    message.location = sale.location
+    for booking in _many(sale.bookings, f.Booking):
+        message.bookings.add(position=booking.position, quantity=booking.quantity, epoch=booking.epoch)
+    message.closed = sale.closed
+    message.reject_reason = sale.reject_reason
 
 
 def _many(lines: T | Iterable[T], kind: type[T]) -> Iterable[T]:

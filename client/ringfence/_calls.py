@@ -9,6 +9,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from ringfence import _build, _commands, _parse_results, _rpcs
 from ringfence._rpcs import Rpc
 from ringfence.v1 import allocation_service_pb2 as allocation_pb2
+from ringfence.v1 import stock_service_pb2
 
 T = TypeVar("T")
 
@@ -50,6 +51,9 @@ _KINDS: dict[type, CommandKind] = {
     _commands.Consume: CommandKind(_rpcs.CONSUME, "consume", _build.consume, _parse_results.consume),
     _commands.ConsumeDirectly: CommandKind(_rpcs.CONSUME, "consume", _build.consume_directly, _parse_results.consume),
     _commands.Cancel: CommandKind(_rpcs.CANCEL, "cancel", _build.cancel, _parse_results.cancel),
+    _commands.ReassignPart: CommandKind(
+        _rpcs.REASSIGN_PART, "reassign_part", _build.reassign_part, _parse_results.reassign_part
+    ),
     _commands.PostStock: CommandKind(_rpcs.POST_STOCK, "post_stock", _build.post_stock, _parse_results.post_stock),
 }
 
@@ -70,9 +74,38 @@ def command_call(command: _commands.Command[T], request_id: str) -> Call[T]:
     return Call(kind.rpc, message, lambda answer: kind.parse(answer, request_id), request_id)
 
 
+class StreamKind(NamedTuple):
+    """How commands travel over a stream both ways that answers each by its request_id."""
+
+    rpc: Rpc
+    """What is called; its answers have `outcomes`."""
+    field: str
+    """The request's field that holds the commands."""
+    write: Callable[[_commands.Command[Any], str], tuple[CommandKind, Any]]
+    """A command and its request_id as an element of that field; TypeError when it does not travel here."""
+
+
 def execute_command(command: _commands.Command[Any], request_id: str) -> tuple[CommandKind, allocation_pb2.Command]:
     """A command as one of an Execute stream."""
     kind = kind_of(command)
     message = allocation_pb2.Command()
     kind.fill(getattr(message, kind.field), command, request_id)
     return kind, message
+
+
+def sync_post(
+    command: _commands.Command[Any], request_id: str
+) -> tuple[CommandKind, stock_service_pb2.PostStockRequest]:
+    """A PostStock as one of a SyncStock stream."""
+    if not isinstance(command, _commands.PostStock):
+        raise TypeError(f"SyncStock takes PostStock alone, not {command!r}")
+    kind = kind_of(command)
+    message = stock_service_pb2.PostStockRequest()
+    kind.fill(message, command, request_id)
+    return kind, message
+
+
+EXECUTE = StreamKind(_rpcs.EXECUTE, "commands", execute_command)
+"""Commands of any kind."""
+SYNC_STOCK = StreamKind(_rpcs.SYNC_STOCK, "posts", sync_post)
+"""Facts: PostStock alone."""

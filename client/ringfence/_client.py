@@ -8,17 +8,20 @@ from datetime import datetime, timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ringfence import _queries
+from ringfence import _queries, _till_queries
 from ringfence._balance_types import BalanceFilter, RollUp
-from ringfence._calls import Call, command_call
+from ringfence._calls import EXECUTE, SYNC_STOCK, Call, command_call
 from ringfence._commands import Command, Line, Reserve
 from ringfence._config import ClientConfig, RetryPolicy
 from ringfence._execute import execute_many
+from ringfence._facts import PublishedQuantity
+from ringfence._feed import FeedCursor, subscription
 from ringfence._hold import Hold
 from ringfence._outcomes import CommandWithId, Outcome
 from ringfence._policy_types import Policy
-from ringfence._results import SetPolicyResult
+from ringfence._results import ReportPublishedResult, SetPolicyResult
 from ringfence._sync_commands import Commands
+from ringfence._sync_feed import OrderFeed
 from ringfence._sync_reads import Reads
 from ringfence._sync_transport import SyncTransport
 from ringfence._sync_watch import Watch
@@ -70,6 +73,7 @@ class Client(Commands, Reads):
         )
         self._transport = SyncTransport(self._config)
         self._watches: weakref.WeakSet[Watch] = weakref.WeakSet()
+        self._feeds: weakref.WeakSet[OrderFeed] = weakref.WeakSet()
 
     @property
     def config(self) -> ClientConfig:
@@ -104,6 +108,54 @@ class Client(Commands, Reads):
         """
         call = _queries.set_policy(policy, expected_revision, request_id or self._config.request_ids())
         return self._transport.call(call, timeout)
+
+    def report_published(
+        self,
+        quantities: PublishedQuantity | Iterable[PublishedQuantity],
+        *,
+        publisher: str = "",
+        request_id: str | None = None,
+        timeout: timedelta | None = None,
+    ) -> ReportPublishedResult:
+        """Tells the service what was published per key and pool path, 1 to 2,000, so that what the shop shows stands
+        beside what is. It moves nothing.
+
+        `publisher` is the adapter that published; empty is the caller's name. Raises StockNotFound.
+        """
+        call = _till_queries.report_published(quantities, publisher, request_id or self._config.request_ids())
+        return self._transport.call(call, timeout)
+
+    def stream_orders(
+        self,
+        locations: Iterable[str],
+        *,
+        adapter: str,
+        source: str = "",
+        max_in_flight: int = 100,
+        lease: timedelta = timedelta(seconds=60),
+    ) -> OrderFeed:
+        """Orders for the tills of `locations`, 1 to 100 TILL ones, and cancellations of them, and the way back for what
+        the till says to them:
+
+            with client.stream_orders(["berlin"], adapter="pos-1") as feed:
+                for event in feed:
+                    feed.received(event, document_number="T-17")
+
+        `adapter` names who takes them, 1 to 64 characters: after a restart the same name gets its own leases back.
+        `source` is the data source that the locations must belong to; empty takes any. `max_in_flight` is how many
+        events may be without a reply, 1 to 1,000; `lease` how long an event is this adapter's alone, 1 second to
+        1 hour.
+
+        The feed reconnects by itself and sends replies again until they are durable. Iterating raises InvalidArgument,
+        Refused, Unauthenticated, PermissionDenied, and Unavailable when nothing answers at all.
+        """
+        cursor = FeedCursor(
+            subscription(locations, adapter=adapter, source=source, max_in_flight=max_in_flight, lease=lease),
+            self._config,
+        )
+        feed = OrderFeed(self._transport, cursor)
+        self._feeds.add(feed)
+        return feed
 
     def watch(
         self,
@@ -181,7 +233,38 @@ class Client(Commands, Reads):
         """
         return execute_many(
             self._transport,
+            EXECUTE,
             commands,
+            timeout=timeout,
+            max_in_flight=max_in_flight,
+            max_commands_per_message=max_commands_per_message,
+        )
+
+    def sync_stock(
+        self,
+        posts: Iterable[CommandWithId],
+        *,
+        timeout: timedelta = timedelta(seconds=60),
+        max_in_flight: int = 4_000,
+        max_commands_per_message: int = 1_000,
+    ) -> Iterator[Outcome[Any]]:
+        """Posts any number of facts over one SyncStock stream and gives their outcomes, in the order of the posts.
+
+        A post may come with a request_id of the caller's, as a pair. `posts` is read as there is room, so it may be
+        endless. What a broken stream left unanswered goes again with the same ids: facts are idempotent by position.
+        Posts that travel in one message are decided in their order; read an outcome before what must come after it.
+        A refusal is an outcome, not an exception; STALE, DUPLICATE and CONFLICT are results. Leaving the loop early
+        gives up what is unanswered.
+
+        `timeout` is how long a post waits for its answer, over all reconnections; `max_in_flight` how many may be
+        without an answer on the stream; `max_commands_per_message` how many travel together, 1 to 1,000.
+
+        Raises what ends the stream for good: Unauthenticated, PermissionDenied, Unsupported.
+        """
+        return execute_many(
+            self._transport,
+            SYNC_STOCK,
+            posts,
             timeout=timeout,
             max_in_flight=max_in_flight,
             max_commands_per_message=max_commands_per_message,
@@ -191,6 +274,8 @@ class Client(Commands, Reads):
         """Ends watches and pipelines and closes the channel. Closing twice is nothing."""
         for watch in list(self._watches):
             watch.close()
+        for feed in list(self._feeds):
+            feed.close()
         self._transport.close()
 
     def __enter__(self) -> Client:

@@ -11,12 +11,14 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Generic, Protocol, TypeAlias, TypeVar
 
+from ringfence._facts import CountBegin, CountEnd, SaleBooking, StockFigure
 from ringfence._results import (
     AllocateResult,
     CancelResult,
     ConsumeResult,
     PostStockResult,
     ReallocateResult,
+    ReassignPartResult,
     ReserveResult,
     UnallocateResult,
     UpdateReservationResult,
@@ -38,9 +40,9 @@ __all__ = [
     "Move",
     "PostStock",
     "Reallocate",
+    "ReassignPart",
     "ReservationLike",
     "Reserve",
-    "StockFigure",
     "Unallocate",
     "UpdateReservation",
 ]
@@ -112,30 +114,6 @@ class Move:
     """The group path that gives; empty is the common pool."""
     to_path: str = field(kw_only=True)
     """The group path that gets; empty is the common pool."""
-    dimensions: Mapping[str, str] = field(default_factory=dict, kw_only=True)
-    """One value for every dimension of the policy."""
-
-
-@dataclass(frozen=True, slots=True)
-class StockFigure:
-    """One figure or difference of one measure of one stock key. For PostStock; give either `value` or `delta`."""
-
-    sku: str
-    """The item's stock keeping unit."""
-    location: str
-    """The store or warehouse."""
-    value: int | None = None
-    """The absolute value of a FIGURE measure, -10^12 to 10^12."""
-    delta: int | None = field(default=None, kw_only=True)
-    """A difference: of a COUNTER measure, or of the count the service itself keeps (a delivery, a return)."""
-    measure: str = field(default="", kw_only=True)
-    """The measure, such as "on_hand"; empty is the location's settlement measure."""
-    position: int = field(default=0, kw_only=True)
-    """The source's position of this figure, rising per source and location; 0 at an OWNED location is "now"."""
-    count_time: datetime | None = field(default=None, kw_only=True)
-    """When the source began its consistent read, aware; it decides nothing."""
-    expected_value: int | None = field(default=None, kw_only=True)
-    """Compare and set: the value of this measure the caller has seen; another one refuses the whole batch."""
     dimensions: Mapping[str, str] = field(default_factory=dict, kw_only=True)
     """One value for every dimension of the policy."""
 
@@ -262,10 +240,38 @@ class Cancel(Command[CancelResult]):
 
 
 @dataclass(frozen=True, slots=True)
-class PostStock(Command[PostStockResult]):
-    """Posts figures and differences; the whole batch is one transaction."""
+class ReassignPart(Command[ReassignPartResult]):
+    """Moves units that a till rejected, or has not been sent yet, to another location."""
 
-    figures: StockFigure | Iterable[StockFigure]
-    """1 to 2,000. A key that is left out stays as it is; it does not become zero."""
+    reservation: ReservationLike
+    """The reservation or its id."""
+    part_number: int
+    """The part whose units move, from 1."""
+    location: str
+    """The location that takes over, not the part's own."""
+    path: str | None = field(default=None, kw_only=True)
+    """The group path that asks there; None is the line's own, "" the common pool."""
+    fallback: Fallback | None = field(default=None, kw_only=True)
+    """Narrows the policy's fallback for the path; None is the policy's, not NONE."""
+    quantity: int | None = field(default=None, kw_only=True)
+    """Units, 1 to 10^12; None is all of the part that may move."""
+
+
+@dataclass(frozen=True, slots=True)
+class PostStock(Command[PostStockResult]):
+    """Posts figures, differences and bookings; the whole batch is one transaction. Bookings are taken first, figures
+    second, the end of a full count last."""
+
+    figures: StockFigure | Iterable[StockFigure] = ()
+    """0 to 2,000. A key that is left out stays as it is; it does not become zero, unless a full count ends."""
     source: str = field(default="", kw_only=True)
     """The data source that posts, 1 to 64 characters; empty is the caller's name."""
+    bookings: SaleBooking | Iterable[SaleBooking] = field(default=(), kw_only=True)
+    """What the till booked for online sale lines; together with the figures 0 to 2,000. All bookings up to a figure's
+    position travel with it or before it."""
+    count_id: str = field(default="", kw_only=True)
+    """The full count that the figures belong to, 1 to 64 characters, never used twice by one source; empty: none."""
+    begin_count: CountBegin | None = field(default=None, kw_only=True)
+    """Opens the full count; needs `count_id`."""
+    end_count: CountEnd | None = field(default=None, kw_only=True)
+    """Closes the full count; needs `count_id`."""

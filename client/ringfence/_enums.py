@@ -7,18 +7,24 @@ and an unknown one must not break the reading of the rest. The number that was s
 import enum
 
 __all__ = [
+    "BookingResult",
     "CancelReason",
+    "CountResult",
+    "DiscrepancyKind",
     "EntryKind",
     "Fallback",
     "FigureResult",
     "Fill",
     "LocationKind",
     "MeasureKind",
+    "OrderEventKind",
+    "OrderReplyResult",
     "Place",
     "ReservationState",
     "Restock",
     "RollUpBy",
     "ShortageReason",
+    "TillProgress",
     "WatchEventKind",
 ]
 
@@ -137,6 +143,111 @@ class FigureResult(enum.StrEnum):
     """A newer position is in force. Final, not an error: do not retry."""
     CONFLICT = "conflict"
     """The same position is known with another value: two reads share one number, or the source is at fault."""
+    GAP = "gap"
+    """A chained delta that is ahead of what is in force: something between is missing. Send the absolute figure."""
+
+
+class BookingResult(enum.StrEnum):
+    """What came of the report of one sale line."""
+
+    UNKNOWN = "unknown"
+    """A value that this client does not know."""
+    APPLIED = "applied"
+    """Something new was learned."""
+    DUPLICATE = "duplicate"
+    """Everything was known already: nothing to do."""
+    CONFLICT = "conflict"
+    """A position is known with another quantity; the first stands, the other is listed."""
+    UNKNOWN_ORDER = "unknown_order"
+    """No such sale. It is listed and moves nothing: send it again when the order is there."""
+
+
+class CountResult(enum.StrEnum):
+    """What came of the begin or the end of a full count."""
+
+    UNKNOWN = "unknown"
+    """A value that this client does not know."""
+    BEGUN = "begun"
+    """The session is open."""
+    APPLIED = "applied"
+    """The end is done: what was not mentioned is zero."""
+    DUPLICATE = "duplicate"
+    """Begun or ended in the same way before: nothing to do."""
+    INCOMPLETE = "incomplete"
+    """Another number of keys than the service has, or never begun: nothing became zero. Send what is missing and the
+    end again, under a new request_id."""
+    NEEDS_CONFIRMATION = "needs_confirmation"
+    """More would become zero than the policy allows unasked: a person looks, and sends the end with `confirmed`."""
+    CONTINUE = "continue"
+    """Some keys became zero and more are left: send the end again, under a new request_id."""
+    CONFLICT = "conflict"
+    """The count_id was begun with another location, measure, position or epoch; the first begin stands."""
+
+
+class DiscrepancyKind(enum.StrEnum):
+    """What did not fit between a till and the service."""
+
+    UNKNOWN = "unknown"
+    """A value that this client does not know; never send it."""
+    SURPLUS_BOOKING = "surplus_booking"
+    """The till booked more for an order line than was sold: the surplus counts as a walk-in."""
+    BOOKED_AFTER_END = "booked_after_end"
+    """The till booked an order that had expired or been cancelled: the units count as a walk-in."""
+    BOOKED_WHILE_HELD = "booked_while_held"
+    """The till booked an order that was only held: it is consumed by that fact."""
+    POSITION_CONFLICT = "position_conflict"
+    """Two figures of one position with different values; the first stands."""
+    BOOKING_CONFLICT = "booking_conflict"
+    """Two bookings of one line and position with different quantities; the first stands."""
+    UNKNOWN_ORDER = "unknown_order"
+    """The till booked an order that the service does not know."""
+    SHORTFALL = "shortfall"
+    """A fact left more promised than is there."""
+    MOVED_STORE = "moved_store"
+    """The till of another store booked the order: the sale moved there."""
+
+
+class TillProgress(enum.StrEnum):
+    """Where the part of an order stands on its way into a till, for lists of what is stuck."""
+
+    UNKNOWN = "unknown"
+    """A value that this client does not know; never send it."""
+    NOT_SENT = "not_sent"
+    """Sold, and not handed to an adapter yet."""
+    NOT_RECEIVED = "not_received"
+    """Handed to an adapter, and not acknowledged by the till."""
+    NOT_SETTLED = "not_settled"
+    """Acknowledged, and not in a figure of the till yet."""
+    REJECTED = "rejected"
+    """Rejected or closed short: the channel has to decide."""
+    CANCELLING = "cancelling"
+    """A cancellation that the till has not answered."""
+
+
+class OrderEventKind(enum.StrEnum):
+    """What an event of the order feed tells the till."""
+
+    UNKNOWN = "unknown"
+    """A value that this client does not know: fail the event, so that a newer adapter gets it."""
+    ORDER = "order"
+    """An online sale: book it."""
+    CANCELLATION = "cancellation"
+    """An online sale that was handed over before is to be cancelled: reverse it or refuse."""
+
+
+class OrderReplyResult(enum.StrEnum):
+    """What became of a reply to an event of the order feed."""
+
+    UNKNOWN = "unknown"
+    """A value that this client does not know."""
+    RECORDED = "recorded"
+    """Durable."""
+    DUPLICATE = "duplicate"
+    """The event was replied to before: nothing changed. Final, not an error."""
+    UNKNOWN_EVENT = "unknown_event"
+    """There is no such event at the subscription's locations."""
+    REFUSED = "refused"
+    """The reply does not answer this kind of event, or breaks a rule of form. Nothing changed."""
 
 
 class RollUpBy(enum.StrEnum):

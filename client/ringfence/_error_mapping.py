@@ -22,6 +22,8 @@ _BY_REASON: dict[str, type[e.RingfenceError]] = {
     "INSUFFICIENT_QUANTITY": e.InsufficientQuantity,
     "LEASE_EXPIRED": e.LeaseExpired,
     "NOT_HELD": e.NotHeld,
+    "NOT_REJECTED": e.NotRejected,
+    "SETTLEMENT_IN_USE": e.SettlementInUse,
     "QUOTA_IN_USE": e.QuotaInUse,
     "ORDER_REFERENCE_IN_USE": e.OrderReferenceInUse,
     "RESERVATION_NOT_FOUND": e.ReservationNotFound,
@@ -65,6 +67,7 @@ _DETAIL_TYPES: dict[str, Any] = {
         errors_pb2.ReservationRefusal,
         errors_pb2.QuotasInUse,
         errors_pb2.Mismatch,
+        errors_pb2.SettlementsInUse,
     )
 }
 
@@ -159,7 +162,7 @@ def _build(
     if issubclass(kind, e.InsufficientQuantity):
         shortages = [_shortage(found) for found in _items(details, "ringfence.v1.InsufficientQuantity", "shortages")]
         return kind(_listed("not enough", shortages, context) or message, shortages=shortages, **context)
-    if issubclass(kind, (e.LeaseExpired, e.NotHeld)):
+    if issubclass(kind, (e.LeaseExpired, e.NotHeld, e.NotRejected)):
         refusal: Any = details.get("ringfence.v1.ReservationRefusal")
         if refusal is None:
             return kind(message, **context)
@@ -177,6 +180,12 @@ def _build(
             for found in _items(details, "ringfence.v1.QuotasInUse", "quotas")
         ]
         return kind(_listed(message, quotas, context) or message, quotas=quotas, **context)
+    if issubclass(kind, e.SettlementInUse):
+        locations = [
+            e.UnsettledLocation(found.location, found.unsettled)
+            for found in _items(details, "ringfence.v1.SettlementsInUse", "locations")
+        ]
+        return kind(_listed(message, locations, context) or message, locations=locations, **context)
     if issubclass(kind, e.OrderReferenceInUse):
         known = context.get("metadata", {})
         return kind(

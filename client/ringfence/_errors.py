@@ -3,9 +3,10 @@
 RingfenceError
 ├── Refused                    the service decided: no. Another try needs a new request_id
 │   ├── InsufficientQuantity   shortages
-│   ├── LeaseExpired, NotHeld  reservation, line_id, requested, available
+│   ├── LeaseExpired, NotHeld, NotRejected   reservation, line_id, requested, available
 │   ├── OrderReferenceInUse    order_reference, reservation_id
 │   ├── QuotaInUse             quotas
+│   ├── SettlementInUse        locations
 │   ├── NotFound               resource_type, resource_name
 │   │   └── ReservationNotFound, StockNotFound
 │   ├── RevisionMismatch, ValueMismatch   field, expected, current
@@ -44,6 +45,7 @@ __all__ = [
     "LeaseExpired",
     "NotFound",
     "NotHeld",
+    "NotRejected",
     "OrderReferenceInUse",
     "OrphanedQuota",
     "OutcomeUnknown",
@@ -58,10 +60,12 @@ __all__ = [
     "ReservationNotFound",
     "RevisionMismatch",
     "RingfenceError",
+    "SettlementInUse",
     "Shortage",
     "StockNotFound",
     "Unauthenticated",
     "Unavailable",
+    "UnsettledLocation",
     "Unsupported",
     "ValueMismatch",
 ]
@@ -131,6 +135,19 @@ class OrphanedQuota:
 
     def __str__(self) -> str:
         return f"{self.path} has {self.allocated} of {self.key}"
+
+
+@dataclass(frozen=True, slots=True)
+class UnsettledLocation:
+    """A location whose settlement a change of policy would break."""
+
+    location: str
+    """The location."""
+    unsettled: int
+    """Units sold there that no figure contains yet."""
+
+    def __str__(self) -> str:
+        return f"{self.location} has {self.unsettled} unsettled"
 
 
 class ErrorContext(TypedDict, total=False):
@@ -209,6 +226,21 @@ class LeaseExpired(_ReservationRefused):
 
 class NotHeld(_ReservationRefused):
     """More was asked than the reservation, or one line of it, has left."""
+
+
+class NotRejected(_ReservationRefused):
+    """The part has no units, or fewer, that may move: a till has neither rejected them nor never been sent them."""
+
+
+class SettlementInUse(Refused):
+    """A change of policy would change kind, measure or source of a location with unsettled sales; nothing was done."""
+
+    def __init__(
+        self, message: str = "", *, locations: Sequence[UnsettledLocation] = (), **context: Unpack[ErrorContext]
+    ) -> None:
+        super().__init__(message, **context)
+        self.locations = tuple(locations)
+        """The locations in the way, at most 100."""
 
 
 class QuotaInUse(Refused):

@@ -1,4 +1,4 @@
-"""Many commands over Execute, for threads."""
+"""Many commands over a stream, for threads."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from typing import Any
 import grpc
 from google.protobuf.message import Message
 
-from ringfence import _rpcs
-from ringfence._calls import CommandKind, execute_command
+from ringfence._calls import CommandKind, StreamKind
 from ringfence._commands import Command
 from ringfence._error_mapping import ENDS_STREAMS, from_rpc_error
 from ringfence._errors import ClientClosed, RingfenceError
@@ -23,27 +22,27 @@ from ringfence._outcomes import CommandWithId, Outcome, split
 from ringfence._retry import pause_seconds
 from ringfence._sync_transport import SyncTransport
 from ringfence._window import Window
-from ringfence.v1 import allocation_service_pb2 as allocation_pb2
 
 _TICK_SECONDS = 0.1
 
 
 def execute_many(
     transport: SyncTransport,
+    kind: StreamKind,
     commands: Iterable[CommandWithId],
     *,
     timeout: timedelta,
     max_in_flight: int,
     max_commands_per_message: int,
 ) -> Iterator[Outcome[Any]]:
-    """The outcomes of `commands`, in their order. See `Client.execute_many`."""
+    """The outcomes of `commands`, in their order. See `Client.execute_many` and `Client.sync_stock`."""
     window: Window[_Entry] = Window(
         transport.config,
         timeout_seconds=timeout.total_seconds(),
         max_in_flight=max_in_flight,
         max_commands_per_message=max_commands_per_message,
     )
-    return _Execution(transport, window, commands, max_commands_per_message).outcomes()
+    return _Execution(transport, kind, window, commands, max_commands_per_message).outcomes()
 
 
 class _Entry:
@@ -64,9 +63,7 @@ class _Entry:
         "tries",
     )
 
-    def __init__(
-        self, command: Command[Any], kind: CommandKind, message: allocation_pb2.Command, request_id: str
-    ) -> None:
+    def __init__(self, command: Command[Any], kind: CommandKind, message: Message, request_id: str) -> None:
         self.command = command
         self.kind = kind
         self.message = message
@@ -93,17 +90,18 @@ class _Entry:
 
 
 class _Stream:
-    """One Execute stream. What it brings comes into `inbox`: messages, and at its end why it ended."""
+    """One stream. What it brings comes into `inbox`: messages, and at its end why it ended."""
 
-    def __init__(self, transport: SyncTransport) -> None:
-        self.inbox: queue.SimpleQueue[allocation_pb2.ExecuteResponse | _End] = queue.SimpleQueue()
-        self._outbox: queue.SimpleQueue[allocation_pb2.ExecuteRequest | None] = queue.SimpleQueue()
-        self._call = transport.stream(_rpcs.EXECUTE, iter(self._outbox.get, None))
+    def __init__(self, transport: SyncTransport, kind: StreamKind) -> None:
+        self.inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._outbox: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
+        self._kind = kind
+        self._call = transport.stream(kind.rpc, iter(self._outbox.get, None))
         threading.Thread(target=self._read, name="ringfence-execute", daemon=True).start()
 
     def send(self, commands: list[_Entry]) -> None:
         """Sends one message."""
-        self._outbox.put(allocation_pb2.ExecuteRequest(commands=[command.message for command in commands]))
+        self._outbox.put(self._kind.rpc.request(**{self._kind.field: [command.message for command in commands]}))
 
     def end(self) -> None:
         """Ends the stream, whatever is on its way."""
@@ -136,11 +134,13 @@ class _Execution:
     def __init__(
         self,
         transport: SyncTransport,
+        kind: StreamKind,
         window: Window[_Entry],
         commands: Iterable[CommandWithId],
         max_commands_per_message: int,
     ) -> None:
         self._transport = transport
+        self._kind = kind
         self._window = window
         self._commands = iter(commands)
         self._chunk = max_commands_per_message
@@ -175,13 +175,13 @@ class _Execution:
                 self._exhausted = True
                 return
             chosen = request_id or self._transport.config.request_ids()
-            entry = _Entry(command, *execute_command(command, chosen), chosen)
+            entry = _Entry(command, *self._kind.write(command, chosen), chosen)
             self._window.submit(entry)
             self._order.append(entry)
 
     def _send(self) -> None:
         if len(self._window) and self._stream is None:
-            self._stream = _Stream(self._transport)
+            self._stream = _Stream(self._transport, self._kind)
         while self._stream is not None and (commands := self._window.take(time.monotonic())):
             self._stream.send(commands)
 

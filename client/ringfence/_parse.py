@@ -64,6 +64,16 @@ def _part(message: common_pb2.Part) -> t.Part:
         received_time=time_or_none(message, "received_time"),
         settled_time=time_or_none(message, "settled_time"),
         document_number=message.document_number,
+        booked=message.booked,
+        owed=message.owed,
+        rejected=message.rejected,
+        rejected_reason=message.rejected_reason,
+        cancelling=message.cancelling,
+        cancellation_refused_reason=message.cancellation_refused_reason,
+        closed=message.closed,
+        attempts=message.attempts,
+        last_error=message.last_error,
+        moved_from=message.moved_from,
         raw=message,
     )
 
@@ -100,6 +110,17 @@ def reservation(message: common_pb2.Reservation) -> t.Reservation:
     )
 
 
+def published(message: common_pb2.Published) -> t.Published:
+    """Reads what an adapter published."""
+    return t.Published(
+        publisher=message.publisher,
+        path=message.path,
+        quantity=message.quantity,
+        publish_time=time_or_none(message, "publish_time"),
+        record_time=time_or_none(message, "record_time"),
+    )
+
+
 def stock(message: stock_service_pb2.Stock) -> t.Stock:
     """Reads a stock key with its measures."""
     return t.Stock(
@@ -112,10 +133,12 @@ def stock(message: stock_service_pb2.Stock) -> t.Stock:
                 source=value.source,
                 count_time=time_or_none(value, "count_time"),
                 record_time=time_or_none(value, "record_time"),
+                epoch=value.epoch,
             )
             for value in message.measures
         },
         supply=message.supply,
+        published=tuple([published(found) for found in message.published]),
         raw=message,
     )
 
@@ -206,6 +229,7 @@ def balance(message: balance_pb2.Balance) -> Balance:
         revision=message.revision,
         explanation=_explanation(message.explanation) if message.HasField("explanation") else None,
         key_count=message.key_count,
+        published=tuple([published(found) for found in message.published]),
         raw=message,
     )
 
@@ -250,13 +274,16 @@ def policy(message: policy_service_pb2.Policy) -> Policy:
         leases=_lease_bounds(message.leases),
         path_rules=tuple(_path_rule(rule) for rule in message.path_rules),
         locations=tuple(
-            Location(place.name, LOCATION_KIND[place.kind], place.settlement_measure, tuple(place.groups))
+            Location(place.name, LOCATION_KIND[place.kind], place.settlement_measure, tuple(place.groups), place.source)
             for place in message.locations
         ),
         location_order=tuple(message.location_order),
         allow_split=message.allow_split,
         measures=tuple(Measure(measure.name, MEASURE_KIND[measure.kind]) for measure in message.measures),
         supply={term.measure: term.coefficient for term in message.supply},
+        full_count_confirm_share=(
+            message.full_count_confirm_share if message.HasField("full_count_confirm_share") else None
+        ),
         create_time=time_or_none(message, "create_time"),
         raw=message,
     )

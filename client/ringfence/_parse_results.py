@@ -5,7 +5,7 @@ from __future__ import annotations
 from ringfence import _parse
 from ringfence import _results as r
 from ringfence._types import PoolBalance
-from ringfence._wire import FIGURE_RESULT, FILL, RESTOCK, to_datetime
+from ringfence._wire import BOOKING_RESULT, COUNT_RESULT, FIGURE_RESULT, FILL, RESTOCK, to_datetime
 from ringfence.v1 import allocation_service_pb2 as allocation_pb2
 from ringfence.v1 import policy_service_pb2, stock_service_pb2
 
@@ -111,10 +111,65 @@ def post_stock(message: stock_service_pb2.PostStockResponse, request_id: str) ->
                     value=outcome.value,
                     position=outcome.position,
                     supply=outcome.supply,
+                    epoch=outcome.epoch,
+                    common=_parse.pool(outcome.common) if outcome.HasField("common") else None,
+                    unsettled=outcome.unsettled,
                 )
                 for outcome in message.outcomes
             ]
         ),
+        booking_outcomes=tuple(
+            [
+                r.BookingOutcome(
+                    result=BOOKING_RESULT[outcome.result],
+                    reservation_id=outcome.reservation_id,
+                    part_number=outcome.part_number,
+                    key=_parse.stock_key(outcome.key),
+                    contained=outcome.contained,
+                    owed=outcome.owed,
+                    surplus=outcome.surplus,
+                )
+                for outcome in message.booking_outcomes
+            ]
+        ),
+        begin_outcome=_count(message.begin_outcome) if message.HasField("begin_outcome") else None,
+        end_outcome=_count(message.end_outcome) if message.HasField("end_outcome") else None,
+        request_id=request_id,
+        revision=message.revision,
+        server_time=to_datetime(message.server_time),
+        replayed=message.replayed,
+        raw=message,
+    )
+
+
+def _count(message: stock_service_pb2.CountOutcome) -> r.CountOutcome:
+    return r.CountOutcome(
+        result=COUNT_RESULT[message.result],
+        mentioned_keys=message.mentioned_keys,
+        unmentioned_keys=message.unmentioned_keys,
+        zeroed_units=message.zeroed_units,
+        remaining_keys=message.remaining_keys,
+    )
+
+
+def reassign_part(message: allocation_pb2.ReassignPartResponse, request_id: str) -> r.ReassignPartResult:
+    """Reads the answer to ReassignPart."""
+    return r.ReassignPartResult(
+        reservation=_parse.reservation(message.reservation),
+        part_numbers=tuple(message.part_numbers),
+        at_risk=message.at_risk,
+        request_id=request_id,
+        revision=message.revision,
+        server_time=to_datetime(message.server_time),
+        replayed=message.replayed,
+        raw=message,
+    )
+
+
+def report_published(message: stock_service_pb2.ReportPublishedResponse, request_id: str) -> r.ReportPublishedResult:
+    """Reads the answer to ReportPublished."""
+    return r.ReportPublishedResult(
+        applied=message.applied,
         request_id=request_id,
         revision=message.revision,
         server_time=to_datetime(message.server_time),

@@ -1,4 +1,4 @@
-"""Pipelining over Execute: many commands on their way at once, grouped into messages, for asyncio."""
+"""Pipelining over a stream: many commands on their way at once, grouped into messages, for asyncio."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ import contextlib
 import copy
 import random
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from datetime import timedelta
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from google.protobuf.message import Message
 
-from ringfence import _rpcs
 from ringfence._async_stream import AsyncStream
 from ringfence._async_transport import AsyncTransport
-from ringfence._calls import CommandKind, execute_command
-from ringfence._commands import Command
+from ringfence._calls import EXECUTE, SYNC_STOCK, CommandKind, StreamKind
+from ringfence._commands import Command, PostStock
 from ringfence._error_mapping import ENDS_STREAMS
 from ringfence._errors import ClientClosed, InternalError, RingfenceError
+from ringfence._facts import CountBegin, CountEnd, SaleBooking, StockFigure
 from ringfence._pipeline_commands import PipelineCommands
+from ringfence._results import PostStockResult
 from ringfence._retry import pause_seconds
 from ringfence._window import Window
-from ringfence.v1 import allocation_service_pb2 as allocation_pb2
 
-__all__ = ["AsyncPipeline", "CommandFuture"]
+__all__ = ["AsyncPipeline", "AsyncStockPipeline", "CommandFuture", "CommandStream"]
 
 T = TypeVar("T")
 
@@ -55,7 +55,7 @@ class CommandFuture(asyncio.Future[T]):
         "tries",
     )
 
-    def __init__(self, kind: CommandKind, message: allocation_pb2.Command, request_id: str) -> None:
+    def __init__(self, kind: CommandKind, message: Message, request_id: str) -> None:
         super().__init__()
         self.request_id = request_id
         """The id the command is sent with."""
@@ -101,8 +101,8 @@ class CommandFuture(asyncio.Future[T]):
     __iter__ = __await__
 
 
-class AsyncPipeline(PipelineCommands):
-    """Commands on their way over one Execute stream, for `async with`.
+class CommandStream:
+    """Commands on their way over one stream, for `async with`.
 
     Commands submitted in one turn of the event loop travel in one message. A broken stream is opened again, and what it
     left unanswered goes again with the same ids, until a command has waited for `timeout` since it was first sent.
@@ -110,6 +110,9 @@ class AsyncPipeline(PipelineCommands):
 
     Leaving the block waits until everything is answered; on an exception it gives up what is unanswered.
     """
+
+    _kind: StreamKind
+    """How the commands travel."""
 
     def __init__(
         self, transport: AsyncTransport, *, timeout: timedelta, max_in_flight: int, max_commands_per_message: int
@@ -140,7 +143,7 @@ class AsyncPipeline(PipelineCommands):
         if self._closed is not None:
             raise copy.copy(self._closed)
         chosen = request_id or self._request_ids()
-        kind, message = execute_command(command, chosen)
+        kind, message = self._kind.write(command, chosen)
         future: CommandFuture[T] = CommandFuture(kind, message, chosen)
         self._window.submit(future)
         self._drained.clear()
@@ -180,7 +183,7 @@ class AsyncPipeline(PipelineCommands):
         """Ends the stream at once: what was not sent fails with ClientClosed, what was sent with OutcomeUnknown."""
         await self._end(ClientClosed("the pipeline was given up"))
 
-    async def __aenter__(self) -> AsyncPipeline:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(
@@ -244,7 +247,7 @@ class AsyncPipeline(PipelineCommands):
     async def _stream(self) -> RingfenceError | None:
         """One stream from its opening to its end. Gives why it ended; None is in good order."""
         try:
-            stream = AsyncStream(self._transport.stream(_rpcs.EXECUTE))
+            stream = AsyncStream(self._transport.stream(self._kind.rpc))
         except ClientClosed as error:
             return error
         writing = asyncio.create_task(self._write(stream))
@@ -273,7 +276,7 @@ class AsyncPipeline(PipelineCommands):
         while True:
             commands = self._window.take(time.monotonic())
             if commands:
-                message = allocation_pb2.ExecuteRequest(commands=[command.message for command in commands])
+                message = self._kind.rpc.request(**{self._kind.field: [command.message for command in commands]})
                 if not await stream.write(message):
                     return
             else:
@@ -283,7 +286,7 @@ class AsyncPipeline(PipelineCommands):
                     async with asyncio.timeout(self._window.next_delayed(time.monotonic())):
                         await self._wake.wait()
 
-    def _take(self, message: allocation_pb2.ExecuteResponse) -> None:
+    def _take(self, message: Any) -> None:
         """Settles what is answered."""
         self._failures = 0
         self._window.connected()
@@ -300,3 +303,38 @@ class AsyncPipeline(PipelineCommands):
             await asyncio.sleep(min(left, _TICK_SECONDS))
             self._window.expire(time.monotonic(), error)
             self._settled()
+
+
+class AsyncPipeline(CommandStream, PipelineCommands):
+    """Commands of any kind on their way over one Execute stream. See CommandStream."""
+
+    _kind = EXECUTE
+
+
+class AsyncStockPipeline(CommandStream):
+    """Facts on their way over one SyncStock stream. See CommandStream; posts submitted in one turn of the event loop
+    are decided in their order."""
+
+    _kind = SYNC_STOCK
+
+    def post_stock(
+        self,
+        figures: StockFigure | Iterable[StockFigure] = (),
+        *,
+        source: str = "",
+        bookings: SaleBooking | Iterable[SaleBooking] = (),
+        count_id: str = "",
+        begin_count: CountBegin | None = None,
+        end_count: CountEnd | None = None,
+        request_id: str | None = None,
+    ) -> CommandFuture[PostStockResult]:
+        """Submits PostStock, with the arguments of the client's method."""
+        command = PostStock(
+            figures,
+            source=source,
+            bookings=bookings,
+            count_id=count_id,
+            begin_count=begin_count,
+            end_count=end_count,
+        )
+        return self.submit(command, request_id=request_id)

@@ -8,8 +8,9 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar
 
 from ringfence import _commands as c
+from ringfence import _facts as f
 from ringfence import _results as r
-from ringfence._enums import CancelReason
+from ringfence._enums import CancelReason, Fallback
 
 if TYPE_CHECKING:
     from ringfence._pipeline import CommandFuture
@@ -146,12 +147,39 @@ class PipelineCommands(abc.ABC):
         command = c.Cancel(reservation, lines=lines, reason=reason, reason_text=reason_text)
         return self.submit(command, request_id=request_id)
 
+    def reassign_part(
+        self,
+        reservation: c.ReservationLike,
+        *,
+        part_number: int,
+        location: str,
+        path: str | None = None,
+        fallback: Fallback | None = None,
+        quantity: int | None = None,
+        request_id: str | None = None,
+    ) -> CommandFuture[r.ReassignPartResult]:
+        """Submits ReassignPart."""
+        command = c.ReassignPart(reservation, part_number, location, path=path, fallback=fallback, quantity=quantity)
+        return self.submit(command, request_id=request_id)
+
     def post_stock(
         self,
-        figures: c.StockFigure | Iterable[c.StockFigure],
+        figures: f.StockFigure | Iterable[f.StockFigure] = (),
         *,
         source: str = "",
+        bookings: f.SaleBooking | Iterable[f.SaleBooking] = (),
+        count_id: str = "",
+        begin_count: f.CountBegin | None = None,
+        end_count: f.CountEnd | None = None,
         request_id: str | None = None,
     ) -> CommandFuture[r.PostStockResult]:
         """Submits PostStock."""
-        return self.submit(c.PostStock(figures, source=source), request_id=request_id)
+        command = c.PostStock(
+            figures,
+            source=source,
+            bookings=bookings,
+            count_id=count_id,
+            begin_count=begin_count,
+            end_count=end_count,
+        )
+        return self.submit(command, request_id=request_id)

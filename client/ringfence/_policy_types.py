@@ -47,6 +47,8 @@ class Location:
     """The measure that sales of this location lower; empty is "on_hand"."""
     groups: Sequence[str] = ()
     """The groups it belongs to, such as "north"; at most 16."""
+    source: str = ""
+    """TILL only: the one data source whose figures may move the settlement measure here; empty: any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,9 @@ class Policy:
     """Measures that sources may post, at most 64; empty is on_hand and safety_stock."""
     supply: Mapping[str, int] = field(default_factory=dict)
     """The supply formula: coefficient by measure, at most 32; empty is on_hand - safety_stock."""
+    full_count_confirm_share: int | None = None
+    """A full count that would zero more than this percentage of a location's units waits for a person, 0 to 100; None
+    is 20."""
     create_time: datetime | None = field(default=None, compare=False)
     """When this version came into force; set by the service."""
     raw: policy_service_pb2.Policy | None = field(default=None, repr=False, compare=False)

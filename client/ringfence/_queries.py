@@ -10,7 +10,7 @@ from ringfence import _parse, _parse_results, _rpcs
 from ringfence._balance_types import Balance, BalanceFilter, RollUp
 from ringfence._build import fill_key
 from ringfence._calls import Call
-from ringfence._enums import ReservationState
+from ringfence._enums import ReservationState, TillProgress
 from ringfence._policy_types import Policy
 from ringfence._results import SetPolicyResult
 from ringfence._types import Entry, Page, Reservation, Stock, StockKey, VerifyReport
@@ -20,6 +20,7 @@ from ringfence._wire import (
     MEASURE_KIND,
     RESERVATION_STATE,
     ROLL_UP_BY,
+    TILL_PROGRESS,
     fill_duration,
     fill_timestamp,
     to_datetime,
@@ -46,6 +47,8 @@ def list_reservations(
     order_reference: str,
     create_time_from: datetime | None,
     create_time_until: datetime | None,
+    till_progress: TillProgress | None,
+    stuck_for: timedelta | None,
     page_size: int,
     page_token: str,
 ) -> Call[Page[Reservation]]:
@@ -61,6 +64,10 @@ def list_reservations(
     )
     _fill_instant(message, "create_time_from", create_time_from)
     _fill_instant(message, "create_time_until", create_time_until)
+    if till_progress is not None:
+        message.till_progress = TILL_PROGRESS.number(till_progress)
+    if stuck_for is not None:
+        fill_duration(message.stuck_for, stuck_for)
     return Call(
         _rpcs.LIST_RESERVATIONS,
         message,
@@ -251,6 +258,7 @@ def _fill_policy(message: policy_service_pb2.Policy, policy: Policy) -> None:
             kind=LOCATION_KIND.number(place.kind),
             settlement_measure=place.settlement_measure,
             groups=strings(place.groups, "groups"),
+            source=place.source,
         )
     message.location_order.extend(strings(policy.location_order, "location_order"))
     message.allow_split = policy.allow_split
@@ -258,3 +266,5 @@ def _fill_policy(message: policy_service_pb2.Policy, policy: Policy) -> None:
         message.measures.add(name=measure.name, kind=MEASURE_KIND.number(measure.kind))
     for name, coefficient in policy.supply.items():
         message.supply.add(measure=name, coefficient=coefficient)
+    if policy.full_count_confirm_share is not None:
+        message.full_count_confirm_share = policy.full_count_confirm_share

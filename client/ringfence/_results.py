@@ -8,19 +8,23 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ringfence._enums import FigureResult, Fill, Restock
+    from ringfence._enums import BookingResult, CountResult, FigureResult, Fill, Restock
     from ringfence._policy_types import Policy
     from ringfence._types import PoolBalance, Reservation, StockKey
     from ringfence.v1 import allocation_service_pb2, policy_service_pb2, stock_service_pb2
 
 __all__ = [
     "AllocateResult",
+    "BookingOutcome",
     "CancelResult",
     "CancelledLine",
     "ConsumeResult",
+    "CountOutcome",
     "FigureOutcome",
     "PostStockResult",
     "ReallocateResult",
+    "ReassignPartResult",
+    "ReportPublishedResult",
     "ReserveResult",
     "SetPolicyResult",
     "UnallocateResult",
@@ -170,6 +174,48 @@ class FigureOutcome:
     """The position in force after the request."""
     supply: int
     """The key's supply after the request."""
+    epoch: int
+    """The epoch in force after the request."""
+    common: PoolBalance | None
+    """The common pool after the request: its free units are what settlement moves, and may be negative."""
+    unsettled: int
+    """Units of all pools of the key that were sold and that the till's figure does not contain yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class BookingOutcome:
+    """What came of the report of one sale line."""
+
+    result: BookingResult
+    """What came of it."""
+    reservation_id: str
+    """The reservation; empty when there is no such sale."""
+    part_number: int
+    """The part that the report was taken for: the new one when the sale moved to another store."""
+    key: StockKey
+    """The stock key whose till booked it."""
+    contained: int
+    """Units of the line that the figure in force contains."""
+    owed: int
+    """Units of the line by which that figure has still to fall."""
+    surplus: int
+    """Units booked beyond what was sold: counted as walk-ins, and listed."""
+
+
+@dataclass(frozen=True, slots=True)
+class CountOutcome:
+    """What came of the begin or the end of a full count."""
+
+    result: CountResult
+    """What came of it."""
+    mentioned_keys: int
+    """Different keys of the count that are durable."""
+    unmentioned_keys: int
+    """Keys of its scope that it did not mention and whose position is lower: those that become zero."""
+    zeroed_units: int
+    """Units that became zero by this request, or would with `confirmed`."""
+    remaining_keys: int
+    """Keys that are still to become zero, with CONTINUE."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,6 +224,12 @@ class PostStockResult(_Written):
 
     outcomes: tuple[FigureOutcome, ...]
     """One per figure, in the request's order."""
+    booking_outcomes: tuple[BookingOutcome, ...]
+    """One per booking, in the request's order."""
+    begin_outcome: CountOutcome | None
+    """What came of `begin_count`; None when there was none."""
+    end_outcome: CountOutcome | None
+    """What came of `end_count`; None when there was none."""
     raw: stock_service_pb2.PostStockResponse = field(repr=False, compare=False)
     """The message this was read from."""
 
@@ -189,4 +241,33 @@ class SetPolicyResult(_Written):
     policy: Policy
     """The policy now in force."""
     raw: policy_service_pb2.SetPolicyResponse = field(repr=False, compare=False)
+    """The message this was read from."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReassignPartResult(_Written):
+    """What came of ReassignPart."""
+
+    reservation: Reservation
+    """The reservation after the move."""
+    part_numbers: tuple[int, ...]
+    """The parts that took over; more than one when units were borrowed."""
+    at_risk: bool
+    """True when more is promised on the new key than is there: the sale stands, delivery may fail."""
+    raw: allocation_service_pb2.ReassignPartResponse = field(repr=False, compare=False)
+    """The message this was read from."""
+
+    @property
+    def reservation_id(self) -> str:
+        """The reservation's id."""
+        return self.reservation.reservation_id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportPublishedResult(_Written):
+    """What came of ReportPublished."""
+
+    applied: int
+    """How many of the reports are in force now: the others were older than what is known."""
+    raw: stock_service_pb2.ReportPublishedResponse = field(repr=False, compare=False)
     """The message this was read from."""

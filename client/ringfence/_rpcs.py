@@ -5,7 +5,13 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from ringfence.v1 import allocation_service_pb2 as allocation_pb2
-from ringfence.v1 import balance_pb2, ledger_service_pb2, policy_service_pb2, stock_service_pb2
+from ringfence.v1 import (
+    balance_pb2,
+    ledger_service_pb2,
+    order_feed_service_pb2,
+    policy_service_pb2,
+    stock_service_pb2,
+)
 
 
 class Rpc(NamedTuple):
@@ -42,6 +48,9 @@ UPDATE_RESERVATION = Rpc(
 )
 CONSUME = Rpc(_ALLOCATION, "Consume", allocation_pb2.ConsumeRequest, allocation_pb2.ConsumeResponse, True)
 CANCEL = Rpc(_ALLOCATION, "Cancel", allocation_pb2.CancelRequest, allocation_pb2.CancelResponse, True)
+REASSIGN_PART = Rpc(
+    _ALLOCATION, "ReassignPart", allocation_pb2.ReassignPartRequest, allocation_pb2.ReassignPartResponse, True
+)
 EXECUTE = Rpc(_ALLOCATION, "Execute", allocation_pb2.ExecuteRequest, allocation_pb2.ExecuteResponse, True)
 GET_RESERVATION = Rpc(
     _ALLOCATION, "GetReservation", allocation_pb2.GetReservationRequest, allocation_pb2.GetReservationResponse
@@ -54,8 +63,30 @@ WATCH_BALANCES = Rpc(_ALLOCATION, "WatchBalances", balance_pb2.WatchBalancesRequ
 
 _STOCK = "StockService"
 POST_STOCK = Rpc(_STOCK, "PostStock", stock_service_pb2.PostStockRequest, stock_service_pb2.PostStockResponse, True)
+SYNC_STOCK = Rpc(_STOCK, "SyncStock", stock_service_pb2.SyncStockRequest, stock_service_pb2.SyncStockResponse, True)
+LIST_DISCREPANCIES = Rpc(
+    _STOCK,
+    "ListDiscrepancies",
+    stock_service_pb2.ListDiscrepanciesRequest,
+    stock_service_pb2.ListDiscrepanciesResponse,
+)
+REPORT_PUBLISHED = Rpc(
+    _STOCK,
+    "ReportPublished",
+    stock_service_pb2.ReportPublishedRequest,
+    stock_service_pb2.ReportPublishedResponse,
+    True,
+)
 GET_STOCK = Rpc(_STOCK, "GetStock", stock_service_pb2.GetStockRequest, stock_service_pb2.GetStockResponse)
 LIST_STOCK = Rpc(_STOCK, "ListStock", stock_service_pb2.ListStockRequest, stock_service_pb2.ListStockResponse)
+
+STREAM_ORDERS = Rpc(
+    "OrderFeedService",
+    "StreamOrders",
+    order_feed_service_pb2.StreamOrdersRequest,
+    order_feed_service_pb2.StreamOrdersResponse,
+    True,
+)
 
 _POLICY = "PolicyService"
 GET_POLICY = Rpc(_POLICY, "GetPolicy", policy_service_pb2.GetPolicyRequest, policy_service_pb2.GetPolicyResponse)

@@ -24,6 +24,7 @@ __all__ = [
     "Page",
     "Part",
     "PoolBalance",
+    "Published",
     "Reservation",
     "ReservationLine",
     "Stock",
@@ -106,6 +107,26 @@ class Part:
     """When the last sold unit came to be contained in the count."""
     document_number: str
     """The till's document number for the order, or empty."""
+    booked: int
+    """Units that the till has booked so far, reversals taken off, whether or not its figure contains them."""
+    owed: int
+    """Units by which the till's figure has still to fall for this part."""
+    rejected: int
+    """Units that the till rejected, or closed the line without booking: cancel them or reassign the part."""
+    rejected_reason: str
+    """Why the till rejected the order, in its words."""
+    cancelling: int
+    """Units whose cancellation the till has not answered; they stay counted."""
+    cancellation_refused_reason: str
+    """Why the till refused the last cancellation; empty when it refused none."""
+    closed: bool
+    """Whether the till has said that it books nothing more for this part."""
+    attempts: int
+    """How often the order was handed to an adapter."""
+    last_error: str
+    """What the adapter said when it last failed to pass the order on."""
+    moved_from: int
+    """The part that these units were sold from before they moved here; 0 when they were always here."""
     raw: common_pb2.Part = field(repr=False, compare=False, kw_only=True)
     """The message this was read from."""
 
@@ -197,6 +218,24 @@ class MeasureValue:
     """When the source read it, as it said; None when it did not."""
     record_time: datetime | None
     """When the service recorded it."""
+    epoch: int
+    """The epoch in force: the till's life."""
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What a publishing adapter last showed to the world for one pool of one stock key: it decides nothing."""
+
+    publisher: str
+    """The adapter that published."""
+    path: str
+    """The pool's group path; empty is the common pool."""
+    quantity: int
+    """The quantity published."""
+    publish_time: datetime | None
+    """When, by the adapter's clock."""
+    record_time: datetime | None
+    """When the service recorded the report."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +248,8 @@ class Stock:
     """Its measures, by name."""
     supply: int
     """Supply by the policy's formula; may be below zero."""
+    published: tuple[Published, ...]
+    """What adapters last said they published for this key, by publisher and path, at most 100."""
     raw: stock_service_pb2.Stock = field(repr=False, compare=False, kw_only=True)
     """The message this was read from."""
 

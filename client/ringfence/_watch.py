@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import logging
-import random
-import time
 from datetime import timedelta
 
-from ringfence import _errors as e
 from ringfence import _rpcs
 from ringfence._balance_types import WatchEvent
 from ringfence._config import ClientConfig
 from ringfence._enums import WatchEventKind
-from ringfence._error_mapping import ENDS_STREAMS
+from ringfence._errors import RingfenceError
 from ringfence._parse import watch_event
-from ringfence._retry import Attempts, pause_seconds
+from ringfence._reconnect import Reconnects
 from ringfence._wire import to_timedelta
 from ringfence.v1 import balance_pb2
-
-_log = logging.getLogger("ringfence")
 
 _DEFAULT_CHECKPOINT = timedelta(seconds=15)
 _SLACK = timedelta(seconds=15)
@@ -29,14 +23,10 @@ class WatchCursor:
 
     def __init__(self, request: balance_pb2.WatchBalancesRequest, config: ClientConfig, resume_token: str) -> None:
         self._request = request
-        self._config = config
         self.resume_token = resume_token
         """Where to go on after the last event given out; empty while there is nothing to resume."""
-        self._began = False
         self._restarted = False
-        self._failures = 0
-        self._first: Attempts | None = None
-        self._deadline = 0.0
+        self._reconnects = Reconnects(config, _rpcs.WATCH_BALANCES, "a watch")
 
     @property
     def idle_limit(self) -> timedelta:
@@ -53,13 +43,12 @@ class WatchCursor:
         message.CopyFrom(self._request)
         message.resume_token = self.resume_token
         # A reader that has pieces of a snapshot which cannot be resumed must drop them before it gets another one.
-        self._restarted = self._began and not self.resume_token
+        self._restarted = self._reconnects.began and not self.resume_token
         return message
 
     def accept(self, message: balance_pb2.WatchBalancesResponse) -> list[WatchEvent]:
         """The events that a message of the stream means to the reader: none, one, or a RESET before it."""
-        self._began = True
-        self._failures = 0
+        self._reconnects.answered()
         if message.event == balance_pb2.WATCH_EVENT_RESUME:
             self.resume_token = message.resume_token or self.resume_token
             return []
@@ -76,23 +65,9 @@ class WatchCursor:
         events.append(event)
         return events
 
-    def broken(self, error: e.RingfenceError | None) -> float:
+    def broken(self, error: RingfenceError | None) -> float:
         """The seconds to wait before the next stream, after one ended; raises `error` when no other will do better.
 
-        `error` is None when the service ended the stream in good order, or it was silent for too long. Once the service
-        has answered, there is always a next stream; before that there is one only within the client's timeout, because
-        a wrong target must not look like a quiet day.
+        `error` is None when the service ended the stream in good order, or it was silent for too long.
         """
-        # INTERNAL counts only when the service itself says so: proxies and broken connections answer it too.
-        if isinstance(error, ENDS_STREAMS) or (isinstance(error, e.InternalError) and error.reason):
-            raise error
-        self._failures += 1
-        if self._began:
-            if self._failures == 2:
-                _log.warning("a watch has lost %s and tries to reconnect: %s", self._config.target, error or "silence")
-            return pause_seconds(self._config.retry, self._failures, error, random.random)
-        if self._first is None:
-            self._first = Attempts(self._config.retry, name=_rpcs.WATCH_BALANCES.name, target=self._config.target)
-            self._deadline = time.monotonic() + self._config.timeout.total_seconds()
-        never_began = e.Unavailable("the service ended the watch before its first event", code="UNAVAILABLE")
-        return self._first.failed(error or never_began, self._deadline - time.monotonic())
+        return self._reconnects.broken(error)

@@ -1,4 +1,4 @@
-"""What is on its way over an Execute stream: what goes next, what an answer settles, what a broken stream sends again.
+"""What is on its way over a stream: what goes next, what an answer settles, what a broken stream sends again.
 Pure: no gRPC, no clock, no waiting. `now` is seconds of a monotonic clock."""
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import itertools
 import random
 from collections import deque
 from collections.abc import Callable
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from google.protobuf.message import Message
 
@@ -18,7 +18,6 @@ from ringfence._config import ClientConfig
 from ringfence._error_mapping import Certainty, certainty, from_status, may_retry
 from ringfence._errors import InternalError, RingfenceError
 from ringfence._retry import pause_seconds, verdict
-from ringfence.v1 import allocation_service_pb2 as allocation_pb2
 
 MESSAGE_BYTES = 1024 * 1024
 """Bytes of commands in one message, unless a single one is larger: far below gRPC's usual limit of 4 MiB."""
@@ -29,7 +28,7 @@ class Pending(Protocol):
 
     request_id: str
     kind: CommandKind
-    message: allocation_pb2.Command
+    message: Message
     size: int
     """Bytes of `message`."""
     deadline: float | None
@@ -118,8 +117,8 @@ class Window(Generic[P]):
         self._in_flight += len(taken)
         return taken
 
-    def answered(self, outcome: allocation_pb2.Outcome, now: float) -> None:
-        """Settles a command, or puts it off when the service asks for another try."""
+    def answered(self, outcome: Any, now: float) -> None:
+        """Settles a command by its Outcome or SyncStockOutcome, or puts it off when the service asks for that."""
         command = self._live.get(outcome.request_id)
         if command is None or not command.sent:
             return  # given up before, or answered on a stream that broke: its next answer will say the same

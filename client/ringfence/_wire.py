@@ -17,6 +17,7 @@ from ringfence.v1 import (
     common_pb2,
     errors_pb2,
     ledger_service_pb2,
+    order_feed_service_pb2,
     policy_service_pb2,
     stock_service_pb2,
 )
@@ -71,6 +72,12 @@ ROLL_UP_BY = EnumTable(balance_pb2.RollUpBy, "ROLL_UP_BY_", _enums.RollUpBy)
 WATCH_EVENT = EnumTable(balance_pb2.WatchEvent, "WATCH_EVENT_", _enums.WatchEventKind)
 SHORTAGE_REASON = EnumTable(errors_pb2.ShortageReason, "SHORTAGE_REASON_", _enums.ShortageReason)
 PLACE = EnumTable(ledger_service_pb2.Place, "PLACE_", _enums.Place)
+BOOKING_RESULT = EnumTable(stock_service_pb2.BookingResult, "BOOKING_RESULT_", _enums.BookingResult)
+COUNT_RESULT = EnumTable(stock_service_pb2.CountResult, "COUNT_RESULT_", _enums.CountResult)
+DISCREPANCY_KIND = EnumTable(stock_service_pb2.DiscrepancyKind, "DISCREPANCY_KIND_", _enums.DiscrepancyKind)
+TILL_PROGRESS = EnumTable(allocation_service_pb2.TillProgress, "TILL_PROGRESS_", _enums.TillProgress)
+ORDER_EVENT_KIND = EnumTable(order_feed_service_pb2.OrderEventKind, "ORDER_EVENT_KIND_", _enums.OrderEventKind)
+ORDER_REPLY_RESULT = EnumTable(order_feed_service_pb2.OrderReplyResult, "ORDER_REPLY_RESULT_", _enums.OrderReplyResult)
 ENTRY_KIND = EnumTable(ledger_service_pb2.EntryKind, "ENTRY_KIND_", _enums.EntryKind)
 
 

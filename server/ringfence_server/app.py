@@ -31,7 +31,7 @@ from .store.connect import PostgresOptions, is_postgres, shown
 from .store.reader import Reader, sqlite_reader
 from .store.sqlite import SqliteStore
 from .upkeep import Sweeper, prune_forever, watch_clock, watch_store
-from .watch import ChangeFeed, Follower, Hub
+from .watch import ChangeFeed, Follower, Hub, OrderBell
 
 if TYPE_CHECKING:
     from .metrics import Metrics
@@ -143,6 +143,7 @@ class Server:
         self._hub: Hub
         self._feed: ChangeFeed | None = None
         self._follower: Follower | None = None
+        self._bell = OrderBell()
         self._sweeper: Sweeper
         self._revaluer: Revaluer
 
@@ -239,6 +240,7 @@ class Server:
             draining=self._draining,
             counts=counts,
             balances=self._replica(store, reader),
+            bell=self._bell,
         )
         if self._metrics is not None:
             self._metrics.watch(counts, committer, clock)
@@ -344,6 +346,7 @@ class Server:
             self._hub.publish(committed)
         else:
             self._follower.committed(committed)
+        self._bell.publish(committed)
         self._sweeper.written()
         if committed.policies:
             self._revaluer.policy_changed()

@@ -121,6 +121,10 @@ class _Counted(Collector):
             "ringfence_queued_lines", "Lines waiting for a transaction", self._committer.queued_lines
         )
         yield GaugeMetricFamily("ringfence_watchers", "Open watches", self._counts.watchers)
+        yield GaugeMetricFamily("ringfence_adapters", "Open streams of orders", self._counts.adapters)
+        yield CounterMetricFamily(
+            "ringfence_order_events", "Order events handed over, repeats included", self._counts.events_handed
+        )
         yield CounterMetricFamily(
             "ringfence_clock_jumps", "Jumps of the wall clock by more than 5 s", self._clock.jumps
         )

@@ -23,7 +23,8 @@ from ringfence.v1 import allocation_service_pb2 as allocation_pb2
 from ringfence.v1 import common_pb2
 
 RPCS: dict[str, Rpc] = {rpc.name: rpc for rpc in vars(_rpcs).values() if isinstance(rpc, Rpc)}
-STREAMS = {"WatchBalances", "Verify", "Execute"}
+BOTH_WAYS = {"Execute", "SyncStock", "StreamOrders"}
+STREAMS = {"WatchBalances", "Verify", *BOTH_WAYS}
 
 
 class Received(NamedTuple):
@@ -144,7 +145,7 @@ class ScriptedServer:
 
     def _handler(self, rpc: Rpc) -> Any:
         make: Callable[..., Any] = {
-            "Execute": grpc.stream_stream_rpc_method_handler,
+            **dict.fromkeys(BOTH_WAYS, grpc.stream_stream_rpc_method_handler),
             "WatchBalances": grpc.unary_stream_rpc_method_handler,
             "Verify": grpc.unary_stream_rpc_method_handler,
         }.get(rpc.name, grpc.unary_unary_rpc_method_handler)
@@ -173,7 +174,7 @@ class ScriptedServer:
         return answer
 
     def _stream(self, name: str, request: Any, context: Any) -> Iterator[Any]:
-        answer = self._next_answer(name, None if name == "Execute" else request, context)
+        answer = self._next_answer(name, None if name in BOTH_WAYS else request, context)
         context.add_callback(lambda: self.ended.append(name))
         try:
             if isinstance(answer, Failure):

@@ -55,6 +55,14 @@ CASES: list[tuple[str, str, Any, type[r.RingfenceError], dict[str, Any]]] = [
         r.QuotaInUse,
         {"quotas": (r.OrphanedQuota(r.StockKey("BIKE", "hamburg"), "web", 5),)},
     ),
+    ("FAILED_PRECONDITION", "NOT_REJECTED", REFUSAL, r.NotRejected, {"line_id": "a", "requested": 3, "available": 1}),
+    (
+        "FAILED_PRECONDITION",
+        "SETTLEMENT_IN_USE",
+        errors_pb2.SettlementsInUse(locations=[{"location": "berlin", "unsettled": 3}]),
+        r.SettlementInUse,
+        {"locations": (r.UnsettledLocation("berlin", 3),)},
+    ),
     (
         "NOT_FOUND",
         "RESERVATION_NOT_FOUND",

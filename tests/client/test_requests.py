@@ -248,6 +248,7 @@ def test_what_is_no_command_is_a_type_error() -> None:
         r.ConsumeDirectly(r.Line("BIKE", "hamburg", 1)),
         r.Cancel("res"),
         r.PostStock(r.StockFigure("BIKE", "hamburg", 1)),
+        r.ReassignPart("res", 1, "berlin"),
     ],
 )
 def test_a_command_is_the_same_over_execute(command: r.Command[Any]) -> None:
@@ -323,6 +324,8 @@ def test_list_reservations() -> None:
         order_reference="4711",
         create_time_from=AT,
         create_time_until=None,
+        till_progress=None,
+        stuck_for=None,
         page_size=5,
         page_token="t",
     )

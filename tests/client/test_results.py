@@ -15,7 +15,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 import ringfence as r
-from ringfence import _enums, _parse, _parse_results, _wire
+from ringfence import _enums, _parse, _parse_results, _parse_till, _wire
 from ringfence.v1 import (
     allocation_service_pb2 as allocation_pb2,
 )
@@ -24,6 +24,7 @@ from ringfence.v1 import (
     common_pb2,
     errors_pb2,
     ledger_service_pb2,
+    order_feed_service_pb2,
     policy_service_pb2,
     stock_service_pb2,
 )
@@ -66,6 +67,8 @@ PAIRS: list[tuple[type[Message], Any]] = [
     (common_pb2.PoolBalance, _parse.pool),
     (common_pb2.Reservation, _parse.reservation),
     (stock_service_pb2.Stock, _parse.stock),
+    (stock_service_pb2.Discrepancy, _parse_till.discrepancy),
+    (order_feed_service_pb2.OrderEvent, _parse_till.order_event),
     (ledger_service_pb2.Entry, _parse.entry),
     (ledger_service_pb2.VerifyResponse, _parse.verify_report),
     (balance_pb2.Balance, _parse.balance),
@@ -82,6 +85,8 @@ PAIRS: list[tuple[type[Message], Any]] = [
             (allocation_pb2.ConsumeResponse, _parse_results.consume),
             (allocation_pb2.CancelResponse, _parse_results.cancel),
             (stock_service_pb2.PostStockResponse, _parse_results.post_stock),
+            (allocation_pb2.ReassignPartResponse, _parse_results.reassign_part),
+            (stock_service_pb2.ReportPublishedResponse, _parse_results.report_published),
             (policy_service_pb2.SetPolicyResponse, _parse_results.set_policy),
         )
     ),
@@ -216,6 +221,12 @@ def test_every_enumeration_is_whole(name: str, table: Any) -> None:
         "PLACE": ledger_service_pb2.Place,
         "ENTRY_KIND": ledger_service_pb2.EntryKind,
         "SHORTAGE_REASON": errors_pb2.ShortageReason,
+        "BOOKING_RESULT": stock_service_pb2.BookingResult,
+        "COUNT_RESULT": stock_service_pb2.CountResult,
+        "DISCREPANCY_KIND": stock_service_pb2.DiscrepancyKind,
+        "TILL_PROGRESS": allocation_pb2.TillProgress,
+        "ORDER_EVENT_KIND": order_feed_service_pb2.OrderEventKind,
+        "ORDER_REPLY_RESULT": order_feed_service_pb2.OrderReplyResult,
     }[name]
     theirs = {value.removeprefix(f"{name}_") for value, _ in wrapper.items()} - {"UNSPECIFIED"}
     # RESUME is between client and service: a reader of a watch never sees it.

@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -20,6 +21,8 @@ from ringfence import (
     Line,
     Move,
     Policy,
+    PostStock,
+    PublishedQuantity,
     Reserve,
     RingfenceError,
     StockFigure,
@@ -28,11 +31,20 @@ from ringfence._rpcs import Rpc
 from ringfence.v1 import (
     allocation_service_pb2,
     ledger_service_pb2,
+    order_feed_service_pb2,
     policy_service_pb2,
     stock_service_pb2,
 )
 from tests.client.conftest import Connect
-from tests.client.scripted import Failure, ScriptedServer
+from tests.client.scripted import BOTH_WAYS, Failure, ScriptedServer
+
+FILES = (
+    allocation_service_pb2,
+    stock_service_pb2,
+    order_feed_service_pb2,
+    policy_service_pb2,
+    ledger_service_pb2,
+)
 
 CALLS: dict[str, tuple[str, tuple[Any, ...]]] = {
     "Allocate": ("allocate", (Line("LAMP", "berlin", 1, path="web"),)),
@@ -48,6 +60,11 @@ CALLS: dict[str, tuple[str, tuple[Any, ...]]] = {
     "WatchBalances": ("watch", ()),
     "Execute": ("execute_many", ([Reserve(Line("LAMP", "berlin", 1))],)),
     "PostStock": ("post_stock", (StockFigure("LAMP", "berlin", 10),)),
+    "ReassignPart": ("reassign_part", ("id",)),
+    "SyncStock": ("sync_stock", ([PostStock(StockFigure("LAMP", "berlin", 10))],)),
+    "StreamOrders": ("stream_orders", (["berlin"],)),
+    "ListDiscrepancies": ("list_discrepancies", ()),
+    "ReportPublished": ("report_published", (PublishedQuantity("LAMP", "berlin", 5, datetime.now(UTC)),)),
     "GetStock": ("get_stock", ("LAMP", "berlin")),
     "ListStock": ("list_stock", ()),
     "GetPolicy": ("get_policy", ()),
@@ -55,15 +72,18 @@ CALLS: dict[str, tuple[str, tuple[Any, ...]]] = {
     "ListEntries": ("list_entries", ()),
     "Verify": ("verify", ()),
 }
-OPTIONS: dict[str, dict[str, Any]] = {"UpdateReservation": {"owner": "Ada"}}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "UpdateReservation": {"owner": "Ada"},
+    "ReassignPart": {"part_number": 1, "location": "hamburg"},
+    "StreamOrders": {"adapter": "pos"},
+}
 
 
 def contract() -> list[str]:
     """Every RPC of the generated stubs, of every service there is."""
-    files = (allocation_service_pb2, stock_service_pb2, policy_service_pb2, ledger_service_pb2)
     return [
         method.name
-        for file in files
+        for file in FILES
         for service in file.DESCRIPTOR.services_by_name.values()
         for method in service.methods
     ]
@@ -76,6 +96,7 @@ def test_the_contract_has_no_other_files() -> None:
     assert stubs == {
         "allocation_service_pb2.py",
         "ledger_service_pb2.py",
+        "order_feed_service_pb2.py",
         "policy_service_pb2.py",
         "stock_service_pb2.py",
     }
@@ -98,7 +119,7 @@ def test_the_rpc_table_is_the_contract() -> None:
 
     table = {rpc.name: rpc for rpc in vars(_rpcs).values() if isinstance(rpc, Rpc)}
     assert sorted(table) == sorted(contract())
-    for file in (allocation_service_pb2, stock_service_pb2, policy_service_pb2, ledger_service_pb2):
+    for file in FILES:
         for service in file.DESCRIPTOR.services_by_name.values():
             for method in service.methods:
                 rpc = table[method.name]
@@ -106,10 +127,10 @@ def test_the_rpc_table_is_the_contract() -> None:
                 assert rpc.request.DESCRIPTOR is method.input_type
                 assert rpc.response.DESCRIPTOR is method.output_type
                 changes = "request_id" in method.input_type.fields_by_name and method.name != "ListEntries"
-                assert rpc.mutating == (changes or method.name == "Execute")
+                assert rpc.mutating == (changes or method.name in BOTH_WAYS)
 
 
-ASYNC_ONLY = {"pipeline"}
+ASYNC_ONLY = {"pipeline", "stock_pipeline"}
 
 
 def public_methods(kind: type) -> dict[str, Callable[..., Any]]:
@@ -135,7 +156,7 @@ def test_both_clients_take_the_same_arguments(name: str) -> None:
     assert theirs.replace(" | AsyncIterable[CommandWithId]", "") == ours
     assert here.__doc__
     words = (there.__doc__ or "").replace("async with", "with").replace("await ", "")
-    assert words.replace("AsyncClient", "Client") == here.__doc__
+    assert words.replace("AsyncClient", "Client").replace("async for", "for") == here.__doc__
 
 
 def test_every_option_is_named() -> None:
@@ -146,6 +167,7 @@ def test_every_option_is_named() -> None:
         "get_stock": 2,
         "get_policy": 0,
         "list_entries": 0,
+        "list_discrepancies": 0,
         "list_reservations": 0,
         "list_stock": 0,
         "close": 0,
@@ -214,7 +236,16 @@ def test_importing_brings_in_nothing_heavy() -> None:
 def test_annotations_can_be_read() -> None:
     """Results are dataclasses whose fields are documented where they stand: no field without a line of its own."""
     source = importlib.resources.files("ringfence")
-    for module in ("_types.py", "_results.py", "_balance_types.py", "_policy_types.py", "_commands.py", "_config.py"):
+    for module in (
+        "_types.py",
+        "_till_types.py",
+        "_facts.py",
+        "_results.py",
+        "_balance_types.py",
+        "_policy_types.py",
+        "_commands.py",
+        "_config.py",
+    ):
         text = source.joinpath(module).read_text(encoding="utf-8")
         for match in re.finditer(r"^    (\w+): [^\n]+\n(?!    \"\"\")", text, flags=re.MULTILINE):
             assert text[match.end() :].startswith("    ") is False, f"{module}: {match.group(1)} has no docstring"

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import TypeAlias
 
 from ringfence_server.ledger.journal import Entry, Fact
 from ringfence_server.ledger.names import COMMON, StockKey, pool_id
 from ringfence_server.ledger.policy import Policy
+from ringfence_server.ledger.settle import figure_in_force, line_parts, spread, standing_of
 from ringfence_server.ledger.state import MeasureValue, Part, Place, Pool, Reservation, Stock
+from ringfence_server.ledger.till_state import CountKey, CountSession, OrderEvent, Published, TillSale
 
-Row: TypeAlias = Stock | Pool | MeasureValue | Reservation | Part
+Row: TypeAlias = Stock | Pool | MeasureValue | Published | Reservation | Part | TillSale | OrderEvent | CountSession
 Snapshot: TypeAlias = dict[tuple[object, ...], tuple[object, ...]]
 
-_LINKS = frozenset({"changed", "measures", "parts", "pools", "stock", "stored"})
+_LINKS = frozenset(
+    {"changed", "events", "measures", "new_bookings", "parts", "pools", "published", "stock", "stored", "till"}
+)
+
+
+NO_COUNTS: Mapping[CountKey, CountSession] = MappingProxyType({})
 
 
 class Journal:
@@ -108,7 +116,34 @@ def check_promises(
     assert not any(totals.values()), f"parts without a pool: {totals}"
 
 
-def rows(stocks: Iterable[Stock], reservations: Iterable[Reservation]) -> Iterator[tuple[tuple[object, ...], Row]]:
+def check_sales(policy: Policy, reservations: Iterable[Reservation]) -> None:
+    """What is stored of a sale is what rule S says of it now: c is what is owed, and a figure that comes next finds
+    it."""
+    for reservation in reservations:
+        judged: set[int] = set()
+        for part in reservation.parts:
+            till = part.till
+            if till is None or part.number in judged:
+                assert till is not None or not part.unsettled, "what is unsettled is a till's"
+                continue
+            parts = line_parts(reservation, part)
+            judged.update(each.number for each in parts)
+            figure = figure_in_force(policy, part.stock)
+            for each, bookings in spread(parts):
+                sale = each.till
+                assert sale is not None
+                standing = standing_of(sale, bookings, figure)
+                stored = (each.settled, each.unsettled, sale.undecided, sale.booked, sale.awaiting)
+                assert standing == stored, f"rule S says {standing}, stored is {stored}"
+                assert sale.unsent <= sale.ordered, "a till is not told of more than was sold"
+                assert 0 <= sale.undecided <= each.unsettled, "what is undecided is unsettled"
+                assert sale.cancelling >= 0
+                assert sale.ordered >= each.settled + each.unsettled - sale.undecided, "n covers what is sold"
+
+
+def rows(
+    stocks: Iterable[Stock], reservations: Iterable[Reservation], counts: Mapping[CountKey, CountSession] = NO_COUNTS
+) -> Iterator[tuple[tuple[object, ...], Row]]:
     """Every row of the state under a name of its own; pools that were only looked for are left out."""
     for stock in stocks:
         yield ("stock", stock.key), stock
@@ -117,22 +152,38 @@ def rows(stocks: Iterable[Stock], reservations: Iterable[Reservation]) -> Iterat
                 yield ("pool", stock.key, pool.path), pool
         for measure in stock.measures.values():
             yield ("measure", stock.key, measure.measure), measure
+        for name, published in (stock.published or {}).items():
+            yield ("published", stock.key, *name), published
     for reservation in reservations:
         yield ("reservation", reservation.reservation_id), reservation
         for part in reservation.parts:
             yield ("part", reservation.reservation_id, part.number), part
+            if part.till is not None:
+                yield ("sale", reservation.reservation_id, part.number), part.till
+                for event in part.till.events:
+                    yield ("event", event.event_id), event
+    for count, session in counts.items():
+        yield ("count", *count), session
 
 
-def snapshot(stocks: Iterable[Stock], reservations: Iterable[Reservation]) -> Snapshot:
+def snapshot(
+    stocks: Iterable[Stock], reservations: Iterable[Reservation], counts: Mapping[CountKey, CountSession] = NO_COUNTS
+) -> Snapshot:
     """The values of every row."""
     return {
-        name: tuple(getattr(row, slot) for slot in sorted(type(row).__slots__) if slot not in _LINKS)
-        for name, row in rows(stocks, reservations)
+        name: tuple(
+            tuple(sorted(value.items())) if isinstance(value, dict) else value
+            for value in (getattr(row, slot) for slot in sorted(type(row).__slots__) if slot not in _LINKS)
+        )
+        for name, row in rows(stocks, reservations, counts)
     }
 
 
-def mark_stored(stocks: Iterable[Stock], reservations: Iterable[Reservation]) -> None:
-    """As after a commit: nothing is left to write."""
+def mark_stored(
+    stocks: Iterable[Stock], reservations: Iterable[Reservation], counts: Mapping[CountKey, CountSession] = NO_COUNTS
+) -> None:
+    """As after a commit: nothing is left to write. A row is written with those it hangs on: a part with its
+    reservation, a sale with its part, bookings and events with their sale."""
     for stock in stocks:
         stock.changed, stock.stored = False, True
         for pool in stock.pools.values():
@@ -140,7 +191,21 @@ def mark_stored(stocks: Iterable[Stock], reservations: Iterable[Reservation]) ->
             pool.changed = False
         for measure in stock.measures.values():
             measure.changed = False
+        for published in (stock.published or {}).values():
+            published.changed, published.stored = False, True
     for reservation in reservations:
-        reservation.changed, reservation.stored = False, True
         for part in reservation.parts:
+            till = part.till
+            if till is not None:
+                for event in till.events:
+                    assert till.changed or not event.changed, "an event is written with its sale"
+                    event.changed, event.stored = False, True
+                assert till.changed or not till.new_bookings, "bookings are written with their sale"
+                assert reservation.changed or not till.changed, "a sale is written with its reservation"
+                till.changed, till.stored = False, True
+                till.new_bookings = []
+            assert reservation.changed or not part.changed, "a part is written with its reservation"
             part.changed, part.stored = False, True
+        reservation.changed, reservation.stored = False, True
+    for session in counts.values():
+        session.changed, session.stored = False, True

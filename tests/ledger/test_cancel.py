@@ -9,6 +9,7 @@ from ringfence_server.ledger.names import COMMON
 from ringfence_server.ledger.outcomes import Invalid, NotHeld, Restock
 from ringfence_server.ledger.policy import PathRule, Policy
 from ringfence_server.ledger.state import ReservationState, reservation_state
+from ringfence_server.ledger.till_state import EventState
 from tests.ledger.world import BORROWING, TILLS, World, back, figure, line, quota, refusal, shift
 
 
@@ -72,25 +73,34 @@ def test_a_sale_that_was_sent_stays_counted() -> None:
     world.post(figure(10, position=1))
     order = world.hold(COMMON, 3)
     world.consume(order)
-    order.parts[0].sent_time = world.now
-    world.cancel(order)
+    world.send()
+    (taken,) = world.cancel(order).lines
+    assert (taken.quantity, taken.restock) == (3, Restock.WHEN_TILL_CONFIRMS)
     assert world.pool(COMMON) == (7, 0, 3)
     with refusal(NotHeld):
         world.cancel(order, {"1": 1})
 
 
-def test_of_an_order_sent_in_part_only_the_unsent_sale_comes_back() -> None:
-    """The borrowed part went to the till and stays counted, though borrowed units go back first; own ones return."""
+def test_of_an_order_sent_in_part_the_unsent_sale_comes_back_first() -> None:
+    """The borrowed part went to the till and stays counted, though borrowed units go back first; own ones return. Only
+    for more than these the till is asked."""
     world = World(replace(TILLS, path_rules=BORROWING.path_rules))
     world.post(figure(10, position=1))
     world.allocate(quota("web", 4))
     order = world.hold("web", 6)
     world.consume(order)
     own, borrowed = order.parts
-    borrowed.sent_time = world.now
-    assert [each.quantity for each in world.cancel(order, {"1": 3}).lines] == [3]
+    assert borrowed.till is not None
+    borrowed.till.events[0].attempts = 1
+    borrowed.till.events[0].state = EventState.DONE
+    (taken,) = world.cancel(order, {"1": 3}).lines
+    assert (taken.quantity, taken.restock) == (3, Restock.AT_ONCE)
     assert (own.unsettled, borrowed.unsettled) == (1, 2)
     assert (world.pool("web"), world.pool(COMMON)) == ((3, 0, 1), (4, 0, 2))
+    (taken,) = world.cancel(order, {"1": 2}).lines
+    assert (taken.quantity, taken.restock) == (2, Restock.WHEN_TILL_CONFIRMS)
+    assert (world.pool("web"), world.pool(COMMON)) == ((4, 0, 0), (4, 0, 2))
+    assert borrowed.till.cancelling == 1
 
 
 def test_a_second_cancel_takes_back_nothing() -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from ringfence_server.ledger.names import COMMON, MAX_QUANTITY
-from ringfence_server.ledger.outcomes import Invalid, QuotasInUse, RevisionMismatch
+from ringfence_server.ledger.outcomes import Invalid, QuotasInUse, RevisionMismatch, SettlementInUse, SettlementsInUse
 from ringfence_server.ledger.policy import (
     HOUR,
     MINUTE,
@@ -127,9 +127,31 @@ def test_a_dimension_that_keys_carry_cannot_be_dropped() -> None:
     world.reserve(line(COMMON, 1)._replace(key=key(colour="red")))
 
 
-def test_tills_are_not_served_yet() -> None:
-    """LOCATION_KIND_NOT_SERVED: this release keeps every count itself."""
-    assert {each.rule for each in policy_violations(TILLS)} == {"LOCATION_KIND_NOT_SERVED"}
+def test_a_policy_with_tills_is_sound() -> None:
+    """A till's location may name its source and a settlement measure with coefficient +1."""
+    till = Location("a", LocationKind.TILL, source="pos")
+    assert policy_violations(TILLS) == policy_violations(Policy(locations=(till,))) == []
+
+
+@pytest.mark.parametrize(
+    "location",
+    [Location(NORTH), Location(NORTH, LocationKind.TILL, source="erp"), Location(NORTH, LocationKind.TILL, "counted")],
+    ids=["kind", "source", "measure"],
+)
+def test_unsettled_sales_keep_their_figure(location: Location) -> None:
+    """SETTLEMENT_IN_USE: kind, source and settlement measure of a location stay while it has unsettled sales, and may
+    change when they are settled."""
+    measures = (Measure("on_hand"), Measure("counted"))
+    rules = Policy(measures=measures, supply=(SupplyTerm("on_hand", 1), SupplyTerm("counted", 1)))
+    world = World(replace(rules, locations=(Location(NORTH, LocationKind.TILL),)))
+    world.post(figure(10, position=1))
+    order = world.consume(world.hold(COMMON, 3)).reservation
+    changed = replace(rules, locations=(location,))
+    with refusal(SettlementsInUse) as refused:
+        world.set_policy(changed)
+    assert refused.value.locations == (SettlementInUse(NORTH, 3),)
+    world.cancel(order)
+    world.set_policy(changed)
 
 
 SETTLEMENT = ("policy.supply", "SETTLEMENT_MEASURE_COEFFICIENT")
@@ -160,9 +182,11 @@ UNSOUND: list[tuple[Policy, set[tuple[str, str]]]] = [
         {("policy.locations[0].groups", "TOO_MANY")},
     ),
     (
-        Policy(locations=(Location("a", LocationKind.TILL),)),
-        {("policy.locations[0].kind", "LOCATION_KIND_NOT_SERVED")},
+        Policy(locations=(Location("a", source="pos"),)),
+        {("policy.locations[0].source", "SOURCE_OF_OWNED_LOCATION")},
     ),
+    (Policy(full_count_confirm_share=101), {("policy.full_count_confirm_share", "OUT_OF_RANGE")}),
+    (Policy(full_count_confirm_share=-1), {("policy.full_count_confirm_share", "OUT_OF_RANGE")}),
     (Policy(locations=(Location("a", settlement_measure="safety_stock"),)), {SETTLEMENT}),
     (Policy(locations=(Location("a", settlement_measure="unknown"),)), {SETTLEMENT}),
     (Policy(supply=(SupplyTerm("on_hand", 2),)), {SETTLEMENT}),

@@ -11,19 +11,29 @@ import pytest
 from ringfence_server.ledger.commands import (
     Allocate,
     AllocationLine,
+    BookedOrder,
+    BookedPart,
     Cancel,
     CancelReason,
     Consume,
     ConsumeDirect,
+    CountBegin,
+    CountEnd,
     Figure,
     Lease,
     LineQuantity,
+    OrderReceived,
     PostStock,
     Reallocate,
     ReallocationLine,
+    ReassignPart,
+    Reply,
+    ReplyOrder,
     Reserve,
     ReserveLine,
+    SaleBooking,
     SetPolicy,
+    TakeOrders,
     Unallocate,
     UnallocationLine,
     UpdateReservation,
@@ -32,14 +42,19 @@ from ringfence_server.ledger.names import COMMON, StockKey
 from ringfence_server.ledger.outcomes import (
     Cancelled,
     Consumed,
+    HandedOrder,
+    OrderReplied,
+    OrdersTaken,
     PolicySet,
     PoolsChanged,
     Posted,
+    Reassigned,
     Reserved,
     Updated,
 )
-from ringfence_server.ledger.policy import Fallback, Location, LocationKind, PathRule, Policy
+from ringfence_server.ledger.policy import MINUTE, Fallback, Location, LocationKind, PathRule, Policy
 from ringfence_server.ledger.state import Pool, Reservation, Stock
+from ringfence_server.ledger.till_state import Booking, DiscrepancyKind, EventKind
 from tests.ledger.engine import CALLER, ORGANIZATION, Engine, Refused
 
 NORTH: Final = "north"
@@ -50,7 +65,7 @@ NONE: Final = Fallback.NONE
 BORROWING: Final = Policy(path_rules=(PathRule(COMMON, fallback=ANCESTORS),))
 """Every path may draw on its ancestors and the common pool."""
 TILLS: Final = Policy(locations=(Location(NORTH, LocationKind.TILL), Location(SOUTH, LocationKind.TILL)))
-"""Two stores whose tills keep the count. No release sets such a policy yet; the rules know it."""
+"""Two stores whose tills keep the count."""
 
 R = TypeVar("R")
 
@@ -121,10 +136,36 @@ def figure(
     position: int = 0,
     expected: int | None = None,
     count_time: int | None = None,
+    previous: int | None = None,
+    epoch: int = 0,
     **dimensions: str,
 ) -> Figure:
-    """A figure of a measure, by default of the one that sales lower."""
-    return Figure(key(sku, location, **dimensions), measure, amount, delta, position, count_time, expected)
+    """A figure of a measure, by default of the one that sales lower; with ``previous`` a chained delta."""
+    found = key(sku, location, **dimensions)
+    chained = delta or previous is not None
+    return Figure(found, measure, amount, chained, position, count_time, expected, previous, epoch)
+
+
+def booked(
+    sale: Reservation | str,
+    *bookings: tuple[int, int] | tuple[int, int, int],
+    part: int = 1,
+    location: str = NORTH,
+    closed: bool = False,
+    reject: str = "",
+    channel: str = "",
+    line_id: str = "",
+    sku: str = "",
+) -> SaleBooking:
+    """What a till booked for a part of an order, or for an order number: ``(position, quantity)``, or with the epoch
+    first."""
+    named: BookedPart | BookedOrder
+    if isinstance(sale, str):
+        named = BookedOrder(sale, channel, line_id, sku, ())
+    else:
+        named = BookedPart(sale.reservation_id, part)
+    movements = tuple(Booking(0, *each) if len(each) == 2 else Booking(*each) for each in bookings)
+    return SaleBooking(named, location, movements, closed or bool(reject), reject)
 
 
 class Figures(NamedTuple):
@@ -158,8 +199,57 @@ class World(Engine):
         """Posts absolute figures: ``world.stock("BIKE", "north", on_hand=500)``."""
         return self.post(*(figure(units, name, sku=sku, location=location) for name, units in measures.items()))
 
-    def post(self, *figures: Figure, source: str = "wms") -> Posted:
-        return self.effect(Posted, PostStock(source, figures))
+    def post(
+        self,
+        *facts: Figure | SaleBooking,
+        source: str = "wms",
+        count: str = "",
+        begin: CountBegin | None = None,
+        end: CountEnd | None = None,
+    ) -> Posted:
+        """Figures and bookings in one request, which may belong to a full count."""
+        figures = tuple(fact for fact in facts if isinstance(fact, Figure))
+        bookings = tuple(fact for fact in facts if isinstance(fact, SaleBooking))
+        return self.effect(Posted, PostStock(source, figures, bookings, count, begin, end))
+
+    def reassign(
+        self,
+        reservation: Reservation,
+        location: str,
+        part: int = 1,
+        *,
+        quantity: int = 0,
+        path: str | None = None,
+        fallback: Fallback | None = None,
+    ) -> Reassigned:
+        return self.effect(
+            Reassigned, ReassignPart(reservation.reservation_id, part, location, path, fallback, quantity)
+        )
+
+    def take(
+        self,
+        *locations: str,
+        adapter: str = "pos",
+        source: str = "",
+        limit: int = 100,
+        lease: int = MINUTE,
+        resume: bool = False,
+    ) -> list[HandedOrder]:
+        """What an adapter of these tills, by default the north one, is handed."""
+        command = TakeOrders(adapter, source, locations or (NORTH,), limit, lease, resume)
+        return list(self.effect(OrdersTaken, command).orders)
+
+    def reply(self, order: HandedOrder, reply: Reply) -> OrderReplied:
+        """What a till says to what it was handed."""
+        return self.effect(OrderReplied, ReplyOrder(order.event.event_id, reply))
+
+    def send(self, *locations: str) -> list[HandedOrder]:
+        """Hands everything that waits to the tills, which say that they have it."""
+        orders = self.take(*locations)
+        for order in orders:
+            if order.event.kind is EventKind.ORDER:
+                self.reply(order, OrderReceived("", None))
+        return orders
 
     def allocate(self, *lines: AllocationLine) -> PoolsChanged:
         return self.effect(PoolsChanged, Allocate(lines))
@@ -245,6 +335,14 @@ class World(Engine):
         """a(p), h(p), c(p); a path that has no pool has nothing."""
         pool = self._pool(path, sku, location)
         return Figures(pool.free, pool.held, pool.unsettled)
+
+    def net(self, sku: str = BIKE, location: str = NORTH) -> int:
+        """What is really there for new promises."""
+        return self[sku, location].net
+
+    def listed(self) -> list[tuple[DiscrepancyKind, int]]:
+        """What did not fit so far: kind and units."""
+        return [(each.kind, each.quantity) for each in self.discrepancies]
 
     def consumed(self, path: str, sku: str = BIKE, location: str = NORTH) -> int:
         """Sold less cancelled."""

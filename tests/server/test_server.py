@@ -24,6 +24,7 @@ from ringfence.v1 import (
     balance_pb2,
     ledger_service_pb2,
     ledger_service_pb2_grpc,
+    order_feed_service_pb2,
     policy_service_pb2,
     stock_service_pb2,
     stock_service_pb2_grpc,
@@ -34,7 +35,13 @@ from ringfence_server.rpc.registry import SERVICES, all_handlers
 from ringfence_server.store.sqlite import SqliteStore
 from tests.rpc.messages import eventually, figure, line, new_id, reason, reserve, status_of
 
-MODULES = (allocation_service_pb2, stock_service_pb2, policy_service_pb2, ledger_service_pb2)
+MODULES = (
+    allocation_service_pb2,
+    stock_service_pb2,
+    order_feed_service_pb2,
+    policy_service_pb2,
+    ledger_service_pb2,
+)
 
 
 class Client:
@@ -92,8 +99,8 @@ async def test_every_method_of_the_contract_is_served(in_memory: ServerConfig) -
     declared = {}
     for module in MODULES:
         for service in module.DESCRIPTOR.services_by_name.values():
-            assert service.full_name in SERVICES
             for method in service.methods:
+                assert service.full_name in SERVICES
                 kinds = (method.client_streaming, method.server_streaming)
                 declared[f"/{service.full_name}/{method.name}"] = kinds
     assert {

@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
+from sqlalchemy import Engine
+
 from ringfence_server.clock import Clock
 from ringfence_server.ledger.names import StockKey
 from ringfence_server.ledger.reading import KeyFilter
@@ -63,12 +65,17 @@ async def free(reader: Reader, key: StockKey, path: str = "", read_time: int | N
     return None
 
 
+def engine_of(reader: Reader) -> Engine:
+    """What its connections are made by."""
+    lanes = reader._lanes
+    assert isinstance(lanes, ThreadLanes | PostgresLanes)
+    return lanes._engine if isinstance(lanes, ThreadLanes) else lanes._quick.sync_engine
+
+
 @contextmanager
 def statements(reader: Reader) -> Iterator[list[tuple[str, Any]]]:
     """Collects what a reader sends to the database while it lasts: texts with their parameters."""
-    lanes = reader._lanes
-    assert isinstance(lanes, ThreadLanes | PostgresLanes)
-    engine = lanes._engine if isinstance(lanes, ThreadLanes) else lanes._quick.sync_engine
+    engine = engine_of(reader)
     seen: list[tuple[str, Any]] = []
 
     with watched(engine, lambda text, parameters, _: seen.append((text, parameters))):

@@ -29,6 +29,15 @@ class Restock(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     RESTOCK_AT_ONCE: _ClassVar[Restock]
     RESTOCK_WHEN_TILL_CONFIRMS: _ClassVar[Restock]
     RESTOCK_NONE: _ClassVar[Restock]
+
+class TillProgress(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    TILL_PROGRESS_UNSPECIFIED: _ClassVar[TillProgress]
+    TILL_PROGRESS_NOT_SENT: _ClassVar[TillProgress]
+    TILL_PROGRESS_NOT_RECEIVED: _ClassVar[TillProgress]
+    TILL_PROGRESS_NOT_SETTLED: _ClassVar[TillProgress]
+    TILL_PROGRESS_REJECTED: _ClassVar[TillProgress]
+    TILL_PROGRESS_CANCELLING: _ClassVar[TillProgress]
 REVIVE_UNSPECIFIED: Revive
 REVIVE_NO: Revive
 REVIVE_YES: Revive
@@ -36,6 +45,12 @@ RESTOCK_UNSPECIFIED: Restock
 RESTOCK_AT_ONCE: Restock
 RESTOCK_WHEN_TILL_CONFIRMS: Restock
 RESTOCK_NONE: Restock
+TILL_PROGRESS_UNSPECIFIED: TillProgress
+TILL_PROGRESS_NOT_SENT: TillProgress
+TILL_PROGRESS_NOT_RECEIVED: TillProgress
+TILL_PROGRESS_NOT_SETTLED: TillProgress
+TILL_PROGRESS_REJECTED: TillProgress
+TILL_PROGRESS_CANCELLING: TillProgress
 
 class AllocationLine(_message.Message):
     __slots__ = ("key", "path", "quantity")
@@ -299,6 +314,40 @@ class CancelResponse(_message.Message):
     replayed: bool
     def __init__(self, reservation: _Optional[_Union[_common_pb2.Reservation, _Mapping]] = ..., lines: _Optional[_Iterable[_Union[CancelledLine, _Mapping]]] = ..., revision: _Optional[str] = ..., server_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., replayed: _Optional[bool] = ...) -> None: ...
 
+class ReassignPartRequest(_message.Message):
+    __slots__ = ("request_id", "reservation_id", "part_number", "location", "path", "fallback", "quantity")
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    RESERVATION_ID_FIELD_NUMBER: _ClassVar[int]
+    PART_NUMBER_FIELD_NUMBER: _ClassVar[int]
+    LOCATION_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    FALLBACK_FIELD_NUMBER: _ClassVar[int]
+    QUANTITY_FIELD_NUMBER: _ClassVar[int]
+    request_id: str
+    reservation_id: str
+    part_number: int
+    location: str
+    path: str
+    fallback: _common_pb2.Fallback
+    quantity: int
+    def __init__(self, request_id: _Optional[str] = ..., reservation_id: _Optional[str] = ..., part_number: _Optional[int] = ..., location: _Optional[str] = ..., path: _Optional[str] = ..., fallback: _Optional[_Union[_common_pb2.Fallback, str]] = ..., quantity: _Optional[int] = ...) -> None: ...
+
+class ReassignPartResponse(_message.Message):
+    __slots__ = ("reservation", "part_numbers", "at_risk", "revision", "server_time", "replayed")
+    RESERVATION_FIELD_NUMBER: _ClassVar[int]
+    PART_NUMBERS_FIELD_NUMBER: _ClassVar[int]
+    AT_RISK_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    SERVER_TIME_FIELD_NUMBER: _ClassVar[int]
+    REPLAYED_FIELD_NUMBER: _ClassVar[int]
+    reservation: _common_pb2.Reservation
+    part_numbers: _containers.RepeatedScalarFieldContainer[int]
+    at_risk: bool
+    revision: str
+    server_time: _timestamp_pb2.Timestamp
+    replayed: bool
+    def __init__(self, reservation: _Optional[_Union[_common_pb2.Reservation, _Mapping]] = ..., part_numbers: _Optional[_Iterable[int]] = ..., at_risk: _Optional[bool] = ..., revision: _Optional[str] = ..., server_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., replayed: _Optional[bool] = ...) -> None: ...
+
 class GetReservationRequest(_message.Message):
     __slots__ = ("reservation_id",)
     RESERVATION_ID_FIELD_NUMBER: _ClassVar[int]
@@ -314,7 +363,7 @@ class GetReservationResponse(_message.Message):
     def __init__(self, reservation: _Optional[_Union[_common_pb2.Reservation, _Mapping]] = ..., server_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class ListReservationsRequest(_message.Message):
-    __slots__ = ("page_size", "page_token", "states", "owner", "sku", "location", "order_reference", "create_time_from", "create_time_until")
+    __slots__ = ("page_size", "page_token", "states", "owner", "sku", "location", "order_reference", "create_time_from", "create_time_until", "till_progress", "stuck_for")
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     STATES_FIELD_NUMBER: _ClassVar[int]
@@ -324,6 +373,8 @@ class ListReservationsRequest(_message.Message):
     ORDER_REFERENCE_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FROM_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_UNTIL_FIELD_NUMBER: _ClassVar[int]
+    TILL_PROGRESS_FIELD_NUMBER: _ClassVar[int]
+    STUCK_FOR_FIELD_NUMBER: _ClassVar[int]
     page_size: int
     page_token: str
     states: _containers.RepeatedScalarFieldContainer[_common_pb2.ReservationState]
@@ -333,7 +384,9 @@ class ListReservationsRequest(_message.Message):
     order_reference: str
     create_time_from: _timestamp_pb2.Timestamp
     create_time_until: _timestamp_pb2.Timestamp
-    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., states: _Optional[_Iterable[_Union[_common_pb2.ReservationState, str]]] = ..., owner: _Optional[str] = ..., sku: _Optional[str] = ..., location: _Optional[str] = ..., order_reference: _Optional[str] = ..., create_time_from: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., create_time_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    till_progress: TillProgress
+    stuck_for: _duration_pb2.Duration
+    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., states: _Optional[_Iterable[_Union[_common_pb2.ReservationState, str]]] = ..., owner: _Optional[str] = ..., sku: _Optional[str] = ..., location: _Optional[str] = ..., order_reference: _Optional[str] = ..., create_time_from: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., create_time_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., till_progress: _Optional[_Union[TillProgress, str]] = ..., stuck_for: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class ListReservationsResponse(_message.Message):
     __slots__ = ("reservations", "next_page_token", "server_time")
@@ -346,7 +399,7 @@ class ListReservationsResponse(_message.Message):
     def __init__(self, reservations: _Optional[_Iterable[_Union[_common_pb2.Reservation, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., server_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class Command(_message.Message):
-    __slots__ = ("allocate", "unallocate", "reallocate", "reserve", "update_reservation", "consume", "cancel", "post_stock")
+    __slots__ = ("allocate", "unallocate", "reallocate", "reserve", "update_reservation", "consume", "cancel", "post_stock", "reassign_part")
     ALLOCATE_FIELD_NUMBER: _ClassVar[int]
     UNALLOCATE_FIELD_NUMBER: _ClassVar[int]
     REALLOCATE_FIELD_NUMBER: _ClassVar[int]
@@ -355,6 +408,7 @@ class Command(_message.Message):
     CONSUME_FIELD_NUMBER: _ClassVar[int]
     CANCEL_FIELD_NUMBER: _ClassVar[int]
     POST_STOCK_FIELD_NUMBER: _ClassVar[int]
+    REASSIGN_PART_FIELD_NUMBER: _ClassVar[int]
     allocate: AllocateRequest
     unallocate: UnallocateRequest
     reallocate: ReallocateRequest
@@ -363,7 +417,8 @@ class Command(_message.Message):
     consume: ConsumeRequest
     cancel: CancelRequest
     post_stock: _stock_service_pb2.PostStockRequest
-    def __init__(self, allocate: _Optional[_Union[AllocateRequest, _Mapping]] = ..., unallocate: _Optional[_Union[UnallocateRequest, _Mapping]] = ..., reallocate: _Optional[_Union[ReallocateRequest, _Mapping]] = ..., reserve: _Optional[_Union[ReserveRequest, _Mapping]] = ..., update_reservation: _Optional[_Union[UpdateReservationRequest, _Mapping]] = ..., consume: _Optional[_Union[ConsumeRequest, _Mapping]] = ..., cancel: _Optional[_Union[CancelRequest, _Mapping]] = ..., post_stock: _Optional[_Union[_stock_service_pb2.PostStockRequest, _Mapping]] = ...) -> None: ...
+    reassign_part: ReassignPartRequest
+    def __init__(self, allocate: _Optional[_Union[AllocateRequest, _Mapping]] = ..., unallocate: _Optional[_Union[UnallocateRequest, _Mapping]] = ..., reallocate: _Optional[_Union[ReallocateRequest, _Mapping]] = ..., reserve: _Optional[_Union[ReserveRequest, _Mapping]] = ..., update_reservation: _Optional[_Union[UpdateReservationRequest, _Mapping]] = ..., consume: _Optional[_Union[ConsumeRequest, _Mapping]] = ..., cancel: _Optional[_Union[CancelRequest, _Mapping]] = ..., post_stock: _Optional[_Union[_stock_service_pb2.PostStockRequest, _Mapping]] = ..., reassign_part: _Optional[_Union[ReassignPartRequest, _Mapping]] = ...) -> None: ...
 
 class ExecuteRequest(_message.Message):
     __slots__ = ("commands",)
@@ -372,7 +427,7 @@ class ExecuteRequest(_message.Message):
     def __init__(self, commands: _Optional[_Iterable[_Union[Command, _Mapping]]] = ...) -> None: ...
 
 class Outcome(_message.Message):
-    __slots__ = ("request_id", "error", "allocate", "unallocate", "reallocate", "reserve", "update_reservation", "consume", "cancel", "post_stock")
+    __slots__ = ("request_id", "error", "allocate", "unallocate", "reallocate", "reserve", "update_reservation", "consume", "cancel", "post_stock", "reassign_part")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
     ALLOCATE_FIELD_NUMBER: _ClassVar[int]
@@ -383,6 +438,7 @@ class Outcome(_message.Message):
     CONSUME_FIELD_NUMBER: _ClassVar[int]
     CANCEL_FIELD_NUMBER: _ClassVar[int]
     POST_STOCK_FIELD_NUMBER: _ClassVar[int]
+    REASSIGN_PART_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     error: _status_pb2.Status
     allocate: AllocateResponse
@@ -393,7 +449,8 @@ class Outcome(_message.Message):
     consume: ConsumeResponse
     cancel: CancelResponse
     post_stock: _stock_service_pb2.PostStockResponse
-    def __init__(self, request_id: _Optional[str] = ..., error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., allocate: _Optional[_Union[AllocateResponse, _Mapping]] = ..., unallocate: _Optional[_Union[UnallocateResponse, _Mapping]] = ..., reallocate: _Optional[_Union[ReallocateResponse, _Mapping]] = ..., reserve: _Optional[_Union[ReserveResponse, _Mapping]] = ..., update_reservation: _Optional[_Union[UpdateReservationResponse, _Mapping]] = ..., consume: _Optional[_Union[ConsumeResponse, _Mapping]] = ..., cancel: _Optional[_Union[CancelResponse, _Mapping]] = ..., post_stock: _Optional[_Union[_stock_service_pb2.PostStockResponse, _Mapping]] = ...) -> None: ...
+    reassign_part: ReassignPartResponse
+    def __init__(self, request_id: _Optional[str] = ..., error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., allocate: _Optional[_Union[AllocateResponse, _Mapping]] = ..., unallocate: _Optional[_Union[UnallocateResponse, _Mapping]] = ..., reallocate: _Optional[_Union[ReallocateResponse, _Mapping]] = ..., reserve: _Optional[_Union[ReserveResponse, _Mapping]] = ..., update_reservation: _Optional[_Union[UpdateReservationResponse, _Mapping]] = ..., consume: _Optional[_Union[ConsumeResponse, _Mapping]] = ..., cancel: _Optional[_Union[CancelResponse, _Mapping]] = ..., post_stock: _Optional[_Union[_stock_service_pb2.PostStockResponse, _Mapping]] = ..., reassign_part: _Optional[_Union[ReassignPartResponse, _Mapping]] = ...) -> None: ...
 
 class ExecuteResponse(_message.Message):
     __slots__ = ("outcomes",)

@@ -76,6 +76,11 @@ class AllocationServiceStub:
                 request_serializer=ringfence_dot_v1_dot_allocation__service__pb2.CancelRequest.SerializeToString,
                 response_deserializer=ringfence_dot_v1_dot_allocation__service__pb2.CancelResponse.FromString,
                 _registered_method=True)
+        self.ReassignPart = channel.unary_unary(
+                '/ringfence.v1.AllocationService/ReassignPart',
+                request_serializer=ringfence_dot_v1_dot_allocation__service__pb2.ReassignPartRequest.SerializeToString,
+                response_deserializer=ringfence_dot_v1_dot_allocation__service__pb2.ReassignPartResponse.FromString,
+                _registered_method=True)
         self.GetReservation = channel.unary_unary(
                 '/ringfence.v1.AllocationService/GetReservation',
                 request_serializer=ringfence_dot_v1_dot_allocation__service__pb2.GetReservationRequest.SerializeToString,
@@ -162,6 +167,14 @@ class AllocationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReassignPart(self, request, context):
+        """Moves units that a till rejected, or has not been sent yet, to another location in one request: what the old part owes
+        goes back to the pool that gave it, and the new part is promised as by Reserve and sold at once.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetReservation(self, request, context):
         """One reservation as it stands now.
         """
@@ -236,6 +249,11 @@ def add_AllocationServiceServicer_to_server(servicer, server):
                     servicer.Cancel,
                     request_deserializer=ringfence_dot_v1_dot_allocation__service__pb2.CancelRequest.FromString,
                     response_serializer=ringfence_dot_v1_dot_allocation__service__pb2.CancelResponse.SerializeToString,
+            ),
+            'ReassignPart': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReassignPart,
+                    request_deserializer=ringfence_dot_v1_dot_allocation__service__pb2.ReassignPartRequest.FromString,
+                    response_serializer=ringfence_dot_v1_dot_allocation__service__pb2.ReassignPartResponse.SerializeToString,
             ),
             'GetReservation': grpc.unary_unary_rpc_method_handler(
                     servicer.GetReservation,
@@ -458,6 +476,33 @@ class AllocationService:
             '/ringfence.v1.AllocationService/Cancel',
             ringfence_dot_v1_dot_allocation__service__pb2.CancelRequest.SerializeToString,
             ringfence_dot_v1_dot_allocation__service__pb2.CancelResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReassignPart(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ringfence.v1.AllocationService/ReassignPart',
+            ringfence_dot_v1_dot_allocation__service__pb2.ReassignPartRequest.SerializeToString,
+            ringfence_dot_v1_dot_allocation__service__pb2.ReassignPartResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -56,6 +56,10 @@ class AllocationServiceStub:
     """Makes held units a sale, or sells units directly. It means "sold", not "shipped"."""
     Cancel: _grpc.UnaryUnaryMultiCallable[_allocation_service_pb2.CancelRequest, _allocation_service_pb2.CancelResponse]
     """Takes back whatever is left of a reservation, in every state, and says of each line when its stock returns."""
+    ReassignPart: _grpc.UnaryUnaryMultiCallable[_allocation_service_pb2.ReassignPartRequest, _allocation_service_pb2.ReassignPartResponse]
+    """Moves units that a till rejected, or has not been sent yet, to another location in one request: what the old part owes
+    goes back to the pool that gave it, and the new part is promised as by Reserve and sold at once.
+    """
     GetReservation: _grpc.UnaryUnaryMultiCallable[_allocation_service_pb2.GetReservationRequest, _allocation_service_pb2.GetReservationResponse]
     """One reservation as it stands now."""
     ListReservations: _grpc.UnaryUnaryMultiCallable[_allocation_service_pb2.ListReservationsRequest, _allocation_service_pb2.ListReservationsResponse]
@@ -97,6 +101,10 @@ class AllocationServiceAsyncStub(AllocationServiceStub):
     """Makes held units a sale, or sells units directly. It means "sold", not "shipped"."""
     Cancel: _aio.UnaryUnaryMultiCallable[_allocation_service_pb2.CancelRequest, _allocation_service_pb2.CancelResponse]  # type: ignore[assignment]
     """Takes back whatever is left of a reservation, in every state, and says of each line when its stock returns."""
+    ReassignPart: _aio.UnaryUnaryMultiCallable[_allocation_service_pb2.ReassignPartRequest, _allocation_service_pb2.ReassignPartResponse]  # type: ignore[assignment]
+    """Moves units that a till rejected, or has not been sent yet, to another location in one request: what the old part owes
+    goes back to the pool that gave it, and the new part is promised as by Reserve and sold at once.
+    """
     GetReservation: _aio.UnaryUnaryMultiCallable[_allocation_service_pb2.GetReservationRequest, _allocation_service_pb2.GetReservationResponse]  # type: ignore[assignment]
     """One reservation as it stands now."""
     ListReservations: _aio.UnaryUnaryMultiCallable[_allocation_service_pb2.ListReservationsRequest, _allocation_service_pb2.ListReservationsResponse]  # type: ignore[assignment]
@@ -177,6 +185,16 @@ class AllocationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_allocation_service_pb2.CancelResponse, _abc.Awaitable[_allocation_service_pb2.CancelResponse]]:
         """Takes back whatever is left of a reservation, in every state, and says of each line when its stock returns."""
+
+    @_abc_1.abstractmethod
+    def ReassignPart(
+        self,
+        request: _allocation_service_pb2.ReassignPartRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_allocation_service_pb2.ReassignPartResponse, _abc.Awaitable[_allocation_service_pb2.ReassignPartResponse]]:
+        """Moves units that a till rejected, or has not been sent yet, to another location in one request: what the old part owes
+        goes back to the pool that gave it, and the new part is promised as by Reserve and sold at once.
+        """
 
     @_abc_1.abstractmethod
     def GetReservation(

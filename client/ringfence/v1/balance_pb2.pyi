@@ -107,7 +107,7 @@ class Freshness(_message.Message):
     def __init__(self, count_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., position: _Optional[int] = ..., measure: _Optional[str] = ..., age: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class Balance(_message.Message):
-    __slots__ = ("key", "path", "location_group", "own", "subtree", "available_to_allocate", "available_to_reserve", "supply", "net", "quotas_short", "promises_short", "freshness", "revision", "explanation", "key_count")
+    __slots__ = ("key", "path", "location_group", "own", "subtree", "available_to_allocate", "available_to_reserve", "supply", "net", "quotas_short", "promises_short", "freshness", "revision", "explanation", "key_count", "published")
     KEY_FIELD_NUMBER: _ClassVar[int]
     PATH_FIELD_NUMBER: _ClassVar[int]
     LOCATION_GROUP_FIELD_NUMBER: _ClassVar[int]
@@ -123,6 +123,7 @@ class Balance(_message.Message):
     REVISION_FIELD_NUMBER: _ClassVar[int]
     EXPLANATION_FIELD_NUMBER: _ClassVar[int]
     KEY_COUNT_FIELD_NUMBER: _ClassVar[int]
+    PUBLISHED_FIELD_NUMBER: _ClassVar[int]
     key: _common_pb2.StockKey
     path: str
     location_group: str
@@ -138,7 +139,8 @@ class Balance(_message.Message):
     revision: str
     explanation: Explanation
     key_count: int
-    def __init__(self, key: _Optional[_Union[_common_pb2.StockKey, _Mapping]] = ..., path: _Optional[str] = ..., location_group: _Optional[str] = ..., own: _Optional[_Union[Figures, _Mapping]] = ..., subtree: _Optional[_Union[Figures, _Mapping]] = ..., available_to_allocate: _Optional[int] = ..., available_to_reserve: _Optional[int] = ..., supply: _Optional[int] = ..., net: _Optional[int] = ..., quotas_short: _Optional[int] = ..., promises_short: _Optional[int] = ..., freshness: _Optional[_Union[Freshness, _Mapping]] = ..., revision: _Optional[str] = ..., explanation: _Optional[_Union[Explanation, _Mapping]] = ..., key_count: _Optional[int] = ...) -> None: ...
+    published: _containers.RepeatedCompositeFieldContainer[_common_pb2.Published]
+    def __init__(self, key: _Optional[_Union[_common_pb2.StockKey, _Mapping]] = ..., path: _Optional[str] = ..., location_group: _Optional[str] = ..., own: _Optional[_Union[Figures, _Mapping]] = ..., subtree: _Optional[_Union[Figures, _Mapping]] = ..., available_to_allocate: _Optional[int] = ..., available_to_reserve: _Optional[int] = ..., supply: _Optional[int] = ..., net: _Optional[int] = ..., quotas_short: _Optional[int] = ..., promises_short: _Optional[int] = ..., freshness: _Optional[_Union[Freshness, _Mapping]] = ..., revision: _Optional[str] = ..., explanation: _Optional[_Union[Explanation, _Mapping]] = ..., key_count: _Optional[int] = ..., published: _Optional[_Iterable[_Union[_common_pb2.Published, _Mapping]]] = ...) -> None: ...
 
 class Explanation(_message.Message):
     __slots__ = ("terms", "pools", "holds", "bound", "policy_revision")

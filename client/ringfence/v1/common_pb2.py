@@ -26,7 +26,7 @@ from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior_
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19ringfence/v1/common.proto\x12\x0cringfence.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xaa\x01\n\x08StockKey\x12\x11\n\x03sku\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x16\n\x08location\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12@\n\ndimensions\x18\x03 \x03(\x0b\x32&.ringfence.v1.StockKey.DimensionsEntryB\x04\xe2\x41\x01\x01\x1a\x31\n\x0f\x44imensionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x99\x01\n\x0bPoolBalance\x12#\n\x03key\x18\x01 \x01(\x0b\x32\x16.ringfence.v1.StockKey\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x11\n\tallocated\x18\x03 \x01(\x03\x12\x11\n\tavailable\x18\x04 \x01(\x03\x12\x0c\n\x04held\x18\x05 \x01(\x03\x12\x11\n\tunsettled\x18\x06 \x01(\x03\x12\x10\n\x08\x63onsumed\x18\x07 \x01(\x03\"\xe2\x02\n\x04Part\x12\x13\n\x0bpart_number\x18\x01 \x01(\x05\x12#\n\x03key\x18\x02 \x01(\x0b\x32\x16.ringfence.v1.StockKey\x12\x0c\n\x04path\x18\x03 \x01(\t\x12\x0f\n\x07granted\x18\x04 \x01(\x03\x12\x0c\n\x04held\x18\x05 \x01(\x03\x12\x11\n\tunsettled\x18\x06 \x01(\x03\x12\x0f\n\x07settled\x18\x07 \x01(\x03\x12\x11\n\tcancelled\x18\x08 \x01(\x03\x12\x0f\n\x07\x65xpired\x18\t \x01(\x03\x12-\n\tsent_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rreceived_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0csettled_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0f\x64ocument_number\x18\r \x01(\t\"\xc6\x01\n\x0fReservationLine\x12\x0f\n\x07line_id\x18\x01 \x01(\t\x12#\n\x03key\x18\x02 \x01(\x0b\x32\x16.ringfence.v1.StockKey\x12\x0c\n\x04path\x18\x03 \x01(\t\x12\x11\n\trequested\x18\x04 \x01(\x03\x12\x0f\n\x07granted\x18\x05 \x01(\x03\x12(\n\x08\x66\x61llback\x18\x06 \x01(\x0e\x32\x16.ringfence.v1.Fallback\x12!\n\x05parts\x18\x07 \x03(\x0b\x32\x12.ringfence.v1.Part\"\xb3\x03\n\x0bReservation\x12\x16\n\x0ereservation_id\x18\x01 \x01(\t\x12-\n\x05state\x18\x02 \x01(\x0e\x32\x1e.ringfence.v1.ReservationState\x12\r\n\x05owner\x18\x03 \x01(\t\x12,\n\x05lines\x18\x04 \x03(\x0b\x32\x1d.ringfence.v1.ReservationLine\x12/\n\x0b\x65xpire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0c\x63onsume_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08revision\x18\x08 \x01(\x03\x12\x17\n\x0forder_reference\x18\t \x01(\t\x12\x12\n\nattributes\x18\n \x01(\x0c\x12\x31\n\rcancel_reason\x18\x0b \x01(\x0e\x32\x1a.ringfence.v1.CancelReason\x12\x1a\n\x12\x63\x61ncel_reason_text\x18\x0c \x01(\t\"=\n\x0cLineQuantity\x12\x15\n\x07line_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x16\n\x08quantity\x18\x02 \x01(\x03\x42\x04\xe2\x41\x01\x01*O\n\x08\x46\x61llback\x12\x18\n\x14\x46\x41LLBACK_UNSPECIFIED\x10\x00\x12\x11\n\rFALLBACK_NONE\x10\x01\x12\x16\n\x12\x46\x41LLBACK_ANCESTORS\x10\x02*^\n\x0cLocationKind\x12\x1d\n\x19LOCATION_KIND_UNSPECIFIED\x10\x00\x12\x17\n\x13LOCATION_KIND_OWNED\x10\x01\x12\x16\n\x12LOCATION_KIND_TILL\x10\x02*\xce\x02\n\x10ReservationState\x12!\n\x1dRESERVATION_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16RESERVATION_STATE_HELD\x10\x01\x12\x1e\n\x1aRESERVATION_STATE_CONSUMED\x10\x02\x12\x1a\n\x16RESERVATION_STATE_SENT\x10\x03\x12\x1e\n\x1aRESERVATION_STATE_RECEIVED\x10\x04\x12\x1d\n\x19RESERVATION_STATE_SETTLED\x10\x05\x12\x1d\n\x19RESERVATION_STATE_EXPIRED\x10\x06\x12\x1f\n\x1bRESERVATION_STATE_CANCELLED\x10\x07\x12 \n\x1cRESERVATION_STATE_CANCELLING\x10\x08\x12\x1e\n\x1aRESERVATION_STATE_REJECTED\x10\t*\xd2\x01\n\x0c\x43\x61ncelReason\x12\x1d\n\x19\x43\x41NCEL_REASON_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x43\x41NCEL_REASON_CUSTOMER\x10\x01\x12\x19\n\x15\x43\x41NCEL_REASON_PAYMENT\x10\x02\x12\x17\n\x13\x43\x41NCEL_REASON_FRAUD\x10\x03\x12\x1e\n\x1a\x43\x41NCEL_REASON_OUT_OF_STOCK\x10\x04\x12\x1a\n\x16\x43\x41NCEL_REASON_RETURNED\x10\x05\x12\x17\n\x13\x43\x41NCEL_REASON_OTHER\x10\x06*=\n\x04\x46ill\x12\x14\n\x10\x46ILL_UNSPECIFIED\x10\x00\x12\r\n\tFILL_FULL\x10\x01\x12\x10\n\x0c\x46ILL_PARTIAL\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19ringfence/v1/common.proto\x12\x0cringfence.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xaa\x01\n\x08StockKey\x12\x11\n\x03sku\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x16\n\x08location\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12@\n\ndimensions\x18\x03 \x03(\x0b\x32&.ringfence.v1.StockKey.DimensionsEntryB\x04\xe2\x41\x01\x01\x1a\x31\n\x0f\x44imensionsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xa1\x01\n\tPublished\x12\x11\n\tpublisher\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x10\n\x08quantity\x18\x03 \x01(\x03\x12\x30\n\x0cpublish_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brecord_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x99\x01\n\x0bPoolBalance\x12#\n\x03key\x18\x01 \x01(\x0b\x32\x16.ringfence.v1.StockKey\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x11\n\tallocated\x18\x03 \x01(\x03\x12\x11\n\tavailable\x18\x04 \x01(\x03\x12\x0c\n\x04held\x18\x05 \x01(\x03\x12\x11\n\tunsettled\x18\x06 \x01(\x03\x12\x10\n\x08\x63onsumed\x18\x07 \x01(\x03\"\xae\x04\n\x04Part\x12\x13\n\x0bpart_number\x18\x01 \x01(\x05\x12#\n\x03key\x18\x02 \x01(\x0b\x32\x16.ringfence.v1.StockKey\x12\x0c\n\x04path\x18\x03 \x01(\t\x12\x0f\n\x07granted\x18\x04 \x01(\x03\x12\x0c\n\x04held\x18\x05 \x01(\x03\x12\x11\n\tunsettled\x18\x06 \x01(\x03\x12\x0f\n\x07settled\x18\x07 \x01(\x03\x12\x11\n\tcancelled\x18\x08 \x01(\x03\x12\x0f\n\x07\x65xpired\x18\t \x01(\x03\x12-\n\tsent_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rreceived_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0csettled_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0f\x64ocument_number\x18\r \x01(\t\x12\x0e\n\x06\x62ooked\x18\x0e \x01(\x03\x12\x0c\n\x04owed\x18\x0f \x01(\x03\x12\x10\n\x08rejected\x18\x10 \x01(\x03\x12\x17\n\x0frejected_reason\x18\x11 \x01(\t\x12\x12\n\ncancelling\x18\x12 \x01(\x03\x12#\n\x1b\x63\x61ncellation_refused_reason\x18\x13 \x01(\t\x12\x0e\n\x06\x63losed\x18\x14 \x01(\x08\x12\x10\n\x08\x61ttempts\x18\x15 \x01(\x05\x12\x12\n\nlast_error\x18\x16 \x01(\t\x12\x12\n\nmoved_from\x18\x17 \x01(\x05\"\xc6\x01\n\x0fReservationLine\x12\x0f\n\x07line_id\x18\x01 \x01(\t\x12#\n\x03key\x18\x02 \x01(\x0b\x32\x16.ringfence.v1.StockKey\x12\x0c\n\x04path\x18\x03 \x01(\t\x12\x11\n\trequested\x18\x04 \x01(\x03\x12\x0f\n\x07granted\x18\x05 \x01(\x03\x12(\n\x08\x66\x61llback\x18\x06 \x01(\x0e\x32\x16.ringfence.v1.Fallback\x12!\n\x05parts\x18\x07 \x03(\x0b\x32\x12.ringfence.v1.Part\"\xb3\x03\n\x0bReservation\x12\x16\n\x0ereservation_id\x18\x01 \x01(\t\x12-\n\x05state\x18\x02 \x01(\x0e\x32\x1e.ringfence.v1.ReservationState\x12\r\n\x05owner\x18\x03 \x01(\t\x12,\n\x05lines\x18\x04 \x03(\x0b\x32\x1d.ringfence.v1.ReservationLine\x12/\n\x0b\x65xpire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0c\x63onsume_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08revision\x18\x08 \x01(\x03\x12\x17\n\x0forder_reference\x18\t \x01(\t\x12\x12\n\nattributes\x18\n \x01(\x0c\x12\x31\n\rcancel_reason\x18\x0b \x01(\x0e\x32\x1a.ringfence.v1.CancelReason\x12\x1a\n\x12\x63\x61ncel_reason_text\x18\x0c \x01(\t\"=\n\x0cLineQuantity\x12\x15\n\x07line_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x16\n\x08quantity\x18\x02 \x01(\x03\x42\x04\xe2\x41\x01\x01*O\n\x08\x46\x61llback\x12\x18\n\x14\x46\x41LLBACK_UNSPECIFIED\x10\x00\x12\x11\n\rFALLBACK_NONE\x10\x01\x12\x16\n\x12\x46\x41LLBACK_ANCESTORS\x10\x02*^\n\x0cLocationKind\x12\x1d\n\x19LOCATION_KIND_UNSPECIFIED\x10\x00\x12\x17\n\x13LOCATION_KIND_OWNED\x10\x01\x12\x16\n\x12LOCATION_KIND_TILL\x10\x02*\xce\x02\n\x10ReservationState\x12!\n\x1dRESERVATION_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16RESERVATION_STATE_HELD\x10\x01\x12\x1e\n\x1aRESERVATION_STATE_CONSUMED\x10\x02\x12\x1a\n\x16RESERVATION_STATE_SENT\x10\x03\x12\x1e\n\x1aRESERVATION_STATE_RECEIVED\x10\x04\x12\x1d\n\x19RESERVATION_STATE_SETTLED\x10\x05\x12\x1d\n\x19RESERVATION_STATE_EXPIRED\x10\x06\x12\x1f\n\x1bRESERVATION_STATE_CANCELLED\x10\x07\x12 \n\x1cRESERVATION_STATE_CANCELLING\x10\x08\x12\x1e\n\x1aRESERVATION_STATE_REJECTED\x10\t*\xd2\x01\n\x0c\x43\x61ncelReason\x12\x1d\n\x19\x43\x41NCEL_REASON_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x43\x41NCEL_REASON_CUSTOMER\x10\x01\x12\x19\n\x15\x43\x41NCEL_REASON_PAYMENT\x10\x02\x12\x17\n\x13\x43\x41NCEL_REASON_FRAUD\x10\x03\x12\x1e\n\x1a\x43\x41NCEL_REASON_OUT_OF_STOCK\x10\x04\x12\x1a\n\x16\x43\x41NCEL_REASON_RETURNED\x10\x05\x12\x17\n\x13\x43\x41NCEL_REASON_OTHER\x10\x06*=\n\x04\x46ill\x12\x14\n\x10\x46ILL_UNSPECIFIED\x10\x00\x12\r\n\tFILL_FULL\x10\x01\x12\x10\n\x0c\x46ILL_PARTIAL\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -45,28 +45,30 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LINEQUANTITY'].fields_by_name['line_id']._serialized_options = b'\342A\001\002'
   _globals['_LINEQUANTITY'].fields_by_name['quantity']._loaded_options = None
   _globals['_LINEQUANTITY'].fields_by_name['quantity']._serialized_options = b'\342A\001\001'
-  _globals['_FALLBACK']._serialized_start=1497
-  _globals['_FALLBACK']._serialized_end=1576
-  _globals['_LOCATIONKIND']._serialized_start=1578
-  _globals['_LOCATIONKIND']._serialized_end=1672
-  _globals['_RESERVATIONSTATE']._serialized_start=1675
-  _globals['_RESERVATIONSTATE']._serialized_end=2009
-  _globals['_CANCELREASON']._serialized_start=2012
-  _globals['_CANCELREASON']._serialized_end=2222
-  _globals['_FILL']._serialized_start=2224
-  _globals['_FILL']._serialized_end=2285
+  _globals['_FALLBACK']._serialized_start=1865
+  _globals['_FALLBACK']._serialized_end=1944
+  _globals['_LOCATIONKIND']._serialized_start=1946
+  _globals['_LOCATIONKIND']._serialized_end=2040
+  _globals['_RESERVATIONSTATE']._serialized_start=2043
+  _globals['_RESERVATIONSTATE']._serialized_end=2377
+  _globals['_CANCELREASON']._serialized_start=2380
+  _globals['_CANCELREASON']._serialized_end=2590
+  _globals['_FILL']._serialized_start=2592
+  _globals['_FILL']._serialized_end=2653
   _globals['_STOCKKEY']._serialized_start=110
   _globals['_STOCKKEY']._serialized_end=280
   _globals['_STOCKKEY_DIMENSIONSENTRY']._serialized_start=231
   _globals['_STOCKKEY_DIMENSIONSENTRY']._serialized_end=280
-  _globals['_POOLBALANCE']._serialized_start=283
-  _globals['_POOLBALANCE']._serialized_end=436
-  _globals['_PART']._serialized_start=439
-  _globals['_PART']._serialized_end=793
-  _globals['_RESERVATIONLINE']._serialized_start=796
-  _globals['_RESERVATIONLINE']._serialized_end=994
-  _globals['_RESERVATION']._serialized_start=997
-  _globals['_RESERVATION']._serialized_end=1432
-  _globals['_LINEQUANTITY']._serialized_start=1434
-  _globals['_LINEQUANTITY']._serialized_end=1495
+  _globals['_PUBLISHED']._serialized_start=283
+  _globals['_PUBLISHED']._serialized_end=444
+  _globals['_POOLBALANCE']._serialized_start=447
+  _globals['_POOLBALANCE']._serialized_end=600
+  _globals['_PART']._serialized_start=603
+  _globals['_PART']._serialized_end=1161
+  _globals['_RESERVATIONLINE']._serialized_start=1164
+  _globals['_RESERVATIONLINE']._serialized_end=1362
+  _globals['_RESERVATION']._serialized_start=1365
+  _globals['_RESERVATION']._serialized_end=1800
+  _globals['_LINEQUANTITY']._serialized_start=1802
+  _globals['_LINEQUANTITY']._serialized_end=1863
 # @@protoc_insertion_point(module_scope)

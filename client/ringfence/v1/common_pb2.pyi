@@ -95,6 +95,20 @@ class StockKey(_message.Message):
     dimensions: _containers.ScalarMap[str, str]
     def __init__(self, sku: _Optional[str] = ..., location: _Optional[str] = ..., dimensions: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
+class Published(_message.Message):
+    __slots__ = ("publisher", "path", "quantity", "publish_time", "record_time")
+    PUBLISHER_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    QUANTITY_FIELD_NUMBER: _ClassVar[int]
+    PUBLISH_TIME_FIELD_NUMBER: _ClassVar[int]
+    RECORD_TIME_FIELD_NUMBER: _ClassVar[int]
+    publisher: str
+    path: str
+    quantity: int
+    publish_time: _timestamp_pb2.Timestamp
+    record_time: _timestamp_pb2.Timestamp
+    def __init__(self, publisher: _Optional[str] = ..., path: _Optional[str] = ..., quantity: _Optional[int] = ..., publish_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., record_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
 class PoolBalance(_message.Message):
     __slots__ = ("key", "path", "allocated", "available", "held", "unsettled", "consumed")
     KEY_FIELD_NUMBER: _ClassVar[int]
@@ -114,7 +128,7 @@ class PoolBalance(_message.Message):
     def __init__(self, key: _Optional[_Union[StockKey, _Mapping]] = ..., path: _Optional[str] = ..., allocated: _Optional[int] = ..., available: _Optional[int] = ..., held: _Optional[int] = ..., unsettled: _Optional[int] = ..., consumed: _Optional[int] = ...) -> None: ...
 
 class Part(_message.Message):
-    __slots__ = ("part_number", "key", "path", "granted", "held", "unsettled", "settled", "cancelled", "expired", "sent_time", "received_time", "settled_time", "document_number")
+    __slots__ = ("part_number", "key", "path", "granted", "held", "unsettled", "settled", "cancelled", "expired", "sent_time", "received_time", "settled_time", "document_number", "booked", "owed", "rejected", "rejected_reason", "cancelling", "cancellation_refused_reason", "closed", "attempts", "last_error", "moved_from")
     PART_NUMBER_FIELD_NUMBER: _ClassVar[int]
     KEY_FIELD_NUMBER: _ClassVar[int]
     PATH_FIELD_NUMBER: _ClassVar[int]
@@ -128,6 +142,16 @@ class Part(_message.Message):
     RECEIVED_TIME_FIELD_NUMBER: _ClassVar[int]
     SETTLED_TIME_FIELD_NUMBER: _ClassVar[int]
     DOCUMENT_NUMBER_FIELD_NUMBER: _ClassVar[int]
+    BOOKED_FIELD_NUMBER: _ClassVar[int]
+    OWED_FIELD_NUMBER: _ClassVar[int]
+    REJECTED_FIELD_NUMBER: _ClassVar[int]
+    REJECTED_REASON_FIELD_NUMBER: _ClassVar[int]
+    CANCELLING_FIELD_NUMBER: _ClassVar[int]
+    CANCELLATION_REFUSED_REASON_FIELD_NUMBER: _ClassVar[int]
+    CLOSED_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    LAST_ERROR_FIELD_NUMBER: _ClassVar[int]
+    MOVED_FROM_FIELD_NUMBER: _ClassVar[int]
     part_number: int
     key: StockKey
     path: str
@@ -141,7 +165,17 @@ class Part(_message.Message):
     received_time: _timestamp_pb2.Timestamp
     settled_time: _timestamp_pb2.Timestamp
     document_number: str
-    def __init__(self, part_number: _Optional[int] = ..., key: _Optional[_Union[StockKey, _Mapping]] = ..., path: _Optional[str] = ..., granted: _Optional[int] = ..., held: _Optional[int] = ..., unsettled: _Optional[int] = ..., settled: _Optional[int] = ..., cancelled: _Optional[int] = ..., expired: _Optional[int] = ..., sent_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., received_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., settled_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., document_number: _Optional[str] = ...) -> None: ...
+    booked: int
+    owed: int
+    rejected: int
+    rejected_reason: str
+    cancelling: int
+    cancellation_refused_reason: str
+    closed: bool
+    attempts: int
+    last_error: str
+    moved_from: int
+    def __init__(self, part_number: _Optional[int] = ..., key: _Optional[_Union[StockKey, _Mapping]] = ..., path: _Optional[str] = ..., granted: _Optional[int] = ..., held: _Optional[int] = ..., unsettled: _Optional[int] = ..., settled: _Optional[int] = ..., cancelled: _Optional[int] = ..., expired: _Optional[int] = ..., sent_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., received_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., settled_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., document_number: _Optional[str] = ..., booked: _Optional[int] = ..., owed: _Optional[int] = ..., rejected: _Optional[int] = ..., rejected_reason: _Optional[str] = ..., cancelling: _Optional[int] = ..., cancellation_refused_reason: _Optional[str] = ..., closed: _Optional[bool] = ..., attempts: _Optional[int] = ..., last_error: _Optional[str] = ..., moved_from: _Optional[int] = ...) -> None: ...
 
 class ReservationLine(_message.Message):
     __slots__ = ("line_id", "key", "path", "requested", "granted", "fallback", "parts")

@@ -86,3 +86,17 @@ class Mismatch(_message.Message):
     expected: int
     current: int
     def __init__(self, field: _Optional[str] = ..., expected: _Optional[int] = ..., current: _Optional[int] = ...) -> None: ...
+
+class SettlementInUse(_message.Message):
+    __slots__ = ("location", "unsettled")
+    LOCATION_FIELD_NUMBER: _ClassVar[int]
+    UNSETTLED_FIELD_NUMBER: _ClassVar[int]
+    location: str
+    unsettled: int
+    def __init__(self, location: _Optional[str] = ..., unsettled: _Optional[int] = ...) -> None: ...
+
+class SettlementsInUse(_message.Message):
+    __slots__ = ("locations",)
+    LOCATIONS_FIELD_NUMBER: _ClassVar[int]
+    locations: _containers.RepeatedCompositeFieldContainer[SettlementInUse]
+    def __init__(self, locations: _Optional[_Iterable[_Union[SettlementInUse, _Mapping]]] = ...) -> None: ...

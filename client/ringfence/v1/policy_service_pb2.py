@@ -28,7 +28,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from ringfence.v1 import common_pb2 as ringfence_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!ringfence/v1/policy_service.proto\x12\x0cringfence.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19ringfence/v1/common.proto\"1\n\x05Level\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x14\n\x06values\x18\x02 \x03(\tB\x04\xe2\x41\x01\x01\"L\n\x07Measure\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12-\n\x04kind\x18\x02 \x01(\x0e\x32\x19.ringfence.v1.MeasureKindB\x04\xe2\x41\x01\x02\">\n\nSupplyTerm\x12\x15\n\x07measure\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x19\n\x0b\x63oefficient\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x02\"\x86\x01\n\x08Location\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12.\n\x04kind\x18\x02 \x01(\x0e\x32\x1a.ringfence.v1.LocationKindB\x04\xe2\x41\x01\x02\x12 \n\x12settlement_measure\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06groups\x18\x04 \x03(\tB\x04\xe2\x41\x01\x01\"\xa6\x01\n\x08PathRule\x12\x12\n\x04path\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12.\n\x08\x66\x61llback\x18\x02 \x01(\x0e\x32\x16.ringfence.v1.FallbackB\x04\xe2\x41\x01\x01\x12\x1c\n\tquota_cap\x18\x03 \x01(\x03\x42\x04\xe2\x41\x01\x01H\x00\x88\x01\x01\x12\x1c\n\tsales_cap\x18\x04 \x01(\x03\x42\x04\xe2\x41\x01\x01H\x01\x88\x01\x01\x42\x0c\n\n_quota_capB\x0c\n\n_sales_cap\"\xee\x01\n\x0bLeaseBounds\x12\x36\n\rdefault_lease\x18\x01 \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x01\x12\x32\n\tmax_lease\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x01\x12\x37\n\x0emax_total_hold\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x01\x12\x19\n\x0b\x61llow_never\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x1f\n\x11revive_by_default\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x01\"\xc8\x03\n\x06Policy\x12\x16\n\x08revision\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12)\n\x06levels\x18\x02 \x03(\x0b\x32\x13.ringfence.v1.LevelB\x04\xe2\x41\x01\x01\x12\x18\n\ndimensions\x18\x03 \x03(\tB\x04\xe2\x41\x01\x01\x12/\n\x06leases\x18\x04 \x01(\x0b\x32\x19.ringfence.v1.LeaseBoundsB\x04\xe2\x41\x01\x01\x12\x30\n\npath_rules\x18\x05 \x03(\x0b\x32\x16.ringfence.v1.PathRuleB\x04\xe2\x41\x01\x01\x12/\n\tlocations\x18\x06 \x03(\x0b\x32\x16.ringfence.v1.LocationB\x04\xe2\x41\x01\x01\x12\x1c\n\x0elocation_order\x18\x07 \x03(\tB\x04\xe2\x41\x01\x01\x12\x19\n\x0b\x61llow_split\x18\x08 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12-\n\x08measures\x18\t \x03(\x0b\x32\x15.ringfence.v1.MeasureB\x04\xe2\x41\x01\x01\x12.\n\x06supply\x18\n \x03(\x0b\x32\x18.ringfence.v1.SupplyTermB\x04\xe2\x41\x01\x01\x12\x35\n\x0b\x63reate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"*\n\x10GetPolicyRequest\x12\x16\n\x08revision\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x01\"9\n\x11GetPolicyResponse\x12$\n\x06policy\x18\x01 \x01(\x0b\x32\x14.ringfence.v1.Policy\"y\n\x10SetPolicyRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12*\n\x06policy\x18\x02 \x01(\x0b\x32\x14.ringfence.v1.PolicyB\x04\xe2\x41\x01\x02\x12\x1f\n\x11\x65xpected_revision\x18\x03 \x01(\x03\x42\x04\xe2\x41\x01\x02\"|\n\x11SetPolicyResponse\x12$\n\x06policy\x18\x01 \x01(\x0b\x32\x14.ringfence.v1.Policy\x12/\n\x0bserver_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08replayed\x18\x03 \x01(\x08*^\n\x0bMeasureKind\x12\x1c\n\x18MEASURE_KIND_UNSPECIFIED\x10\x00\x12\x17\n\x13MEASURE_KIND_FIGURE\x10\x01\x12\x18\n\x14MEASURE_KIND_COUNTER\x10\x02\x32\xab\x01\n\rPolicyService\x12L\n\tGetPolicy\x12\x1e.ringfence.v1.GetPolicyRequest\x1a\x1f.ringfence.v1.GetPolicyResponse\x12L\n\tSetPolicy\x12\x1e.ringfence.v1.SetPolicyRequest\x1a\x1f.ringfence.v1.SetPolicyResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!ringfence/v1/policy_service.proto\x12\x0cringfence.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19ringfence/v1/common.proto\"1\n\x05Level\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x14\n\x06values\x18\x02 \x03(\tB\x04\xe2\x41\x01\x01\"L\n\x07Measure\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12-\n\x04kind\x18\x02 \x01(\x0e\x32\x19.ringfence.v1.MeasureKindB\x04\xe2\x41\x01\x02\">\n\nSupplyTerm\x12\x15\n\x07measure\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x19\n\x0b\x63oefficient\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x02\"\x9c\x01\n\x08Location\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12.\n\x04kind\x18\x02 \x01(\x0e\x32\x1a.ringfence.v1.LocationKindB\x04\xe2\x41\x01\x02\x12 \n\x12settlement_measure\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06groups\x18\x04 \x03(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06source\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01\"\xa6\x01\n\x08PathRule\x12\x12\n\x04path\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12.\n\x08\x66\x61llback\x18\x02 \x01(\x0e\x32\x16.ringfence.v1.FallbackB\x04\xe2\x41\x01\x01\x12\x1c\n\tquota_cap\x18\x03 \x01(\x03\x42\x04\xe2\x41\x01\x01H\x00\x88\x01\x01\x12\x1c\n\tsales_cap\x18\x04 \x01(\x03\x42\x04\xe2\x41\x01\x01H\x01\x88\x01\x01\x42\x0c\n\n_quota_capB\x0c\n\n_sales_cap\"\xee\x01\n\x0bLeaseBounds\x12\x36\n\rdefault_lease\x18\x01 \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x01\x12\x32\n\tmax_lease\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x01\x12\x37\n\x0emax_total_hold\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x01\x12\x19\n\x0b\x61llow_never\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x1f\n\x11revive_by_default\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x01\"\x92\x04\n\x06Policy\x12\x16\n\x08revision\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12)\n\x06levels\x18\x02 \x03(\x0b\x32\x13.ringfence.v1.LevelB\x04\xe2\x41\x01\x01\x12\x18\n\ndimensions\x18\x03 \x03(\tB\x04\xe2\x41\x01\x01\x12/\n\x06leases\x18\x04 \x01(\x0b\x32\x19.ringfence.v1.LeaseBoundsB\x04\xe2\x41\x01\x01\x12\x30\n\npath_rules\x18\x05 \x03(\x0b\x32\x16.ringfence.v1.PathRuleB\x04\xe2\x41\x01\x01\x12/\n\tlocations\x18\x06 \x03(\x0b\x32\x16.ringfence.v1.LocationB\x04\xe2\x41\x01\x01\x12\x1c\n\x0elocation_order\x18\x07 \x03(\tB\x04\xe2\x41\x01\x01\x12\x19\n\x0b\x61llow_split\x18\x08 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12-\n\x08measures\x18\t \x03(\x0b\x32\x15.ringfence.v1.MeasureB\x04\xe2\x41\x01\x01\x12.\n\x06supply\x18\n \x03(\x0b\x32\x18.ringfence.v1.SupplyTermB\x04\xe2\x41\x01\x01\x12\x35\n\x0b\x63reate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12+\n\x18\x66ull_count_confirm_share\x18\x0c \x01(\x05\x42\x04\xe2\x41\x01\x01H\x00\x88\x01\x01\x42\x1b\n\x19_full_count_confirm_share\"*\n\x10GetPolicyRequest\x12\x16\n\x08revision\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x01\"9\n\x11GetPolicyResponse\x12$\n\x06policy\x18\x01 \x01(\x0b\x32\x14.ringfence.v1.Policy\"y\n\x10SetPolicyRequest\x12\x18\n\nrequest_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12*\n\x06policy\x18\x02 \x01(\x0b\x32\x14.ringfence.v1.PolicyB\x04\xe2\x41\x01\x02\x12\x1f\n\x11\x65xpected_revision\x18\x03 \x01(\x03\x42\x04\xe2\x41\x01\x02\"|\n\x11SetPolicyResponse\x12$\n\x06policy\x18\x01 \x01(\x0b\x32\x14.ringfence.v1.Policy\x12/\n\x0bserver_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08replayed\x18\x03 \x01(\x08*^\n\x0bMeasureKind\x12\x1c\n\x18MEASURE_KIND_UNSPECIFIED\x10\x00\x12\x17\n\x13MEASURE_KIND_FIGURE\x10\x01\x12\x18\n\x14MEASURE_KIND_COUNTER\x10\x02\x32\xab\x01\n\rPolicyService\x12L\n\tGetPolicy\x12\x1e.ringfence.v1.GetPolicyRequest\x1a\x1f.ringfence.v1.GetPolicyResponse\x12L\n\tSetPolicy\x12\x1e.ringfence.v1.SetPolicyRequest\x1a\x1f.ringfence.v1.SetPolicyResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -55,6 +55,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LOCATION'].fields_by_name['settlement_measure']._serialized_options = b'\342A\001\001'
   _globals['_LOCATION'].fields_by_name['groups']._loaded_options = None
   _globals['_LOCATION'].fields_by_name['groups']._serialized_options = b'\342A\001\001'
+  _globals['_LOCATION'].fields_by_name['source']._loaded_options = None
+  _globals['_LOCATION'].fields_by_name['source']._serialized_options = b'\342A\001\001'
   _globals['_PATHRULE'].fields_by_name['path']._loaded_options = None
   _globals['_PATHRULE'].fields_by_name['path']._serialized_options = b'\342A\001\001'
   _globals['_PATHRULE'].fields_by_name['fallback']._loaded_options = None
@@ -95,6 +97,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_POLICY'].fields_by_name['supply']._serialized_options = b'\342A\001\001'
   _globals['_POLICY'].fields_by_name['create_time']._loaded_options = None
   _globals['_POLICY'].fields_by_name['create_time']._serialized_options = b'\342A\001\003'
+  _globals['_POLICY'].fields_by_name['full_count_confirm_share']._loaded_options = None
+  _globals['_POLICY'].fields_by_name['full_count_confirm_share']._serialized_options = b'\342A\001\001'
   _globals['_GETPOLICYREQUEST'].fields_by_name['revision']._loaded_options = None
   _globals['_GETPOLICYREQUEST'].fields_by_name['revision']._serialized_options = b'\342A\001\001'
   _globals['_SETPOLICYREQUEST'].fields_by_name['request_id']._loaded_options = None
@@ -103,8 +107,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SETPOLICYREQUEST'].fields_by_name['policy']._serialized_options = b'\342A\001\002'
   _globals['_SETPOLICYREQUEST'].fields_by_name['expected_revision']._loaded_options = None
   _globals['_SETPOLICYREQUEST'].fields_by_name['expected_revision']._serialized_options = b'\342A\001\002'
-  _globals['_MEASUREKIND']._serialized_start=1727
-  _globals['_MEASUREKIND']._serialized_end=1821
+  _globals['_MEASUREKIND']._serialized_start=1823
+  _globals['_MEASUREKIND']._serialized_end=1917
   _globals['_LEVEL']._serialized_start=176
   _globals['_LEVEL']._serialized_end=225
   _globals['_MEASURE']._serialized_start=227
@@ -112,21 +116,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SUPPLYTERM']._serialized_start=305
   _globals['_SUPPLYTERM']._serialized_end=367
   _globals['_LOCATION']._serialized_start=370
-  _globals['_LOCATION']._serialized_end=504
-  _globals['_PATHRULE']._serialized_start=507
-  _globals['_PATHRULE']._serialized_end=673
-  _globals['_LEASEBOUNDS']._serialized_start=676
-  _globals['_LEASEBOUNDS']._serialized_end=914
-  _globals['_POLICY']._serialized_start=917
-  _globals['_POLICY']._serialized_end=1373
-  _globals['_GETPOLICYREQUEST']._serialized_start=1375
-  _globals['_GETPOLICYREQUEST']._serialized_end=1417
-  _globals['_GETPOLICYRESPONSE']._serialized_start=1419
-  _globals['_GETPOLICYRESPONSE']._serialized_end=1476
-  _globals['_SETPOLICYREQUEST']._serialized_start=1478
-  _globals['_SETPOLICYREQUEST']._serialized_end=1599
-  _globals['_SETPOLICYRESPONSE']._serialized_start=1601
-  _globals['_SETPOLICYRESPONSE']._serialized_end=1725
-  _globals['_POLICYSERVICE']._serialized_start=1824
-  _globals['_POLICYSERVICE']._serialized_end=1995
+  _globals['_LOCATION']._serialized_end=526
+  _globals['_PATHRULE']._serialized_start=529
+  _globals['_PATHRULE']._serialized_end=695
+  _globals['_LEASEBOUNDS']._serialized_start=698
+  _globals['_LEASEBOUNDS']._serialized_end=936
+  _globals['_POLICY']._serialized_start=939
+  _globals['_POLICY']._serialized_end=1469
+  _globals['_GETPOLICYREQUEST']._serialized_start=1471
+  _globals['_GETPOLICYREQUEST']._serialized_end=1513
+  _globals['_GETPOLICYRESPONSE']._serialized_start=1515
+  _globals['_GETPOLICYRESPONSE']._serialized_end=1572
+  _globals['_SETPOLICYREQUEST']._serialized_start=1574
+  _globals['_SETPOLICYREQUEST']._serialized_end=1695
+  _globals['_SETPOLICYRESPONSE']._serialized_start=1697
+  _globals['_SETPOLICYRESPONSE']._serialized_end=1821
+  _globals['_POLICYSERVICE']._serialized_start=1920
+  _globals['_POLICYSERVICE']._serialized_end=2091
 # @@protoc_insertion_point(module_scope)

@@ -47,16 +47,18 @@ class SupplyTerm(_message.Message):
     def __init__(self, measure: _Optional[str] = ..., coefficient: _Optional[int] = ...) -> None: ...
 
 class Location(_message.Message):
-    __slots__ = ("name", "kind", "settlement_measure", "groups")
+    __slots__ = ("name", "kind", "settlement_measure", "groups", "source")
     NAME_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     SETTLEMENT_MEASURE_FIELD_NUMBER: _ClassVar[int]
     GROUPS_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
     name: str
     kind: _common_pb2.LocationKind
     settlement_measure: str
     groups: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, name: _Optional[str] = ..., kind: _Optional[_Union[_common_pb2.LocationKind, str]] = ..., settlement_measure: _Optional[str] = ..., groups: _Optional[_Iterable[str]] = ...) -> None: ...
+    source: str
+    def __init__(self, name: _Optional[str] = ..., kind: _Optional[_Union[_common_pb2.LocationKind, str]] = ..., settlement_measure: _Optional[str] = ..., groups: _Optional[_Iterable[str]] = ..., source: _Optional[str] = ...) -> None: ...
 
 class PathRule(_message.Message):
     __slots__ = ("path", "fallback", "quota_cap", "sales_cap")
@@ -85,7 +87,7 @@ class LeaseBounds(_message.Message):
     def __init__(self, default_lease: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., max_lease: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., max_total_hold: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., allow_never: _Optional[bool] = ..., revive_by_default: _Optional[bool] = ...) -> None: ...
 
 class Policy(_message.Message):
-    __slots__ = ("revision", "levels", "dimensions", "leases", "path_rules", "locations", "location_order", "allow_split", "measures", "supply", "create_time")
+    __slots__ = ("revision", "levels", "dimensions", "leases", "path_rules", "locations", "location_order", "allow_split", "measures", "supply", "create_time", "full_count_confirm_share")
     REVISION_FIELD_NUMBER: _ClassVar[int]
     LEVELS_FIELD_NUMBER: _ClassVar[int]
     DIMENSIONS_FIELD_NUMBER: _ClassVar[int]
@@ -97,6 +99,7 @@ class Policy(_message.Message):
     MEASURES_FIELD_NUMBER: _ClassVar[int]
     SUPPLY_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    FULL_COUNT_CONFIRM_SHARE_FIELD_NUMBER: _ClassVar[int]
     revision: int
     levels: _containers.RepeatedCompositeFieldContainer[Level]
     dimensions: _containers.RepeatedScalarFieldContainer[str]
@@ -108,7 +111,8 @@ class Policy(_message.Message):
     measures: _containers.RepeatedCompositeFieldContainer[Measure]
     supply: _containers.RepeatedCompositeFieldContainer[SupplyTerm]
     create_time: _timestamp_pb2.Timestamp
-    def __init__(self, revision: _Optional[int] = ..., levels: _Optional[_Iterable[_Union[Level, _Mapping]]] = ..., dimensions: _Optional[_Iterable[str]] = ..., leases: _Optional[_Union[LeaseBounds, _Mapping]] = ..., path_rules: _Optional[_Iterable[_Union[PathRule, _Mapping]]] = ..., locations: _Optional[_Iterable[_Union[Location, _Mapping]]] = ..., location_order: _Optional[_Iterable[str]] = ..., allow_split: _Optional[bool] = ..., measures: _Optional[_Iterable[_Union[Measure, _Mapping]]] = ..., supply: _Optional[_Iterable[_Union[SupplyTerm, _Mapping]]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    full_count_confirm_share: int
+    def __init__(self, revision: _Optional[int] = ..., levels: _Optional[_Iterable[_Union[Level, _Mapping]]] = ..., dimensions: _Optional[_Iterable[str]] = ..., leases: _Optional[_Union[LeaseBounds, _Mapping]] = ..., path_rules: _Optional[_Iterable[_Union[PathRule, _Mapping]]] = ..., locations: _Optional[_Iterable[_Union[Location, _Mapping]]] = ..., location_order: _Optional[_Iterable[str]] = ..., allow_split: _Optional[bool] = ..., measures: _Optional[_Iterable[_Union[Measure, _Mapping]]] = ..., supply: _Optional[_Iterable[_Union[SupplyTerm, _Mapping]]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., full_count_confirm_share: _Optional[int] = ...) -> None: ...
 
 class GetPolicyRequest(_message.Message):
     __slots__ = ("revision",)

@@ -60,7 +60,8 @@ class PolicyServiceServicer:
 
     def SetPolicy(self, request, context):
         """Replaces the policy, compare-and-set on its revision. A change that would orphan quotas is refused with the
-        list (QUOTA_IN_USE). A changed supply formula values every key anew, each before its next decision or read.
+        list (QUOTA_IN_USE), and so is one that changes kind, settlement measure or source of a location with unsettled sales
+        (SETTLEMENT_IN_USE). A changed supply formula values every key anew, each before its next decision or read.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

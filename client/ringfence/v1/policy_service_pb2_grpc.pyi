@@ -37,7 +37,8 @@ class PolicyServiceStub:
     """The policy in force, or an earlier version."""
     SetPolicy: _grpc.UnaryUnaryMultiCallable[_policy_service_pb2.SetPolicyRequest, _policy_service_pb2.SetPolicyResponse]
     """Replaces the policy, compare-and-set on its revision. A change that would orphan quotas is refused with the
-    list (QUOTA_IN_USE). A changed supply formula values every key anew, each before its next decision or read.
+    list (QUOTA_IN_USE), and so is one that changes kind, settlement measure or source of a location with unsettled sales
+    (SETTLEMENT_IN_USE). A changed supply formula values every key anew, each before its next decision or read.
     """
 
 @_typing.type_check_only
@@ -49,7 +50,8 @@ class PolicyServiceAsyncStub(PolicyServiceStub):
     """The policy in force, or an earlier version."""
     SetPolicy: _aio.UnaryUnaryMultiCallable[_policy_service_pb2.SetPolicyRequest, _policy_service_pb2.SetPolicyResponse]  # type: ignore[assignment]
     """Replaces the policy, compare-and-set on its revision. A change that would orphan quotas is refused with the
-    list (QUOTA_IN_USE). A changed supply formula values every key anew, each before its next decision or read.
+    list (QUOTA_IN_USE), and so is one that changes kind, settlement measure or source of a location with unsettled sales
+    (SETTLEMENT_IN_USE). A changed supply formula values every key anew, each before its next decision or read.
     """
 
 class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -70,7 +72,8 @@ class PolicyServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_policy_service_pb2.SetPolicyResponse, _abc.Awaitable[_policy_service_pb2.SetPolicyResponse]]:
         """Replaces the policy, compare-and-set on its revision. A change that would orphan quotas is refused with the
-        list (QUOTA_IN_USE). A changed supply formula values every key anew, each before its next decision or read.
+        list (QUOTA_IN_USE), and so is one that changes kind, settlement measure or source of a location with unsettled sales
+        (SETTLEMENT_IN_USE). A changed supply formula values every key anew, each before its next decision or read.
         """
 
 def add_PolicyServiceServicer_to_server(servicer: PolicyServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

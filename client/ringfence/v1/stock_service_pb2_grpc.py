@@ -41,6 +41,21 @@ class StockServiceStub:
                 request_serializer=ringfence_dot_v1_dot_stock__service__pb2.PostStockRequest.SerializeToString,
                 response_deserializer=ringfence_dot_v1_dot_stock__service__pb2.PostStockResponse.FromString,
                 _registered_method=True)
+        self.SyncStock = channel.stream_stream(
+                '/ringfence.v1.StockService/SyncStock',
+                request_serializer=ringfence_dot_v1_dot_stock__service__pb2.SyncStockRequest.SerializeToString,
+                response_deserializer=ringfence_dot_v1_dot_stock__service__pb2.SyncStockResponse.FromString,
+                _registered_method=True)
+        self.ListDiscrepancies = channel.unary_unary(
+                '/ringfence.v1.StockService/ListDiscrepancies',
+                request_serializer=ringfence_dot_v1_dot_stock__service__pb2.ListDiscrepanciesRequest.SerializeToString,
+                response_deserializer=ringfence_dot_v1_dot_stock__service__pb2.ListDiscrepanciesResponse.FromString,
+                _registered_method=True)
+        self.ReportPublished = channel.unary_unary(
+                '/ringfence.v1.StockService/ReportPublished',
+                request_serializer=ringfence_dot_v1_dot_stock__service__pb2.ReportPublishedRequest.SerializeToString,
+                response_deserializer=ringfence_dot_v1_dot_stock__service__pb2.ReportPublishedResponse.FromString,
+                _registered_method=True)
         self.GetStock = channel.unary_unary(
                 '/ringfence.v1.StockService/GetStock',
                 request_serializer=ringfence_dot_v1_dot_stock__service__pb2.GetStockRequest.SerializeToString,
@@ -59,7 +74,34 @@ class StockServiceServicer:
     """
 
     def PostStock(self, request, context):
-        """Posts figures and deltas; the whole batch is one transaction, over measures and keys.
+        """Posts figures, deltas and bookings of sale lines; the whole batch is one transaction, over measures and keys. Bookings
+        are taken first, figures second, the end of a full count last, so a figure and the bookings it contains travel together.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SyncStock(self, request_iterator, context):
+        """The path for high volume: a stream of PostStock requests, each with its own request_id and its own outcome. What
+        Execute is for commands this is for facts: many messages may be in flight, and answers come grouped as they were
+        committed, not in the order sent, correlated by request_id, durable when answered. A stream cut anywhere and sent
+        again with the same ids ends in the same state.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListDiscrepancies(self, request, context):
+        """What did not fit: surplus bookings, bookings after an order ended, conflicts, shortfalls, each with its evidence;
+        newest first, filtered and paged.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReportPublished(self, request, context):
+        """Tells the service what an adapter last published per key and pool path, so that "what the shop shows" stands beside
+        "what is". It moves nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -86,6 +128,21 @@ def add_StockServiceServicer_to_server(servicer, server):
                     servicer.PostStock,
                     request_deserializer=ringfence_dot_v1_dot_stock__service__pb2.PostStockRequest.FromString,
                     response_serializer=ringfence_dot_v1_dot_stock__service__pb2.PostStockResponse.SerializeToString,
+            ),
+            'SyncStock': grpc.stream_stream_rpc_method_handler(
+                    servicer.SyncStock,
+                    request_deserializer=ringfence_dot_v1_dot_stock__service__pb2.SyncStockRequest.FromString,
+                    response_serializer=ringfence_dot_v1_dot_stock__service__pb2.SyncStockResponse.SerializeToString,
+            ),
+            'ListDiscrepancies': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListDiscrepancies,
+                    request_deserializer=ringfence_dot_v1_dot_stock__service__pb2.ListDiscrepanciesRequest.FromString,
+                    response_serializer=ringfence_dot_v1_dot_stock__service__pb2.ListDiscrepanciesResponse.SerializeToString,
+            ),
+            'ReportPublished': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReportPublished,
+                    request_deserializer=ringfence_dot_v1_dot_stock__service__pb2.ReportPublishedRequest.FromString,
+                    response_serializer=ringfence_dot_v1_dot_stock__service__pb2.ReportPublishedResponse.SerializeToString,
             ),
             'GetStock': grpc.unary_unary_rpc_method_handler(
                     servicer.GetStock,
@@ -127,6 +184,87 @@ class StockService:
             '/ringfence.v1.StockService/PostStock',
             ringfence_dot_v1_dot_stock__service__pb2.PostStockRequest.SerializeToString,
             ringfence_dot_v1_dot_stock__service__pb2.PostStockResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SyncStock(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/ringfence.v1.StockService/SyncStock',
+            ringfence_dot_v1_dot_stock__service__pb2.SyncStockRequest.SerializeToString,
+            ringfence_dot_v1_dot_stock__service__pb2.SyncStockResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListDiscrepancies(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ringfence.v1.StockService/ListDiscrepancies',
+            ringfence_dot_v1_dot_stock__service__pb2.ListDiscrepanciesRequest.SerializeToString,
+            ringfence_dot_v1_dot_stock__service__pb2.ListDiscrepanciesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReportPublished(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ringfence.v1.StockService/ReportPublished',
+            ringfence_dot_v1_dot_stock__service__pb2.ReportPublishedRequest.SerializeToString,
+            ringfence_dot_v1_dot_stock__service__pb2.ReportPublishedResponse.FromString,
             options,
             channel_credentials,
             insecure,

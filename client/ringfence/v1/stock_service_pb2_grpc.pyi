@@ -36,7 +36,23 @@ class StockServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> StockServiceAsyncStub: ...
     PostStock: _grpc.UnaryUnaryMultiCallable[_stock_service_pb2.PostStockRequest, _stock_service_pb2.PostStockResponse]
-    """Posts figures and deltas; the whole batch is one transaction, over measures and keys."""
+    """Posts figures, deltas and bookings of sale lines; the whole batch is one transaction, over measures and keys. Bookings
+    are taken first, figures second, the end of a full count last, so a figure and the bookings it contains travel together.
+    """
+    SyncStock: _grpc.StreamStreamMultiCallable[_stock_service_pb2.SyncStockRequest, _stock_service_pb2.SyncStockResponse]
+    """The path for high volume: a stream of PostStock requests, each with its own request_id and its own outcome. What
+    Execute is for commands this is for facts: many messages may be in flight, and answers come grouped as they were
+    committed, not in the order sent, correlated by request_id, durable when answered. A stream cut anywhere and sent
+    again with the same ids ends in the same state.
+    """
+    ListDiscrepancies: _grpc.UnaryUnaryMultiCallable[_stock_service_pb2.ListDiscrepanciesRequest, _stock_service_pb2.ListDiscrepanciesResponse]
+    """What did not fit: surplus bookings, bookings after an order ended, conflicts, shortfalls, each with its evidence;
+    newest first, filtered and paged.
+    """
+    ReportPublished: _grpc.UnaryUnaryMultiCallable[_stock_service_pb2.ReportPublishedRequest, _stock_service_pb2.ReportPublishedResponse]
+    """Tells the service what an adapter last published per key and pool path, so that "what the shop shows" stands beside
+    "what is". It moves nothing.
+    """
     GetStock: _grpc.UnaryUnaryMultiCallable[_stock_service_pb2.GetStockRequest, _stock_service_pb2.GetStockResponse]
     """The measures of one stock key."""
     ListStock: _grpc.UnaryUnaryMultiCallable[_stock_service_pb2.ListStockRequest, _stock_service_pb2.ListStockResponse]
@@ -50,7 +66,23 @@ class StockServiceAsyncStub(StockServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     PostStock: _aio.UnaryUnaryMultiCallable[_stock_service_pb2.PostStockRequest, _stock_service_pb2.PostStockResponse]  # type: ignore[assignment]
-    """Posts figures and deltas; the whole batch is one transaction, over measures and keys."""
+    """Posts figures, deltas and bookings of sale lines; the whole batch is one transaction, over measures and keys. Bookings
+    are taken first, figures second, the end of a full count last, so a figure and the bookings it contains travel together.
+    """
+    SyncStock: _aio.StreamStreamMultiCallable[_stock_service_pb2.SyncStockRequest, _stock_service_pb2.SyncStockResponse]  # type: ignore[assignment]
+    """The path for high volume: a stream of PostStock requests, each with its own request_id and its own outcome. What
+    Execute is for commands this is for facts: many messages may be in flight, and answers come grouped as they were
+    committed, not in the order sent, correlated by request_id, durable when answered. A stream cut anywhere and sent
+    again with the same ids ends in the same state.
+    """
+    ListDiscrepancies: _aio.UnaryUnaryMultiCallable[_stock_service_pb2.ListDiscrepanciesRequest, _stock_service_pb2.ListDiscrepanciesResponse]  # type: ignore[assignment]
+    """What did not fit: surplus bookings, bookings after an order ended, conflicts, shortfalls, each with its evidence;
+    newest first, filtered and paged.
+    """
+    ReportPublished: _aio.UnaryUnaryMultiCallable[_stock_service_pb2.ReportPublishedRequest, _stock_service_pb2.ReportPublishedResponse]  # type: ignore[assignment]
+    """Tells the service what an adapter last published per key and pool path, so that "what the shop shows" stands beside
+    "what is". It moves nothing.
+    """
     GetStock: _aio.UnaryUnaryMultiCallable[_stock_service_pb2.GetStockRequest, _stock_service_pb2.GetStockResponse]  # type: ignore[assignment]
     """The measures of one stock key."""
     ListStock: _aio.UnaryUnaryMultiCallable[_stock_service_pb2.ListStockRequest, _stock_service_pb2.ListStockResponse]  # type: ignore[assignment]
@@ -67,7 +99,41 @@ class StockServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _stock_service_pb2.PostStockRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_stock_service_pb2.PostStockResponse, _abc.Awaitable[_stock_service_pb2.PostStockResponse]]:
-        """Posts figures and deltas; the whole batch is one transaction, over measures and keys."""
+        """Posts figures, deltas and bookings of sale lines; the whole batch is one transaction, over measures and keys. Bookings
+        are taken first, figures second, the end of a full count last, so a figure and the bookings it contains travel together.
+        """
+
+    @_abc_1.abstractmethod
+    def SyncStock(
+        self,
+        request_iterator: _MaybeAsyncIterator[_stock_service_pb2.SyncStockRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_stock_service_pb2.SyncStockResponse], _abc.AsyncIterator[_stock_service_pb2.SyncStockResponse]]:
+        """The path for high volume: a stream of PostStock requests, each with its own request_id and its own outcome. What
+        Execute is for commands this is for facts: many messages may be in flight, and answers come grouped as they were
+        committed, not in the order sent, correlated by request_id, durable when answered. A stream cut anywhere and sent
+        again with the same ids ends in the same state.
+        """
+
+    @_abc_1.abstractmethod
+    def ListDiscrepancies(
+        self,
+        request: _stock_service_pb2.ListDiscrepanciesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_stock_service_pb2.ListDiscrepanciesResponse, _abc.Awaitable[_stock_service_pb2.ListDiscrepanciesResponse]]:
+        """What did not fit: surplus bookings, bookings after an order ended, conflicts, shortfalls, each with its evidence;
+        newest first, filtered and paged.
+        """
+
+    @_abc_1.abstractmethod
+    def ReportPublished(
+        self,
+        request: _stock_service_pb2.ReportPublishedRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_stock_service_pb2.ReportPublishedResponse, _abc.Awaitable[_stock_service_pb2.ReportPublishedResponse]]:
+        """Tells the service what an adapter last published per key and pool path, so that "what the shop shows" stands beside
+        "what is". It moves nothing.
+        """
 
     @_abc_1.abstractmethod
     def GetStock(

@@ -30,8 +30,11 @@ _MODULES: Final = (
     "quotas",
     "orders",
     "lists",
+    "discrepancies",
     "verify",
     "policy",
+    # Adapters.
+    "adapter",
 )
 
 for _module in _MODULES:

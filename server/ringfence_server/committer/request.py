@@ -53,6 +53,7 @@ class Request:
         "deadline",
         "encode",
         "fingerprint",
+        "kept",
         "organization",
         "request_id",
         "scope",
@@ -73,6 +74,7 @@ class Request:
         deadline: float | None,
         encode: Encode,
         sink: Sink,
+        kept: bool = True,
     ) -> None:
         self.organization = organization
         self.caller = caller
@@ -89,3 +91,5 @@ class Request:
         self.encode = encode
         self.sink = sink
         """Called on the event loop when the outcome is durable."""
+        self.kept = kept
+        """Whether its outcome is kept for a repeat; False for what the service itself asks, never with one id twice."""

@@ -5,20 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .commands import Cancel
+from .feed import tell_cancellation, withdraw
 from .journal import Batch
 from .lease import give_back, release_cap
 from .outcomes import Cancelled, CancelledLine, NotHeld, Refusal, Restock
 from .policy import LocationKind, Policy
+from .settle import line_parts, own_first, rule_s
 from .state import EntryKind, Part, Place, Reservation
 from .supply import change_measure
+from .till_state import TillSale
 from .update import find_reservation, lines_by_id, unknown_line
 
 
-def cancel(batch: Batch, organization: str, command: Cancel) -> Cancelled | Refusal:
+def cancel(batch: Batch, organization: str, caller: str, command: Cancel) -> Cancelled | Refusal:
     """Without lines it takes back whatever is left, be it nothing; with lines it is strict.
 
-    A hold, an unsent sale and a sale of an OWNED location come back at once, to the pool that gave them or its nearest
-    living ancestor; no cap refuses what comes back.
+    A hold, a sale of an OWNED location, and of a till's what it was not sent or has rejected come back at once, to the
+    pool that gave them or its nearest living ancestor; no cap refuses what comes back. Of what a till was sent it is
+    asked: the units stay counted until it confirms.
     """
     reservation = find_reservation(batch, organization, command.reservation_id)
     if not isinstance(reservation, Reservation):
@@ -38,7 +42,7 @@ def cancel(batch: Batch, organization: str, command: Cancel) -> Cancelled | Refu
         wanted.sort(key=lambda item: item[0][0].line_number)
     else:
         wanted = [(parts, sum(_left(policy, part) for part in parts)) for parts in known.values()]
-    cancelled = tuple(_take_back(batch, policy, reservation, parts, quantity) for parts, quantity in wanted)
+    cancelled = tuple(_take_back(batch, policy, reservation, parts, quantity, caller) for parts, quantity in wanted)
     if any(line.quantity for line in cancelled):
         reservation.cancel_reason = command.reason
         reservation.cancel_text = command.reason_text
@@ -47,56 +51,64 @@ def cancel(batch: Batch, organization: str, command: Cancel) -> Cancelled | Refu
 
 
 def _left(policy: Policy, part: Part) -> int:
-    """Units of a part that a cancellation can take back at once."""
-    owned = policy.location(part.stock.key.location).kind is LocationKind.OWNED
-    unsent = part.unsettled if part.sent_time is None else 0
-    return part.held + unsent + (part.settled if owned else 0)
+    """Units of a part that a cancellation can take back, at once or by asking the till."""
+    till = part.till
+    if till is None:
+        owned = policy.location(part.stock.key.location).kind is LocationKind.OWNED
+        return part.held + (part.settled if owned else 0)
+    return part.held + till.revocable + _to_ask(part, till)
+
+
+def _to_ask(part: Part, till: TillSale) -> int:
+    """Rows 12 and 15: sold units that the till was sent and is not asked about yet, whether it has booked them or
+    not."""
+    return max(0, part.unsettled + part.settled - till.revocable - till.cancelling)
 
 
 def _take_back(
-    batch: Batch, policy: Policy, reservation: Reservation, parts: Sequence[Part], quantity: int
+    batch: Batch, policy: Policy, reservation: Reservation, parts: Sequence[Part], quantity: int, caller: str
 ) -> CancelledLine:
-    """Borrowed units first, the latest first; of a part what is held before what is sold."""
+    """What comes back at once before what a till is asked for; borrowed units first, the latest first; of a part what
+    is held before what is sold."""
     restock = Restock.AT_ONCE if quantity else Restock.NONE
     left = quantity
-    for part in sorted(parts, key=lambda part: (part.borrowed, part.number), reverse=True):
+    latest_first = sorted(parts, key=own_first, reverse=True)
+    for part in latest_first:
         held = min(left, part.held)
         if held:
             give_back(batch, EntryKind.CANCEL, reservation, part, held)
             part.cancelled += held
             left -= held
-        if part.unsettled and part.sent_time is None:
-            unsent = min(left, part.unsettled)
-            if unsent:
-                _return_unsent(batch, reservation, part, unsent)
-                left -= unsent
+        till = part.till
+        if till is not None:
+            at_once = min(left, till.revocable)
+            if at_once:
+                give_up(batch, policy, reservation, part, at_once)
+                left -= at_once
+            continue
         sold = min(left, part.settled)
         location = policy.location(part.stock.key.location)
         if sold and location.kind is LocationKind.OWNED:
             _return_sold(batch, reservation, part, sold, location.settlement_measure)
             left -= sold
+    for part in latest_first:
+        asked = min(left, _to_ask(part, part.till)) if part.till is not None else 0
+        if asked and part.till is not None:
+            tell_cancellation(batch, part, asked, caller)
+            rule_s(batch, policy, reservation, line_parts(reservation, part))
+            restock = Restock.WHEN_TILL_CONFIRMS
+            left -= asked
     return CancelledLine(parts[0].line_id, quantity, restock)
 
 
-def _return_unsent(batch: Batch, reservation: Reservation, part: Part, quantity: int) -> None:
-    """A sale that no till has been told of: c → the giving pool."""
-    stock = part.stock
-    pool = stock.pool(part.path)
-    batch.move(
-        EntryKind.CANCEL,
-        stock,
-        quantity,
-        pool,
-        Place.UNSETTLED,
-        stock.living_pool(part.path),
-        Place.FREE,
-        reservation,
-        part,
-    )
-    part.unsettled -= quantity
-    part.cancelled += quantity
-    pool.consumed -= quantity
-    release_cap(part, quantity)
+def give_up(batch: Batch, policy: Policy, reservation: Reservation, part: Part, quantity: int) -> None:
+    """Rows 11 and 18: sold units that no till will book: n falls, and c → the giving pool."""
+    till = part.till
+    assert till is not None
+    withdraw(till, quantity)
+    till.ordered -= quantity
+    till.changed = part.changed = True
+    rule_s(batch, policy, reservation, line_parts(reservation, part))
 
 
 def _return_sold(batch: Batch, reservation: Reservation, part: Part, quantity: int, measure: str) -> None:

@@ -7,6 +7,7 @@ from typing import NamedTuple, TypeAlias
 
 from .names import StockKey
 from .policy import Fallback, Policy
+from .till_state import Booking, Mark
 
 Dimensions: TypeAlias = tuple[tuple[str, str], ...]
 
@@ -144,6 +145,20 @@ class Cancel(NamedTuple):
     reason_text: str
 
 
+class ReassignPart(NamedTuple):
+    """Moves units that a till rejected, or was not sent yet, to another location: c → the giving pool, and a new
+    promise there, sold at once."""
+
+    reservation_id: bytes
+    part_number: int
+    location: str
+    path: str | None
+    """None: the path that asked for the part."""
+    fallback: Fallback | None
+    quantity: int
+    """0: all that may move."""
+
+
 class Figure(NamedTuple):
     """One figure (``delta`` is False) or difference of one measure."""
 
@@ -152,15 +167,145 @@ class Figure(NamedTuple):
     amount: int
     delta: bool
     position: int
+    """0: now at an OWNED location; in a full count, the count's."""
     count_time: int | None
     expected_value: int | None
+    previous_position: int | None = None
+    """Set: a chained delta, of the figure at this position."""
+    epoch: int = 0
+
+
+class BookedPart(NamedTuple):
+    """Names a sale line by one of its parts."""
+
+    reservation_id: bytes
+    part_number: int
+
+
+class BookedOrder(NamedTuple):
+    """Names a sale line by the channel's order number."""
+
+    order_reference: str
+    channel: str
+    """Empty: any."""
+    line_id: str
+    """Empty: the line of the SKU, or the only one."""
+    sku: str
+    dimensions: Dimensions
+
+
+class SaleBooking(NamedTuple):
+    """What a till has booked for one sale line so far: its whole state."""
+
+    sale: BookedPart | BookedOrder
+    location: str
+    """Whose till booked it."""
+    bookings: tuple[Booking, ...]
+    """Each mark once."""
+    closed: bool
+    reject_reason: str
+    """Not empty: rejected, which implies closed."""
+
+
+class CountBegin(NamedTuple):
+    """Opens a full count."""
+
+    location: str
+    measure: str
+    """Empty: the location's settlement measure."""
+    mark: Mark
+
+
+class CountEnd(NamedTuple):
+    """Closes a full count."""
+
+    key_count: int
+    confirmed: bool
 
 
 class PostStock(NamedTuple):
-    """Facts; atomic over measures and keys."""
+    """Facts; atomic over measures and keys. Bookings are taken first, figures second, the end of a count last."""
 
     source: str
     figures: tuple[Figure, ...]
+    bookings: tuple[SaleBooking, ...] = ()
+    count_id: str = ""
+    begin: CountBegin | None = None
+    end: CountEnd | None = None
+
+
+class PublishedQuantity(NamedTuple):
+    """What an adapter published for one pool."""
+
+    key: StockKey
+    path: str
+    quantity: int
+    publish_time: int
+
+
+class ReportPublished(NamedTuple):
+    """What an adapter last published; moves nothing."""
+
+    publisher: str
+    quantities: tuple[PublishedQuantity, ...]
+
+
+class TakeOrders(NamedTuple):
+    """Hands events of these locations to an adapter, under a lease."""
+
+    adapter: str
+    source: str
+    """Empty: any; else that of the locations."""
+    locations: tuple[str, ...]
+    limit: int
+    """Most events, 1 to 1,000."""
+    lease: int
+    """Microseconds."""
+    resume: bool
+    """True when the adapter comes back: what it holds is handed to it again."""
+    holding: frozenset[bytes] | None = None
+    """Events that it was handed since it came back: these are not handed over again before their lease ends, and only
+    these count as being with it; None: all that is its own."""
+
+
+class OrderReceived(NamedTuple):
+    """The till has the order."""
+
+    document_number: str
+    time: int | None
+
+
+class OrderRejected(NamedTuple):
+    """The till will not serve the order."""
+
+    reason: str
+
+
+class CancellationConfirmed(NamedTuple):
+    """The till has cancelled the units."""
+
+
+class CancellationRefused(NamedTuple):
+    """The till does not cancel."""
+
+    reason: str
+
+
+class OrderFailed(NamedTuple):
+    """The event could not be passed on; it comes again after so many microseconds."""
+
+    error: str
+    retry_after: int
+
+
+Reply: TypeAlias = OrderReceived | OrderRejected | CancellationConfirmed | CancellationRefused | OrderFailed
+
+
+class ReplyOrder(NamedTuple):
+    """What a till said to one event."""
+
+    event_id: bytes
+    reply: Reply
 
 
 class SetPolicy(NamedTuple):
@@ -179,6 +324,10 @@ Command: TypeAlias = (
     | Consume
     | ConsumeDirect
     | Cancel
+    | ReassignPart
     | PostStock
+    | ReportPublished
+    | TakeOrders
+    | ReplyOrder
     | SetPolicy
 )

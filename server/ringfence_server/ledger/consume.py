@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from .commands import Consume, ConsumeDirect, LineQuantity
+from .feed import tell_order
 from .journal import Batch
 from .lease import give_back
 from .names import MAX_INT64, MAX_QUANTITY
@@ -22,8 +23,11 @@ from .outcomes import (
 from .policy import LocationKind, Policy
 from .promise import Ask, Draft
 from .reserve import Plan, asks_of, claim_cap, open_reservation, part_for, plan_takes
+from .settle import line_parts as parts_of_line
+from .settle import rule_s
 from .state import EntryKind, Part, Place, Pool, Reservation, Stock
 from .supply import change_measure
+from .till_state import TillSale
 from .update import find_reservation, lines_by_id, unknown_line
 
 
@@ -71,7 +75,7 @@ def consume(batch: Batch, organization: str, caller: str, command: Consume) -> C
         line = parts[0]
         # Read anew: a revive may have given the line a part that it did not have.
         line_parts = [part for part in reservation.parts if part.line_number == line.line_number]
-        stocks += _sell_held(batch, policy, reservation, line_parts, quantity)
+        stocks += _sell_held(batch, policy, reservation, line_parts, quantity, caller)
         sold.append((line.line_id, quantity))
     if command.release_rest:
         for part in reservation.parts:
@@ -104,7 +108,7 @@ def consume_direct(batch: Batch, organization: str, caller: str, command: Consum
         part = part_for(reservation, asks[take.ask.number], take.stock, take.path)
         part.granted += take.quantity
         claim_cap(part, take.quantity)
-        _sell(batch, policy, reservation, part, take.quantity, Place.FREE)
+        sell(batch, policy, reservation, part, take.quantity, Place.FREE, caller)
     _finish_sale(batch, reservation, caller, command.order_reference, command.attributes)
     sold = tuple((ask.line_id, ask.quantity) for ask in asks)
     return Consumed(reservation, _at_risk(take.stock for take in plan.takes), sold)
@@ -206,7 +210,7 @@ def _forget_expired(revived: Part, parts: Sequence[Part], quantity: int) -> None
 
 
 def _sell_held(
-    batch: Batch, policy: Policy, reservation: Reservation, parts: Sequence[Part], quantity: int
+    batch: Batch, policy: Policy, reservation: Reservation, parts: Sequence[Part], quantity: int, channel: str
 ) -> list[Stock]:
     """Own units first, then borrowed ones, in the order they were granted; answers the stocks that they came from."""
     stocks: list[Stock] = []
@@ -214,13 +218,17 @@ def _sell_held(
         share = min(quantity, part.held)
         if share:
             part.held -= share
-            _sell(batch, policy, reservation, part, share, Place.HELD)
+            sell(batch, policy, reservation, part, share, Place.HELD, channel)
             stocks.append(part.stock)
             quantity -= share
     return stocks
 
 
-def _sell(batch: Batch, policy: Policy, reservation: Reservation, part: Part, quantity: int, place: Place) -> None:
+def sell(
+    batch: Batch, policy: Policy, reservation: Reservation, part: Part, quantity: int, place: Place, channel: str
+) -> None:
+    """Row 1 and row 24: units of a part, held or free, are sold. At an OWNED location they leave the count at once; at
+    a TILL they are c, and the till is to be told."""
     stock = part.stock
     pool: Pool = stock.pool(part.path)
     location = policy.location(stock.key.location)
@@ -234,7 +242,26 @@ def _sell(batch: Batch, policy: Policy, reservation: Reservation, part: Part, qu
     else:
         batch.move(EntryKind.CONSUME, stock, quantity, pool, place, pool, Place.UNSETTLED, reservation, part)
         part.unsettled += quantity
+        pool.consumed += quantity
+        _sell_at_till(batch, policy, reservation, part, quantity, channel)
+        return
     pool.consumed += quantity
+
+
+def _sell_at_till(
+    batch: Batch, policy: Policy, reservation: Reservation, part: Part, quantity: int, channel: str
+) -> None:
+    till = part.till
+    if till is None:
+        till = part.till = TillSale()
+        batch.add_sale(reservation, part)
+    till.ordered += quantity
+    till.awaiting = till.changed = True
+    tell_order(batch, part, quantity, channel)
+    parts = parts_of_line(reservation, part)
+    if any(each.till is not None and (each.till.bookings or each.till.closed) for each in parts):
+        # The till was quicker: it booked the line while it was only held, or after its lease had ended.
+        rule_s(batch, policy, reservation, parts)
 
 
 def _finish_sale(batch: Batch, reservation: Reservation, caller: str, order_reference: str, attributes: bytes) -> None:

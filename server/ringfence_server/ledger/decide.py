@@ -14,23 +14,32 @@ from .commands import (
     ConsumeDirect,
     PostStock,
     Reallocate,
+    ReassignPart,
+    ReplyOrder,
+    ReportPublished,
     Reserve,
+    TakeOrders,
     Unallocate,
     UpdateReservation,
 )
 from .consume import consume, consume_direct
+from .feed import reply_order, take_orders
 from .journal import Batch
 from .lease import apply_due
 from .outcomes import Decision
+from .post_stock import post_stock
+from .published import report_published
+from .reassign import reassign_part
 from .reserve import reserve
 from .state import Part, Reservation
-from .supply import post_stock, revalue
+from .supply import revalue
 from .update import update_reservation
 
 
 def bring_up_to_date(batch: Batch, due: Iterable[tuple[Reservation, Part]]) -> None:
     """Before any decision: ends what is due, and values by the policy in force what an older one valued."""
     batch.request_id = b""
+    batch.forget_sales()
     apply_due(batch, due)
     for stock in batch.stocks.values():
         policy = batch.policies[stock.key.organization]
@@ -46,7 +55,7 @@ def decide(batch: Batch, organization: str, caller: str, command: Command) -> De
         case Consume():
             return consume(batch, organization, caller, command)
         case Cancel():
-            return cancel(batch, organization, command)
+            return cancel(batch, organization, caller, command)
         case ConsumeDirect():
             return consume_direct(batch, organization, caller, command)
         case UpdateReservation():
@@ -59,5 +68,13 @@ def decide(batch: Batch, organization: str, caller: str, command: Command) -> De
             return reallocate(batch, organization, command)
         case PostStock():
             return post_stock(batch, organization, command)
+        case ReassignPart():
+            return reassign_part(batch, organization, caller, command)
+        case TakeOrders():
+            return take_orders(batch, organization, command)
+        case ReplyOrder():
+            return reply_order(batch, organization, command)
+        case ReportPublished():
+            return report_published(batch, organization, command)
         case _:
             raise AssertionError(f"{type(command).__name__} is decided by a transaction of its own")

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from .names import StockKey
 from .policy import Policy
 from .state import EntryKind, MeasureValue, Part, Place, Pool, Reservation, Stock
+from .till_state import CountKey, CountScope, CountSession, Discrepancy, OrderEvent, ScopeKey
 
 _OUTSIDE, _FREE, _HELD, _UNSETTLED, _SOLD = Place.OUTSIDE, Place.FREE, Place.HELD, Place.UNSETTLED, Place.SOLD
 _NO_ID = b""
@@ -46,6 +47,7 @@ class Fact(NamedTuple):
     measure: str
     delta: int
     value: int
+    epoch: int
     position: int
     source: str
     count_time: int | None
@@ -73,6 +75,8 @@ class Batch:
         self.revision = revision
         self.slots = 1
         """A bit for each slot of the store that gets the revision when the batch commits."""
+        self.home = 0
+        """One of these slots: for rows that no stock key places."""
         self.sequence = last_sequence
         """Counts entries and facts in steps of the number of slots; what is counted has the slot of its stock in the
         lowest bits."""
@@ -91,6 +95,14 @@ class Batch:
         self.new_policies: list[tuple[str, Policy]] = []
         self.entries: list[Entry] = []
         self.facts: list[Fact] = []
+        self.orders: dict[tuple[str, str, str], tuple[bytes, ...]] = {}
+        """(organization, channel, order_reference) as bookings name them → reservations; an empty channel is any."""
+        self.events: dict[bytes, tuple[Reservation, Part, OrderEvent]] = {}
+        """Events that replies name, by id; and those that adapters may be handed."""
+        self.counts: dict[CountKey, CountSession] = {}
+        self.scopes: dict[ScopeKey, CountScope] = {}
+        self.discrepancies: list[Discrepancy] = []
+        self._sales: dict[int, list[tuple[Reservation, Part]]] | None = None
         self.request_id = _NO_ID
         """The request being decided; empty while what is due is applied."""
         self.effective_time: int | None = None
@@ -109,6 +121,34 @@ class Batch:
         """The next number of a slot: above all that the slot has seen."""
         self.sequence += self._step
         return self.sequence | slot
+
+    def next_number_at(self, stock: Stock) -> int:
+        """A number for something that belongs to a stock key and is ordered with the ledger's entries."""
+        return self.next_number(stock.stock_id & self._mask)
+
+    def next_sequence(self) -> int:
+        """A number for something that belongs to no stock key, in a slot that the batch holds."""
+        return self.next_number(self.home)
+
+    def sales_at(self, stock: Stock) -> list[tuple[Reservation, Part]]:
+        """The loaded parts of a stock key that a till has to do with; of a key whose figures are posted these are all
+        that a figure may still move. The caller adds what it makes (``add_sale``)."""
+        if self._sales is None:
+            self._sales = {}
+            for reservation in self.reservations.values():
+                for part in reservation.parts:
+                    if part.till is not None:
+                        self._sales.setdefault(part.stock.stock_id, []).append((reservation, part))
+        return self._sales.setdefault(stock.stock_id, [])
+
+    def add_sale(self, reservation: Reservation, part: Part) -> None:
+        """A part that a till has to do with from now on."""
+        if self._sales is not None:
+            self._sales.setdefault(part.stock.stock_id, []).append((reservation, part))
+
+    def forget_sales(self) -> None:
+        """Other reservations were loaded."""
+        self._sales = None
 
     def move(
         self,
@@ -193,14 +233,14 @@ class Batch:
 
     def record_fact(self, stock: Stock, value: MeasureValue, delta: int) -> None:
         """Remembers that a measure changed by ``delta`` to ``value.value``."""
-        sequence = self.next_number(stock.stock_id & self._mask)
         self.facts.append(
             Fact(
-                sequence,
+                self.next_number_at(stock),
                 stock.stock_id,
                 value.measure,
                 delta,
                 value.value,
+                value.epoch,
                 value.position,
                 value.source,
                 value.count_time,

@@ -10,7 +10,8 @@ from typing import NamedTuple, TypeAlias
 
 from .names import StockKey
 from .policy import Policy
-from .state import Pool, Reservation, Stock
+from .state import Part, Pool, Reservation, Stock
+from .till_state import OrderEvent
 
 
 class Restock(IntEnum):
@@ -28,6 +29,37 @@ class FigureResult(IntEnum):
     DUPLICATE = 2
     STALE = 3
     CONFLICT = 4
+    GAP = 5
+
+
+class BookingResult(IntEnum):
+    """What came of the report of a sale line. The numbers are those of the contract."""
+
+    APPLIED = 1
+    DUPLICATE = 2
+    CONFLICT = 3
+    UNKNOWN_ORDER = 4
+
+
+class CountResult(IntEnum):
+    """What came of the begin or end of a full count. The numbers are those of the contract."""
+
+    BEGUN = 1
+    APPLIED = 2
+    DUPLICATE = 3
+    INCOMPLETE = 4
+    NEEDS_CONFIRMATION = 5
+    CONTINUE = 6
+    CONFLICT = 7
+
+
+class ReplyResult(IntEnum):
+    """What became of a till's reply. The numbers are those of the contract."""
+
+    RECORDED = 1
+    DUPLICATE = 2
+    UNKNOWN_EVENT = 3
+    REFUSED = 4
 
 
 class ShortageReason(IntEnum):
@@ -94,12 +126,82 @@ class FigureOutcome(NamedTuple):
     value: int
     position: int
     stock: Stock
+    epoch: int = 0
+    unsettled: int = 0
+    """Σ c over the pools of the key, after the request; 0 at an OWNED location."""
+
+
+class BookingOutcome(NamedTuple):
+    """What came of the report of one sale line."""
+
+    result: BookingResult
+    reservation: Reservation | None
+    """None: no such sale."""
+    part: Part | None
+    contained: int = 0
+    """Of the line at that location, what the figure in force contains."""
+    owed: int = 0
+    """By this the figure has still to fall for it."""
+    surplus: int = 0
+    """Booked beyond what was sold."""
+
+
+class CountOutcome(NamedTuple):
+    """What came of the begin or end of a full count."""
+
+    result: CountResult
+    mentioned: int
+    unmentioned: int = 0
+    zeroed_units: int = 0
+    remaining: int = 0
 
 
 class Posted(NamedTuple):
     """PostStock."""
 
     outcomes: tuple[FigureOutcome, ...]
+    bookings: tuple[BookingOutcome, ...] = ()
+    begin: CountOutcome | None = None
+    end: CountOutcome | None = None
+
+
+class Reassigned(NamedTuple):
+    """ReassignPart."""
+
+    reservation: Reservation
+    parts: tuple[Part, ...]
+    """Those that took over."""
+    at_risk: bool
+
+
+class PublishedReported(NamedTuple):
+    """ReportPublished."""
+
+    applied: int
+    """Reports that were not older than what is known."""
+
+
+class HandedOrder(NamedTuple):
+    """One event that is handed over."""
+
+    reservation: Reservation
+    part: Part
+    event: OrderEvent
+
+
+class OrdersTaken(NamedTuple):
+    """TakeOrders: in the order in which they are to be passed on."""
+
+    orders: tuple[HandedOrder, ...]
+
+
+class OrderReplied(NamedTuple):
+    """ReplyOrder."""
+
+    event_id: bytes
+    result: ReplyResult
+    fault: str = ""
+    """With REFUSED: the rule and what would have worked."""
 
 
 class PolicySet(NamedTuple):
@@ -108,7 +210,19 @@ class PolicySet(NamedTuple):
     policy: Policy
 
 
-Effect: TypeAlias = PoolsChanged | Reserved | Updated | Consumed | Cancelled | Posted | PolicySet
+Effect: TypeAlias = (
+    PoolsChanged
+    | Reserved
+    | Updated
+    | Consumed
+    | Cancelled
+    | Reassigned
+    | Posted
+    | PublishedReported
+    | OrdersTaken
+    | OrderReplied
+    | PolicySet
+)
 
 # --- refusals --------------------------------------------------------------------------------------------------------
 
@@ -160,6 +274,15 @@ class LeaseExpired(NamedTuple):
 
 class NotHeld(NamedTuple):
     """More was asked of a reservation than it has for this command."""
+
+    reservation: Reservation
+    line_id: str
+    requested: int
+    available: int
+
+
+class NotRejected(NamedTuple):
+    """More was to be moved elsewhere than a till rejected or was not sent."""
 
     reservation: Reservation
     line_id: str
@@ -224,6 +347,19 @@ class QuotasInUse(NamedTuple):
     quotas: tuple[QuotaInUse, ...]
 
 
+class SettlementInUse(NamedTuple):
+    """A location whose unsettled sales a new policy would leave without their figure."""
+
+    location: str
+    unsettled: int
+
+
+class SettlementsInUse(NamedTuple):
+    """The policy would break the settlement of sales; at most 100 locations are listed."""
+
+    locations: tuple[SettlementInUse, ...]
+
+
 class RequestIdReused(NamedTuple):
     """The id was used for another command. Never stored."""
 
@@ -239,6 +375,7 @@ Refusal: TypeAlias = (
     | Insufficient
     | LeaseExpired
     | NotHeld
+    | NotRejected
     | ReservationNotFound
     | StockNotFound
     | RevisionMismatch
@@ -246,6 +383,7 @@ Refusal: TypeAlias = (
     | Overflow
     | OrderReferenceInUse
     | QuotasInUse
+    | SettlementsInUse
     | RequestIdReused
     | RequestTooOld
 )
@@ -257,6 +395,7 @@ REFUSALS = (
     Invalid,
     LeaseExpired,
     NotHeld,
+    NotRejected,
     ReservationNotFound,
     StockNotFound,
     RevisionMismatch,
@@ -264,6 +403,7 @@ REFUSALS = (
     Overflow,
     OrderReferenceInUse,
     QuotasInUse,
+    SettlementsInUse,
     RequestIdReused,
     RequestTooOld,
 )

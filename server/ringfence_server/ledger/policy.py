@@ -67,6 +67,8 @@ class Location:
     kind: LocationKind = LocationKind.OWNED
     settlement_measure: str = "on_hand"
     groups: tuple[str, ...] = ()
+    source: str = ""
+    """TILL: the data source whose figures may move the settlement measure; empty: any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,8 @@ class Policy:
     measures: tuple[Measure, ...] = (Measure("on_hand"), Measure("safety_stock"))
     supply: tuple[SupplyTerm, ...] = (SupplyTerm("on_hand", 1), SupplyTerm("safety_stock", -1))
     create_time: int = 0
+    full_count_confirm_share: int = 20
+    """Percent of a location's units that a full count may zero without a person."""
 
     @cached_property
     def _rules(self) -> dict[str, PathRule]:
@@ -115,6 +119,10 @@ class Policy:
     @cached_property
     def _locations(self) -> dict[str, Location]:
         return {location.name: location for location in self.locations}
+
+    @cached_property
+    def _unlisted(self) -> dict[str, Location]:
+        return {}
 
     @cached_property
     def _measures(self) -> dict[str, Measure]:
@@ -142,9 +150,19 @@ class Policy:
         """Whether any path has a sales_cap."""
         return any(rule.sales_cap is not None for rule in self.path_rules)
 
+    @cached_property
+    def has_tills(self) -> bool:
+        """Whether any location is a TILL."""
+        return any(location.kind is LocationKind.TILL for location in self.locations)
+
     def location(self, name: str) -> Location:
         """The location's settings; one that the policy does not list is OWNED."""
-        return self._locations.get(name) or Location(name)
+        known = self._locations.get(name) or self._unlisted.get(name)
+        if known is None:
+            known = Location(name)
+            if len(self._unlisted) < 65_536:
+                self._unlisted[name] = known
+        return known
 
     def measure(self, name: str) -> Measure | None:
         """The measure, or None when the policy does not know it."""

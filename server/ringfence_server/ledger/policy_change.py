@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from .commands import SetPolicy
 from .journal import Batch
 from .names import MAX_DEPTH, MAX_NAME, MAX_QUANTITY, MAX_SOURCED_LOCATIONS
-from .outcomes import Invalid, PolicySet, QuotaInUse, QuotasInUse, Refusal, RevisionMismatch, Violation
+from .outcomes import (
+    Invalid,
+    PolicySet,
+    QuotaInUse,
+    QuotasInUse,
+    Refusal,
+    RevisionMismatch,
+    SettlementInUse,
+    SettlementsInUse,
+    Violation,
+)
 from .policy import LocationKind, MeasureKind, Policy
 
 _MEASURE_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_.")
@@ -21,11 +31,13 @@ def set_policy(
     command: SetPolicy,
     quotas: Iterable[QuotaInUse],
     dimensions_in_use: Iterable[str],
+    unsettled: Mapping[str, int] | None = None,
 ) -> PolicySet | Refusal:
     """Puts a new version in force, compare-and-set on the revision.
 
     ``quotas`` are the organization's pools that live or hold or owe something; a policy whose levels no longer allow
-    one of their paths is refused with the list. So is one that drops a dimension which stock keys carry.
+    one of their paths is refused with the list. So is one that drops a dimension which stock keys carry, and one that
+    takes the figure from under sales that it does not contain yet: ``unsettled`` are their units by location.
     """
     current = batch.policy(organization)
     if command.expected_revision != current.revision:
@@ -40,6 +52,9 @@ def set_policy(
     orphans = [quota for quota in quotas if command.policy.path_fault(quota.path)]
     if orphans:
         return QuotasInUse(tuple(orphans[:_MOST_LISTED]))
+    stranded = _stranded(current, command.policy, unsettled or {})
+    if stranded:
+        return SettlementsInUse(tuple(stranded[:_MOST_LISTED]))
     revision = current.revision + 1
     same_formula = command.policy.supply == current.supply
     policy = replace(
@@ -51,6 +66,17 @@ def set_policy(
     batch.policies[organization] = policy
     batch.new_policies.append((organization, policy))
     return PolicySet(policy)
+
+
+def _stranded(current: Policy, policy: Policy, unsettled: Mapping[str, int]) -> list[SettlementInUse]:
+    """Locations with unsettled sales whose kind, settlement measure or source would change."""
+    found = []
+    for name, units in sorted(unsettled.items()):
+        old, new = current.location(name), policy.location(name)
+        before = (old.kind, old.settlement_measure, old.source)
+        if units and before != (new.kind, new.settlement_measure, new.source):
+            found.append(SettlementInUse(name, units))
+    return found
 
 
 def policy_violations(policy: Policy) -> list[Violation]:
@@ -87,6 +113,8 @@ def policy_violations(policy: Policy) -> list[Violation]:
         rule(len(level.values) > 1_000, f"levels[{number}].values", "TOO_MANY", "at most 1,000 values")
         bad = [value for value in level.values if not value or "/" in value or len(value) > MAX_NAME]
         rule(bool(bad), f"levels[{number}].values", "BAD_NAME", f"1 to {MAX_NAME} characters without '/': {bad[:5]}")
+    share = policy.full_count_confirm_share
+    rule(not 0 <= share <= 100, "full_count_confirm_share", "OUT_OF_RANGE", "percent, 0 to 100")
     found.extend(_lease_violations(policy))
     found.extend(_rule_violations(policy))
     found.extend(_formula_violations(policy))
@@ -160,7 +188,10 @@ def _formula_violations(policy: Policy) -> list[Violation]:
     for number, location in enumerate(policy.locations):
         if len(location.groups) > 16:
             found.append(Violation(f"policy.locations[{number}].groups", "TOO_MANY", "at most 16 groups"))
-        if location.kind is not LocationKind.OWNED:
-            text = "this release keeps every count itself: OWNED"
-            found.append(Violation(f"policy.locations[{number}].kind", "LOCATION_KIND_NOT_SERVED", text))
+        if location.source and location.kind is LocationKind.OWNED:
+            text = "the service keeps the count of an OWNED location: leave it out"
+            found.append(Violation(f"policy.locations[{number}].source", "SOURCE_OF_OWNED_LOCATION", text))
+        if len(location.source) > MAX_NAME:
+            text = f"a name has at most {MAX_NAME} characters"
+            found.append(Violation(f"policy.locations[{number}].source", "BAD_NAME", text))
     return found

@@ -9,6 +9,7 @@ from enum import IntEnum
 
 from .names import COMMON, StockKey, ancestors, pool_id
 from .policy import Fallback
+from .till_state import Mark, Published, TillSale
 
 
 class Place(IntEnum):
@@ -89,7 +90,18 @@ class Pool:
 class MeasureValue:
     """The figure in force of one measure of one stock key."""
 
-    __slots__ = ("changed", "count_time", "measure", "position", "record_time", "source", "value")
+    __slots__ = (
+        "changed",
+        "count_id",
+        "count_time",
+        "epoch",
+        "epoch_ends",
+        "measure",
+        "position",
+        "record_time",
+        "source",
+        "value",
+    )
 
     def __init__(
         self,
@@ -99,6 +111,9 @@ class MeasureValue:
         source: str = "",
         count_time: int | None = None,
         record_time: int = 0,
+        epoch: int = 0,
+        epoch_ends: tuple[Mark, ...] = (),
+        count_id: str = "",
     ) -> None:
         self.measure = measure
         self.value = value
@@ -106,7 +121,24 @@ class MeasureValue:
         self.source = source
         self.count_time = count_time
         self.record_time = record_time
+        self.epoch = epoch
+        self.epoch_ends = epoch_ends
+        """The last mark of each epoch that is over, oldest first: what a figure of it contained stays contained."""
+        self.count_id = count_id
+        """The last full count that mentioned the key; empty: none."""
         self.changed = False
+
+    @property
+    def mark(self) -> Mark:
+        """P: the figure contains the bookings up to here."""
+        return Mark(self.epoch, self.position)
+
+    def contains(self, mark: Mark) -> bool:
+        """Whether a booking of this mark is in the figure. Of an epoch that is over, only what its last figure had: a
+        till that replaced it starts from that figure, or reports the booking anew."""
+        if mark.epoch == self.epoch:
+            return mark.position <= self.position
+        return any(end.epoch == mark.epoch and mark.position <= end.position for end in self.epoch_ends)
 
 
 class Stock:
@@ -122,6 +154,7 @@ class Stock:
         "policy_revision",
         "pools",
         "promised",
+        "published",
         "revision",
         "slot",
         "stock_id",
@@ -157,6 +190,8 @@ class Stock:
         """Paths whose pools were looked for; None: all of them. What was not looked for must not be made anew."""
         self.measures: dict[str, MeasureValue] = {}
         self.measures_known = True
+        self.published: dict[tuple[str, str], Published] | None = None if stored else {}
+        """By publisher and path; None: not looked for."""
         self.stored = stored
         self.changed = False
 
@@ -217,6 +252,7 @@ class Part:
         "settled_time",
         "stock",
         "stored",
+        "till",
         "unsettled",
     )
 
@@ -258,6 +294,8 @@ class Part:
         self.received_time: int | None = None
         self.settled_time: int | None = None
         self.document_number = ""
+        self.till: TillSale | None = None
+        """What a till has to do with it; None until it is sold at a TILL location, or booked there."""
         self.stored = False
         self.changed = True
 
@@ -345,14 +383,22 @@ def _by_line(part: Part) -> tuple[int, int]:
 
 
 def reservation_state(reservation: Reservation) -> ReservationState:
-    """The state of a reservation: that of the part furthest behind; what is over only when nothing is left."""
-    held = unsettled = settled = expired = 0
+    """The state of a reservation: that of the part furthest behind; what is over only when nothing is left.
+
+    Before the way of sold parts into a till comes what somebody has to act on: REJECTED, then CANCELLING.
+    """
+    held = unsettled = settled = expired = undecided = cancelling = 0
     behind: ReservationState = ReservationState.RECEIVED
     for part in reservation.parts:
         held += part.held
         unsettled += part.unsettled
         settled += part.settled
         expired += part.expired
+        till = part.till
+        if till is not None:
+            undecided += till.undecided
+            if part.unsettled or part.settled:
+                cancelling += till.cancelling
         if part.unsettled:
             if part.sent_time is None:
                 behind = ReservationState.CONSUMED
@@ -360,6 +406,10 @@ def reservation_state(reservation: Reservation) -> ReservationState:
                 behind = ReservationState.SENT
     if held:
         return ReservationState.HELD
+    if undecided:
+        return ReservationState.REJECTED
+    if cancelling:
+        return ReservationState.CANCELLING
     if unsettled:
         return behind
     if settled:

@@ -23,6 +23,7 @@ from ringfence_server.ledger.outcomes import (
     Invalid,
     LeaseExpired,
     NotHeld,
+    NotRejected,
     OrderReferenceInUse,
     Overflow,
     QuotasInUse,
@@ -31,6 +32,7 @@ from ringfence_server.ledger.outcomes import (
     RequestTooOld,
     ReservationNotFound,
     RevisionMismatch,
+    SettlementsInUse,
     Shortage,
     ShortageReason,
     StockNotFound,
@@ -75,6 +77,8 @@ def refusal_status(refusal: Refusal) -> bytes:
             return _lease_expired(refusal)
         case NotHeld():
             return _not_held(refusal)
+        case NotRejected():
+            return _not_rejected(refusal)
         case ReservationNotFound():
             name = uuid_text(refusal.reservation_id)
             text = f"the organization has no reservation {name}"
@@ -102,6 +106,8 @@ def refusal_status(refusal: Refusal) -> bytes:
             return _order_reference_in_use(refusal)
         case QuotasInUse():
             return _quotas_in_use(refusal)
+        case SettlementsInUse():
+            return _settlements_in_use(refusal)
         case RequestIdReused():
             text = "the request_id was used for another command; a new command takes a new UUID"
             violation = Violation("request_id", "REQUEST_ID_REUSED", text)
@@ -179,6 +185,16 @@ def status_for(error: BaseException, method: str) -> bytes:
             return _STORE_AWAY
         case _:
             return incident_status("%s failed", method, fault=error)
+
+
+def replaced_status(adapter: str) -> bytes:
+    """ADAPTER_REPLACED: another stream of the same adapter took over."""
+    return status_bytes(
+        code_pb2.ABORTED,
+        f"another stream of the adapter {adapter!r} took over; two adapters that run at once need two names",
+        "ADAPTER_REPLACED",
+        {"adapter": adapter},
+    )
 
 
 def draining_status() -> bytes:
@@ -322,6 +338,31 @@ def _not_held(refusal: NotHeld) -> bytes:
     )
 
 
+def _not_rejected(refusal: NotRejected) -> bytes:
+    name = uuid_text(refusal.reservation.reservation_id)
+    text = (
+        f"line {refusal.line_id!r} of reservation {name}: asked to move {refusal.requested}, "
+        f"but {refusal.available} units of the part are rejected by its till or not sent yet"
+    )
+    return status_bytes(
+        code_pb2.FAILED_PRECONDITION,
+        text,
+        "NOT_REJECTED",
+        {
+            "reservation_id": name,
+            "line_id": refusal.line_id,
+            "requested": str(refusal.requested),
+            "available": str(refusal.available),
+        },
+        errors_pb2.ReservationRefusal(
+            reservation=reservation_fields(refusal.reservation),
+            line_id=refusal.line_id,
+            requested=refusal.requested,
+            available=refusal.available,
+        ),
+    )
+
+
 def _stock_not_found(refusal: StockNotFound) -> bytes:
     name = describe_key(refusal.key)
     text = f"no source ever posted {name}: post a figure first, or mend the key"
@@ -374,6 +415,21 @@ def _quotas_in_use(refusal: QuotasInUse) -> bytes:
                 {"key": key_fields(quota.key), "path": quota.path, "allocated": quota.allocated}
                 for quota in refusal.quotas
             ]
+        ),
+    )
+
+
+def _settlements_in_use(refusal: SettlementsInUse) -> bytes:
+    first = refusal.locations[0]
+    more = f", and {len(refusal.locations) - 1} more locations" if len(refusal.locations) > 1 else ""
+    return status_bytes(
+        code_pb2.FAILED_PRECONDITION,
+        f"location {first.location!r} has {first.unsettled} units sold that no figure contains yet{more}; its kind, "
+        "settlement_measure and source stay until they are settled or cancelled",
+        "SETTLEMENT_IN_USE",
+        {"location": first.location, "unsettled": str(first.unsettled), "locations": str(len(refusal.locations))},
+        errors_pb2.SettlementsInUse(
+            locations=[{"location": each.location, "unsettled": each.unsettled} for each in refusal.locations]
         ),
     )
 

@@ -49,11 +49,12 @@ def request_id(text: str, faults: list[Violation]) -> bytes:
     return identifier
 
 
-def reservation_id(text: str, field: str, faults: list[Violation]) -> bytes:
-    """The 16 bytes of a reservation's id."""
+def reservation_id(
+    text: str, field: str, faults: list[Violation], what: str = "the reservation_id that Reserve answered"
+) -> bytes:
+    """The 16 bytes of the id of a reservation, or of what else the service made: ``what`` says where it was told."""
     identifier = _uuid(text)
     if identifier is None:
-        what = "the reservation_id that Reserve answered"
         faults.append(Violation(field, "REQUIRED" if not text else "BAD_UUID", f"{what}{_got(text)}"))
         return NO_ID
     return identifier
@@ -74,6 +75,13 @@ def quantity(value: int, field: str, faults: list[Violation]) -> int:
     """Units of a line."""
     if not 1 <= value <= MAX_QUANTITY:
         faults.append(Violation(field, "OUT_OF_RANGE", f"{_QUANTITY_TEXT}; got {value:,}"))
+    return value
+
+
+def number(value: int, least: int, most: int, range_text: str, field: str, faults: list[Violation]) -> int:
+    """A number of a range that ``range_text`` names: "1 to 2^63-1"."""
+    if not least <= value <= most:
+        faults.append(Violation(field, "OUT_OF_RANGE", f"{range_text}; got {value:,}"))
     return value
 
 
@@ -118,17 +126,21 @@ def name(text: str, field: str, faults: list[Violation], *, required: bool = Tru
     return text
 
 
-def label(text: str, field: str, faults: list[Violation]) -> str:
-    """An owner or an order reference."""
-    if text and (len(text) > MAX_LABEL or not is_clean(text)):
+def label(text: str, field: str, faults: list[Violation], *, required: bool = False) -> str:
+    """An owner, an order reference or a document number."""
+    if required and not text:
+        faults.append(Violation(field, "REQUIRED", f"1 to {MAX_LABEL} characters without control characters"))
+    elif text and (len(text) > MAX_LABEL or not is_clean(text)):
         what = f"0 to {MAX_LABEL} characters without control characters"
         faults.append(Violation(field, "TOO_LONG" if len(text) > MAX_LABEL else "BAD_TEXT", f"{what}{_got(text)}"))
     return text
 
 
-def free_text(text: str, most: int, field: str, faults: list[Violation]) -> str:
+def free_text(text: str, most: int, field: str, faults: list[Violation], *, required: bool = False) -> str:
     """Words for people; may have several lines."""
-    if len(text) > most:
+    if required and not text:
+        faults.append(Violation(field, "REQUIRED", f"1 to {most} characters that tell a person why"))
+    elif len(text) > most:
         faults.append(Violation(field, "TOO_LONG", f"at most {most} characters; got {len(text)}"))
     elif _CONTROL_BUT_BREAKS.search(text):
         faults.append(Violation(field, "BAD_TEXT", "no control characters but line breaks and tabs"))

@@ -63,6 +63,9 @@ def _policy(policy: pb.Policy, faults: list[Violation]) -> Policy:
             for number, term in enumerate(policy.supply)
         )
         or _DEFAULT.supply,
+        full_count_confirm_share=policy.full_count_confirm_share
+        if policy.HasField("full_count_confirm_share")
+        else _DEFAULT.full_count_confirm_share,
     )
 
 
@@ -113,6 +116,7 @@ def _location(location: pb.Location, number: int, faults: list[Violation]) -> Lo
         forms.name(location.settlement_measure, f"{field}.settlement_measure", faults, required=False)
         or _DEFAULT_MEASURE,
         _names(location.groups, f"{field}.groups", faults),
+        forms.name(location.source, f"{field}.source", faults, required=False),
     )
 
 

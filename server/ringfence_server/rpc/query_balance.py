@@ -28,7 +28,7 @@ from .balance_messages import balance_fields, check_named, filter_of, roll_up_of
 from .errors import Refused, invalid
 from .identity import Identity
 from .pages import bound, key_items, key_of_items, page_size
-from .render import Fields, pool_fields, uuid_text
+from .render import Fields, pool_fields, published_fields, uuid_text
 from .services import Services
 from .times import time_fields
 from .tokens import page_position, page_token, revision_token, revisions_of
@@ -37,6 +37,7 @@ _MOST_POINTS: Final = 100
 """Stock keys named exactly that are read together with those of other requests."""
 _MOST_EXPLAINED: Final = 100
 _MOST_HOLDS: Final = 100
+_MOST_PUBLISHED: Final = 16
 _KEYS_A_READ: Final = 256
 """Keys of a scan that are read and summed at a time: about three milliseconds of the event loop."""
 
@@ -168,7 +169,7 @@ class _Page:
     def response(self, moment: Moment, explanations: Sequence[Fields] = ()) -> Response:
         """The page as a message."""
         query = self._query
-        balances = [balance_fields(balance, moment.instant) for _, balance in self.items]
+        balances = [self._fields(stock, balance, moment) for stock, balance in self.items]
         for fields, explanation in zip(balances, explanations, strict=False):
             fields["explanation"] = explanation
         token = ""
@@ -176,6 +177,19 @@ class _Page:
             last = self.items[-1][1]
             token = page_token(query.organization, query.request, (*key_items(last.key), last.path))
         return _response(balances, token, moment)
+
+    def _fields(self, stock: Stock, balance: Balance, moment: Moment) -> dict[str, Any]:
+        fields = balance_fields(balance, moment.instant)
+        if stock.published and self._query.read_time is None:
+            fields["published"] = _published_of(stock, balance.path)
+        return fields
+
+
+def _published_of(stock: Stock, path: str) -> list[Fields]:
+    """What adapters last published for one pool, by publisher."""
+    reports = [report for report in (stock.published or {}).values() if report.path == path]
+    reports.sort(key=lambda report: report.publisher)
+    return [published_fields(report) for report in reports[:_MOST_PUBLISHED]]
 
 
 def _answer_points(query: _Query, read: PointsRead, points: Sequence[StockKey]) -> Response:

@@ -30,6 +30,7 @@ def policy_message(policy: Policy) -> pb.Policy:
         "allow_split": policy.allow_split,
         "measures": [{"name": measure.name, "kind": measure.kind.value} for measure in policy.measures],
         "supply": [{"measure": term.measure, "coefficient": term.coefficient} for term in policy.supply],
+        "full_count_confirm_share": policy.full_count_confirm_share,
     }
     if policy.create_time:
         # The built-in policy was never put in force.
@@ -54,4 +55,5 @@ def _location_fields(location: Location) -> dict[str, Any]:
         "kind": location.kind.value,
         "settlement_measure": location.settlement_measure,
         "groups": location.groups,
+        "source": location.source,
     }

@@ -1,4 +1,4 @@
-"""How names are written in columns: dimensions as sorted JSON pairs, policies as JSON."""
+"""How names are written in columns: dimensions as sorted JSON pairs, policies and marks as JSON."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from ringfence_server.ledger.policy import (
     Policy,
     SupplyTerm,
 )
+from ringfence_server.ledger.till_state import Mark
 
 Dimensions = tuple[tuple[str, str], ...]
 
@@ -33,6 +34,16 @@ def dimensions_text(dimensions: Dimensions) -> str:
 def dimensions_of(column: str) -> Dimensions:
     """The reverse of ``dimensions_text``."""
     return tuple(json.loads(column).items()) if column else ()
+
+
+def epoch_ends_text(ends: tuple[Mark, ...]) -> str | None:
+    """``(Mark(0, 17),)`` as ``[[0,17]]``; nothing as NULL."""
+    return json.dumps(ends, separators=(",", ":")) if ends else None
+
+
+def epoch_ends_of(column: str | None) -> tuple[Mark, ...]:
+    """The reverse of ``epoch_ends_text``."""
+    return tuple(Mark(*end) for end in json.loads(column)) if column else ()
 
 
 def policy_text(policy: Policy) -> str:
@@ -64,6 +75,7 @@ def policy_of(column: str) -> Policy:
                 LocationKind(location["kind"]),
                 location["settlement_measure"],
                 tuple(location["groups"]),
+                location.get("source", ""),
             )
             for location in body["locations"]
         ),
@@ -72,4 +84,5 @@ def policy_of(column: str) -> Policy:
         measures=tuple(Measure(measure["name"], MeasureKind(measure["kind"])) for measure in body["measures"]),
         supply=tuple(SupplyTerm(term["measure"], term["coefficient"]) for term in body["supply"]),
         create_time=body["create_time"],
+        full_count_confirm_share=body.get("full_count_confirm_share", 20),
     )

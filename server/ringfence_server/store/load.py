@@ -19,7 +19,9 @@ from ringfence_server.ledger.work import PolicyUse
 from . import schema
 from .codec import dimensions_of, dimensions_text, policy_of
 from .driver import DriverConnection
+from .load_till import TillLoader
 from .rows import SqlRow, measure_of, part_of, part_slots_of, pool_of, reservation_of, stock_of
+from .sales import SaleRows
 from .slots import Slots, bits_of
 from .statements import joined_select, keyed_select, newest_select, slot_select
 
@@ -83,6 +85,8 @@ class Loader:
         )
         self._due = slot_select(dialect, _due)
         self._next_end = slot_select(dialect, _next_end)
+        self._sales = SaleRows(dialect, slots)
+        self.till = TillLoader(dialect, slots)
         self._ids: dict[StockKey, int] = {}
         self._cached_policies: dict[str, Policy] = {}
 
@@ -215,14 +219,15 @@ class Loader:
                 state.add(stock)
             self.remember(fresh)
 
-    def link_parts(self, state: LoadedState, rows: Iterable[SqlRow]) -> None:
-        """Puts parts on their reservations and stocks."""
+    def link_parts(self, connection: DriverConnection, state: LoadedState, rows: Collection[SqlRow]) -> None:
+        """Puts parts on their reservations and stocks, and on parts that have one the sale of their till."""
         for row in rows:
             reservation_id, *rest = row
             stock = state.by_id[rest[3]]
             state.reservations[reservation_id].parts.append(part_of(tuple(rest), stock))
         for reservation in state.reservations.values():
             reservation.parts.sort(key=lambda part: part.number)
+        self._sales.put(connection, state.reservations, rows)
 
     def pools(self, connection: DriverConnection, state: LoadedState, needs: Needs) -> None:
         """Adds the pools that commands and parts can touch, and marks which were looked for."""
@@ -291,12 +296,19 @@ class Loader:
             QuotaInUse(StockKey(organization, sku, location, dimensions_of(dimensions)), path, units)
             for sku, location, dimensions, path, units in rows
         ]
+        unsettled = connection.execute(
+            select(stock.c.location, func.sum(pool.c.unsettled))
+            .join(pool, (pool.c.slot == stock.c.slot) & (pool.c.stock_id == stock.c.stock_id))
+            .where(within(stock.c.slot), stock.c.organization == organization, pool.c.unsettled > 0)
+            .group_by(stock.c.location)
+        )
         texts = connection.execute(
             select(stock.c.dimensions)
             .distinct()
             .where(within(stock.c.slot), stock.c.organization == organization, stock.c.dimensions != "")
         )
-        return PolicyUse(quotas, {name for (text,) in texts for name, _ in dimensions_of(text)})
+        names = {name for (text,) in texts for name, _ in dimensions_of(text)}
+        return PolicyUse(quotas, names, {location: int(units) for location, units in unsettled})
 
 
 def _all_but_slot(table: Any) -> list[Any]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from alembic.config import Config
     from sqlalchemy.ext.asyncio import AsyncEngine
 
-HEAD = "0001"
+HEAD = "0002"
 """The revision this code works with."""
 _UPGRADE_LOCK: Final = 7_453_010_373_645_639_777
 """Two servers that start at once do not both upgrade."""

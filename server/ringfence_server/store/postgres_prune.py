@@ -12,6 +12,7 @@ from ringfence_server.ledger.policy import MINUTE
 from . import schema
 from .driver import PostgresConnection
 from .prune import FEED_KEPT, ROWS_PER_STEP
+from .prune_till import TillPruner
 from .slots import Slots
 
 
@@ -20,6 +21,7 @@ class SlotPruner:
 
     def __init__(self, slots: Slots) -> None:
         self._slots = slots
+        self._tills = [TillPruner(slot) for slot in slots.all]
         self._after: tuple[int, bytes, int] = (0, b"", 0)
         self._assured = 0
         """No batch of any slot takes place before this instant."""
@@ -49,6 +51,7 @@ class SlotPruner:
         last = self._after[0] if self._after[1] else self._slots.mask
         for passed in range(slot, last + 1):
             deleted += self._prune_feed(connection, passed, now)
+            deleted += self._tills[passed].step(connection, now)
         return deleted
 
     def _forget(self, connection: PostgresConnection, rows: Any, now: int) -> int:

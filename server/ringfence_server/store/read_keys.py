@@ -18,18 +18,22 @@ from ringfence_server.ledger.policy import Fallback, Policy
 from ringfence_server.ledger.reading import KeyFilter, KeyPosition, KeysRead
 from ringfence_server.ledger.revisions import Revisions
 from ringfence_server.ledger.state import Part, Reservation, Stock
+from ringfence_server.ledger.till_state import Published
 
 from . import schema
 from .codec import dimensions_of, dimensions_text, policy_of
 from .driver import DriverConnection
 from .read_past import Past
 from .read_slots import merged, rows_of_slots, share_of
-from .rows import SqlRow, measure_of, pool_of, stock_of
+from .read_till import TillRows
+from .rows import SqlRow, has_published, measure_of, pool_of, stock_of
 from .slots import Slots
 from .statements import Statement, joined_select, keyed_select, newest_select, slot_select
 
 _DEFAULT_POLICY: Final = Policy()
 _place_of_row: Final = attrgetter("sku", "location", "dimensions")
+_NOTHING_PUBLISHED: Final[dict[tuple[str, str], Published]] = {}
+"""Of all keys of which nothing was: what is read is not written to."""
 
 
 class SlotState(NamedTuple):
@@ -95,6 +99,7 @@ class KeyRows:
             [],
         )
         self._due = slot_select(dialect, _due)
+        self._till = TillRows(dialect, slots)
         # By version, not by organization: threads may look at different snapshots.
         self._policies: dict[tuple[str, int], Policy] = {}
 
@@ -213,6 +218,9 @@ class KeyRows:
         """Stored stocks as the view has them: taken back to its instant, and everything due until then applied."""
         if view.past is not None:
             stocks = view.past.rewound(connection, stocks)
+            for stock in stocks:
+                # Only the newest reports are kept.
+                stock.published = _NOTHING_PUBLISHED
         parts: list[tuple[Reservation, Part]] = []
         if view.due:
             for stock in stocks:
@@ -221,15 +229,20 @@ class KeyRows:
         return stocks
 
     def _filled(self, connection: DriverConnection, rows: Iterable[Any]) -> list[Stock]:
-        """Stocks with all their pools and measures, in the order of their rows."""
+        """Stocks with all their pools and measures and what was published of them, in the order of their rows."""
         stocks: dict[int, Stock] = {}
         of_stock = self.slots.of_stock
+        published: dict[int, Stock] = {}
         for row in rows:
             stock = stock_of(row)
             stock.slot = of_stock(stock.stock_id)
             stock.known_paths = None
             stock.measures_known = True
             stocks[stock.stock_id] = stock
+            if has_published(row):
+                published[stock.stock_id] = stock
+            else:
+                stock.published = _NOTHING_PUBLISHED
         if stocks:
             ids = list(stocks)
             for row in self._pools.find(connection, ids):
@@ -238,6 +251,8 @@ class KeyRows:
             for row in self._measures.find(connection, ids):
                 stock_id, value = measure_of(row)
                 stocks[stock_id].measures[value.measure] = value
+        if published:
+            self._till.put_published(connection, published)
         return list(stocks.values())
 
 

@@ -39,21 +39,27 @@ class Past:
         by_id = {stock.stock_id: stock for stock in stocks}
         changed = [stock for stock in stocks if stock.slot in self.sequences]
         rewinds: dict[int, Rewind] = {}
+        oldest: dict[int, int] = {}
+        """The entry before the oldest of those recorded later; 0: there is none."""
         for stock in changed:
             if stock.last_sequence > self.sequences[stock.slot]:
                 rewinds[stock.stock_id] = Rewind(stock, self.instant)
         if rewinds:
-            for stock_id, entry in self._entries(connection, [by_id[stock_id] for stock_id in rewinds]):
+            for stock_id, previous, entry in self._entries(connection, [by_id[stock_id] for stock_id in rewinds]):
                 rewinds[stock_id].undo((entry,))
+                oldest[stock_id] = min(previous, oldest.get(stock_id, previous))
         facts = self._facts(connection, changed)
-        if facts:
-            in_force = self._facts_in_force(connection, [by_id[stock_id] for stock_id in facts])
-            for stock_id, later in facts.items():
-                earlier = in_force.get(stock_id, {})
-                if not earlier:
-                    # The first post of any measure makes a key known.
+        unmoved = {stock.stock_id for stock in changed if not oldest.get(stock.stock_id, stock.last_sequence)}
+        if facts or unmoved:
+            in_force = self._facts_in_force(connection, [by_id[stock_id] for stock_id in facts.keys() | unmoved])
+            for stock_id in unmoved:
+                if not in_force.get(stock_id):
+                    # The first post of any measure makes a key known, or a till that booked there.
                     del by_id[stock_id]
+            for stock_id, later in facts.items():
+                if stock_id not in by_id:
                     continue
+                earlier = in_force.get(stock_id, {})
                 rewind = rewinds.get(stock_id)
                 if rewind is None:
                     rewind = rewinds[stock_id] = Rewind(by_id[stock_id], self.instant)
@@ -65,8 +71,9 @@ class Past:
                 stock.revision = self.revisions[stock.slot]
         return list(by_id.values())
 
-    def _entries(self, connection: DriverConnection, stocks: Sequence[Stock]) -> Iterable[tuple[int, PastEntry]]:
-        """Entries of these stocks recorded after the instant, each stock's newest first."""
+    def _entries(self, connection: DriverConnection, stocks: Sequence[Stock]) -> Iterable[tuple[int, int, PastEntry]]:
+        """Entries of these stocks recorded after the instant, each stock's newest first, with the number of the entry
+        before."""
         stock, entry, part = schema.stock, schema.entry, schema.part
         columns = [
             entry.c.slot,
@@ -100,6 +107,7 @@ class Past:
             )
             query = select(
                 chain.c.stock_id,
+                chain.c.previous_sequence,
                 chain.c.kind,
                 chain.c.quantity,
                 chain.c.from_place,
@@ -120,8 +128,8 @@ class Past:
             )
             if connection.sorts:
                 query = query.order_by(chain.c.sequence.desc())
-            for stock_id, *rest in connection.execute(query, execution_options={"yield_per": _ROWS_AT_ONCE}):
-                yield stock_id, PastEntry(*rest)
+            for stock_id, previous, *rest in connection.execute(query, execution_options={"yield_per": _ROWS_AT_ONCE}):
+                yield stock_id, previous, PastEntry(*rest)
 
     def _facts(self, connection: DriverConnection, stocks: Sequence[Stock]) -> dict[int, list[PastFact]]:
         """Facts of these stocks recorded after the instant."""
@@ -281,4 +289,5 @@ def _fact_columns() -> list[Column[Any]]:
         fact.c.source,
         fact.c.count_time,
         fact.c.record_time,
+        fact.c.epoch,
     ]

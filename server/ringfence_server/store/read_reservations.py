@@ -14,12 +14,15 @@ from ringfence_server.ledger.lease import apply_due
 from ringfence_server.ledger.names import pool_id
 from ringfence_server.ledger.reading import LiveHold, ReservationQuery
 from ringfence_server.ledger.state import Place, Reservation, Stock
+from ringfence_server.ledger.till_progress import stands_at
 
 from . import schema
 from .driver import DriverConnection
 from .read_keys import View
 from .read_slots import merged, rows_of_slots, share_of
+from .read_till import stuck
 from .rows import part_of, part_slots_of, reservation_of, stock_of
+from .sales import SaleRows
 from .slots import Slots
 from .statements import keyed_select
 
@@ -29,6 +32,7 @@ _ROWS_AT_ONCE: Final = 500
 _MOST_ENTRIES_FOR_HOLDS: Final = 20_000
 _SECOND: Final = 1_000_000
 _id_of_row: Final = attrgetter("reservation_id")
+_sale_slot_of_row: Final = attrgetter("slot")
 
 
 class ReservationRows:
@@ -41,6 +45,9 @@ class ReservationRows:
         )
         self._parts = keyed_select(dialect, _all_but_slot(schema.part), schema.part.c.reservation_id)
         self._stocks = keyed_select(dialect, _all_but_slot(schema.stock), schema.stock.c.stock_id, slots.of_stock)
+        reservation_id = schema.reservation.c.reservation_id
+        self._heads_by_id = keyed_select(dialect, _head_columns(), reservation_id, slots.of_id)
+        self._sales = SaleRows(dialect, slots)
 
     def by_id(self, connection: DriverConnection, ids: Sequence[bytes], until: int) -> list[Reservation]:
         """These reservations as far as they exist, newest first, with what is due until an instant applied."""
@@ -66,18 +73,26 @@ class ReservationRows:
             found[reservation_id].parts.append(part_of(tuple(rest), stocks[rest[3]]))
         for reservation in found.values():
             reservation.parts.sort(key=lambda part: part.number)
+        self._sales.put(connection, found, part_rows, whole=False)
         apply_due(
             scratch_batch(until), [(owner, part) for owner in found.values() for part in owner.parts if part.held]
         )
         return [found[reservation_id] for reservation_id in sorted(found, reverse=True)]
 
     def page(
-        self, connection: DriverConnection, query: ReservationQuery, after: bytes | None, most: int, until: int
+        self,
+        connection: DriverConnection,
+        query: ReservationQuery,
+        after: bytes | None,
+        most: int,
+        until: int,
+        instant: int,
     ) -> tuple[list[Reservation], bytes | None]:
-        """Matching reservations, newest first, and the id to go on after; None at the end."""
+        """Matching reservations, newest first, and the id to go on after; None at the end. What is due until ``until``
+        is applied, and what is stuck is so at ``instant``."""
         if query.order_reference:
             ids = [found for found in _by_reference(connection, query, self._slots) if after is None or found < after]
-            matching = [found for found in self.by_id(connection, ids, until) if _matches(query, found)]
+            matching = [found for found in self.by_id(connection, ids, until) if _matches(query, found, instant)]
             rest = matching[most:]
             return matching[:most], matching[most - 1].reservation_id if rest else None
         found: list[Reservation] = []
@@ -89,11 +104,11 @@ class ReservationRows:
         if query.create_time_from is not None:
             oldest = _first_id(max(0, (query.create_time_from - _SECOND) // 1_000))
         for _ in range(0, _MOST_LOOKED_AT, _ROWS_AT_ONCE):
-            rows, complete = self._heads(connection, below, oldest)
+            rows, complete = self._heads(connection, query, below, oldest, instant)
             wanted = [row[0] for row in rows if _head_matches(query, *row[1:])]
             for start in range(0, len(wanted), most):
                 for reservation in self.by_id(connection, wanted[start : start + most], until):
-                    if _matches(query, reservation):
+                    if _matches(query, reservation, instant):
                         found.append(reservation)
                         if len(found) == most:
                             return found, reservation.reservation_id
@@ -103,24 +118,36 @@ class ReservationRows:
         return found, below
 
     def _heads(
-        self, connection: DriverConnection, below: bytes | None, oldest: bytes | None
+        self,
+        connection: DriverConnection,
+        query: ReservationQuery,
+        below: bytes | None,
+        oldest: bytes | None,
+        instant: int,
     ) -> tuple[Sequence[Any], bool]:
-        """Some reservations, newest first, and whether these are all that are left."""
+        """What may match, newest first, and whether this is all that is left: of all reservations, or of those that
+        tills keep waiting."""
         table = schema.reservation
+        stands = query.till_progress is not None
+        number = schema.till_sale.c.reservation_id if stands else table.c.reservation_id
         slots = self._slots.all
         limit = share_of(_ROWS_AT_ONCE, slots)
 
         def of_slot(slot: ColumnElement[Any]) -> Select[Any]:
-            query = select(table.c.reservation_id, table.c.organization, table.c.owner, table.c.create_time)
-            query = query.where(table.c.slot == slot)
+            heads = stuck(query, slot, instant) if stands else select(*_head_columns()).where(table.c.slot == slot)
             if below is not None:
-                query = query.where(table.c.reservation_id < below)
+                heads = heads.where(number < below)
             if oldest is not None:
-                query = query.where(table.c.reservation_id >= oldest)
-            return query.order_by(table.c.reservation_id.desc()).limit(limit)
+                heads = heads.where(number >= oldest)
+            return heads.order_by(number.desc()).limit(limit)
 
         rows = rows_of_slots(connection, slots, of_slot)
-        return merged(rows, slots, limit, self._slot_of_row, _id_of_row, newest_first=True)
+        if not stands:
+            return merged(rows, slots, limit, self._slot_of_row, _id_of_row, newest_first=True)
+        # Sales lie beside their stock: what keeps one order waiting may lie in several slots.
+        found, complete = merged(rows, slots, limit, _sale_slot_of_row, _id_of_row, newest_first=True)
+        ids = list(dict.fromkeys(row.reservation_id for row in found))
+        return sorted(self._heads_by_id.find(connection, ids), reverse=True), complete
 
     def _slot_of_row(self, row: Any) -> int:
         return self._slots.of_id(row.reservation_id)
@@ -263,7 +290,7 @@ def _head_matches(query: ReservationQuery, organization: str, owner: str, create
     )
 
 
-def _matches(query: ReservationQuery, found: Reservation) -> bool:
+def _matches(query: ReservationQuery, found: Reservation, instant: int) -> bool:
     if not _head_matches(query, found.organization, found.owner, found.create_time):
         return False
     if query.states and found.state not in query.states:
@@ -271,12 +298,24 @@ def _matches(query: ReservationQuery, found: Reservation) -> bool:
     parts = found.parts
     if query.sku and not any(part.stock.key.sku == query.sku for part in parts):
         return False
+    progress, until = query.till_progress, instant - query.stuck_for
+    if progress is not None and not any(
+        stands_at(found, part, progress, until)
+        for part in parts
+        if not query.location or part.stock.key.location == query.location
+    ):
+        return False
     return not query.location or any(part.stock.key.location == query.location for part in parts if part.granted)
 
 
 def _first_id(millisecond: int) -> bytes:
     """The lowest UUIDv7 of a millisecond."""
     return (millisecond << 80).to_bytes(16, "big")
+
+
+def _head_columns() -> list[Any]:
+    table = schema.reservation
+    return [table.c.reservation_id, table.c.organization, table.c.owner, table.c.create_time]
 
 
 def _all_but_slot(table: Any) -> list[Any]:

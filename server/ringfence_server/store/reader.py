@@ -12,6 +12,8 @@ from ringfence_server.clock import Clock
 from ringfence_server.ledger.names import StockKey
 from ringfence_server.ledger.policy import Policy
 from ringfence_server.ledger.reading import (
+    DiscrepanciesRead,
+    DiscrepancyQuery,
     EntriesRead,
     EntryQuery,
     KeyFilter,
@@ -37,6 +39,7 @@ from .read_lanes import Lane, Lanes, ThreadLanes, begin_transaction
 from .read_ledger import EntryRows
 from .read_points import PointReads
 from .read_reservations import HoldRows, ReservationRows
+from .read_till import TillRows
 from .slots import ONE_SLOT, Slots
 from .snapshots import Begun, Snapshots, Wanted
 from .verify import Verification
@@ -71,6 +74,7 @@ class Reader:
         self._holds = HoldRows(dialect, slots)
         self._entries = EntryRows(slots)
         self._feed = FeedRows(dialect, slots)
+        self._till = TillRows(dialect, slots)
         self._points = PointReads(lanes.points, self._keys, self._snapshots)
 
     async def open(self) -> None:
@@ -170,7 +174,7 @@ class Reader:
         self, connection: DriverConnection, query: ReservationQuery, after: bytes | None, most: int
     ) -> ReservationsRead:
         _, instant, due_until = self._now(connection)
-        found, last = self._reservations.page(connection, query, after, most, due_until)
+        found, last = self._reservations.page(connection, query, after, most, due_until, instant)
         return ReservationsRead(instant, found, last)
 
     async def entries(self, query: EntryQuery, below: int | None, most: int) -> EntriesRead:
@@ -186,6 +190,26 @@ class Reader:
         if query.key is None or not query.key.dimensions:
             return read
         return read._replace(policy=self._keys.policies(connection, [query.organization])[query.organization])
+
+    async def discrepancies(self, query: DiscrepancyQuery, below: int | None, most: int) -> DiscrepanciesRead:
+        """A page of what did not fit, newest first. It may be short, even empty, before the end."""
+        async with self._lanes.lease() as lane:
+            return await lane.run(self._read_discrepancies, query, below, most)
+
+    def _read_discrepancies(
+        self, connection: DriverConnection, query: DiscrepancyQuery, below: int | None, most: int
+    ) -> DiscrepanciesRead:
+        _, instant, _ = self._now(connection)
+        return DiscrepanciesRead(instant, *self._till.discrepancies(connection, query, below, most))
+
+    async def orders_due(self, organization: str, locations: Sequence[str]) -> int | None:
+        """The first instant at which an order event of these locations that is held back may be handed over."""
+        async with self._lanes.lease() as lane:
+            return await lane.run(self._read_orders_due, organization, locations)
+
+    def _read_orders_due(self, connection: DriverConnection, organization: str, locations: Sequence[str]) -> int | None:
+        begin_transaction(connection)
+        return self._till.orders_due(connection, organization, locations)
 
     async def policy(self, organization: str) -> Policy:
         """The policy in force."""

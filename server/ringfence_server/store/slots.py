@@ -10,6 +10,9 @@ of the store: 1 on SQLite, where everything lies in slot 0, 64 on PostgreSQL, wh
 | request_outcome | the request id |
 | caller | the scope |
 | order_reference | organization, caller and reference |
+| till_sale, booking, order_event, published | the stock key, beside the part; an event's id is made there |
+| count_session | organization, source and count id |
+| discrepancy | the stock key, or any slot that the batch holds: its sequence says which |
 | feed, slot_state | itself: one row for each slot that a batch locked |
 | policy | 0 |
 
@@ -90,6 +93,10 @@ class Slots:
 
     def of_reference(self, key: Sequence[str]) -> int:
         """Of an order reference: (organization, caller, reference)."""
+        return _hashed(*key) & self.mask if self.mask else 0
+
+    def of_count(self, key: Sequence[str]) -> int:
+        """Of a full count: (organization, source, count_id)."""
         return _hashed(*key) & self.mask if self.mask else 0
 
     @staticmethod

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from sqlalchemy.engine import Dialect
 
@@ -18,11 +18,15 @@ from ringfence_server.ledger.work import Committed, OutcomeRow, Work
 from .driver import DriverConnection
 from .ids import Ids
 from .load import LoadedState, Loader, needed_measures
+from .load_till import TillState, needs_till
 from .locks import Head, Locked, WiderLock
 from .outcomes import Outcomes
 from .placing import PLACES
 from .slots import Slots, bits_of
 from .write import Writer
+
+_NO_TILL: Final = TillState()
+"""Of batches without a command of the till side; never written to."""
 
 
 class Transacted(NamedTuple):
@@ -119,6 +123,10 @@ class Transactor:
         bits = bits_of(map(self._slots.of_key, needs.pools))
         if needs.reservations:
             bits |= self.loader.slots_of_reservations(connection, needs.reservations)
+        if needs_till(needs):
+            bits |= bits_of(map(self._slots.of_count, needs.counts)) | bits_of(map(self._slots.of_id, needs.events))
+            # What did not fit is written somewhere, even if it names no stock key.
+            bits = bits or 1
         return bits
 
     def run(
@@ -158,26 +166,36 @@ class Transactor:
             # Far more leases ended at once than one transaction should carry: end these first, by themselves.
             needs = Needs()
         state = LoadedState()
+        till = _NO_TILL
+        if needs_till(needs):
+            loader.stocks(connection, state, needs.pools, ())
+            till = loader.till.resolve(connection, needs, state.stocks, now)
         named = set(needs.reservations)
         part_rows = loader.reservations(connection, state, [*named, *(due for due in due_ids if due not in named)])
         if most_parts is not None and (due_ids or len(part_rows) > most_parts):
             raise Lengthy
         locked = bits_of(slots)
-        if self._slots.mask:
-            needed = (state.slots & self._slots.all_bits) | bits_of(map(self._slots.of_key, needs.pools))
-            if needed & ~locked:
-                raise WiderLock(needed | locked)
-        loader.stocks(connection, state, needs.pools, {row[4] for row in part_rows})
-        loader.link_parts(state, part_rows)
+        self._check_locks(locked, state.slots, needs)
+        loader.stocks(connection, state, needs.pools if till is _NO_TILL else (), {row[4] for row in part_rows})
+        loader.link_parts(connection, state, part_rows)
         if not more_due:
             known = len(needs.pools)
-            work.needs_after(needs, policies, state.reservations)
+            work.needs_after(needs, policies, state.reservations, till.orders)
+            if needs.counts:
+                work.needs_after_counts(needs, policies, till.counts)
+            self._check_locks(locked, state.slots, needs)
+            if needs.scopes:
+                self._load_scopes(connection, state, needs, till)
             if len(needs.pools) > known:
                 loader.stocks(connection, state, needs.pools, ())
+            if needs.scopes:
+                named |= self._load_sales_of_scopes(connection, state, till)
         unknown = {stock.key.organization for stock in state.stocks.values()} - policies.keys()
         policies.update(loader.policies(connection, unknown))
         loader.pools(connection, state, needs)
         loader.measures(connection, state, needed_measures(needs, state, named, policies))
+        if needs.published:
+            loader.till.published(connection, [state.stocks[key] for key in needs.published if key in state.stocks])
         self._ids.now = now
         batch = Batch(
             now=now,
@@ -192,9 +210,13 @@ class Transactor:
             # The slot's own counter: no other server gives the number, for none has the slot.
             batch.new_stock_id = lambda key: batch.next_number(self._slots.of_key(key))
         batch.slots = locked
+        batch.home = slots[0] if slots else 0
         batch.stocks = state.stocks
         batch.reservations = state.reservations
         batch.policies = policies
+        if till is not _NO_TILL:
+            batch.orders, batch.counts, batch.scopes = till.orders, till.counts, till.scopes
+            batch.events = till.events(state.reservations)
         batch.forgotten_until = {scope: caller.forgotten_until for scope, caller in callers.items()}
         due: list[tuple[Reservation, Part]] = [
             (state.reservations[reservation_id], part)
@@ -209,7 +231,13 @@ class Transactor:
             batch.order_references = loader.references(connection, needs.references)
             use = loader.policy_use(connection, work.policy_organization) if work.policy_organization else None
             outcomes.extend(work.decide(batch, stored, due, use))
-        wrote = bool(outcomes or batch.entries or any(stock.changed for stock in batch.stocks.values()))
+        wrote = bool(
+            outcomes
+            or batch.entries
+            or any(stock.changed for stock in batch.stocks.values())
+            # Handing order events over keeps no outcome and moves nothing.
+            or any(reservation.changed for reservation in batch.reservations.values())
+        )
         if not wrote:
             return Transacted(Committed(head.revision, head.record_time, []), False, False, batch)
         changed = self._writer.write(connection, batch)
@@ -221,11 +249,52 @@ class Transactor:
             [stock.key for stock in changed],
             [name for name, _ in batch.new_policies],
             locked,
+            self._writer.opened,
         )
         return Transacted(committed, True, more_due, batch, outcomes)
+
+    def _check_locks(self, locked: int, loaded: int, needs: Needs) -> None:
+        """Whatever the batch reads to decide by lies in slots that it holds.
+
+        Raises:
+            WiderLock: some does not.
+        """
+        slots = self._slots
+        if not slots.mask:
+            return
+        needed = (loaded & slots.all_bits) | bits_of(map(slots.of_key, needs.pools))
+        if needs.counts:
+            needed |= bits_of(map(slots.of_count, needs.counts))
+        if needs.scopes:
+            # The keys of a location lie anywhere.
+            needed = slots.all_bits
+        if needed & ~locked:
+            raise WiderLock(needed | locked)
 
     def _new_reservation_id(self, stock: Stock) -> bytes:
         return self._ids.reservation_id(self._slots.of_stock(stock.stock_id))
 
     def _new_stock_id(self, _key: StockKey) -> int:
         return self._ids.stock_id()
+
+    def _load_scopes(self, connection: DriverConnection, state: LoadedState, needs: Needs, till: TillState) -> None:
+        """What full counts that may end lie above, with the keys that become zero."""
+        for name in needs.scopes:
+            scope, ids = self.loader.till.scope(connection, name)
+            self.loader.stocks(connection, state, (), ids)
+            for stock_id in ids:
+                key = state.by_id[stock_id].key
+                scope.keys.append(key)
+                needs.add_pools(key, ())
+                needs.measures.add(key)
+            till.scopes[name] = scope
+
+    def _load_sales_of_scopes(self, connection: DriverConnection, state: LoadedState, till: TillState) -> set[bytes]:
+        """The sales that zeroes of full counts may move; answers the reservations added."""
+        loader = self.loader
+        keys = {key for scope in till.scopes.values() for key in scope.keys}
+        ids = loader.till.awaiting(connection, [state.stocks[key] for key in keys]) - state.reservations.keys()
+        rows = loader.reservations(connection, state, ids)
+        loader.stocks(connection, state, (), {row[4] for row in rows})
+        loader.link_parts(connection, state, rows)
+        return ids

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from operator import attrgetter
 from struct import pack
 
 from sqlalchemy.engine import Dialect
 
 from ringfence_server.ledger.journal import Batch
-from ringfence_server.ledger.state import Stock
+from ringfence_server.ledger.state import Part, Reservation, Stock
 
 from . import schema
 from .codec import policy_text
@@ -32,6 +32,7 @@ from .rows import (
 )
 from .slots import Slots, bits_of, column_of, slots_of
 from .statements import insert_rows, update_rows, upsert_rows
+from .write_till import TillWriter
 
 _by_id = attrgetter("stock_id")
 
@@ -56,6 +57,9 @@ class Writer:
         self._insert_policy = insert_rows(dialect, schema.policy)
         self._insert_feed = insert_rows(dialect, schema.feed)
         self._upsert_state = upsert_rows(dialect, schema.slot_state)
+        self._till = TillWriter(dialect, slots)
+        self.opened: Collection[tuple[str, str]] = ()
+        """Where the batch written last opened order events: (organization, location)."""
 
     def write(self, connection: DriverConnection, batch: Batch) -> list[Stock]:
         """Writes everything marked as changed, and clears the marks: the objects are the rows then, if the transaction
@@ -73,6 +77,7 @@ class Writer:
         new_pools: list[SqlRow] = []
         old_pools: list[SqlRow] = []
         measures: list[SqlRow] = []
+        published: list[Stock] = []
         # In the order of the keys on disk: neighbours share pages.
         for stock in sorted(batch.stocks.values(), key=_by_id):
             slot = stock.stock_id & mask
@@ -88,15 +93,21 @@ class Writer:
                 if value.changed:
                     measures.append(measure_row(slot, stock, value))
                     value.changed = False
+            if stock.published:
+                published.append(stock)
         self._insert_pool.run_many(connection, new_pools)
         self._update_pool.run_many(connection, old_pools)
         self._upsert_measure.run_many(connection, measures)
         self._insert_fact.run_many(
             connection,
-            [(f.sequence & mask, f.sequence, f.stock_id, f.measure, f.delta, f.value, 0, *f[5:]) for f in batch.facts],
+            [(fact.sequence & mask, *fact) for fact in batch.facts],
         )
         self._insert_entry.run_many(connection, [(entry.sequence & mask, *entry) for entry in batch.entries])
+        if published:
+            self._till.write_published(connection, published)
         self._write_reservations(connection, batch)
+        if batch.counts or batch.discrepancies:
+            self._till.write_rest(connection, batch)
         self._insert_policy.run_many(
             connection,
             [
@@ -144,6 +155,7 @@ class Writer:
         old_reservations: list[SqlRow] = []
         new_parts: list[SqlRow] = []
         old_parts: list[SqlRow] = []
+        sold: list[tuple[Reservation, Part]] = []
         for reservation in batch.reservations.values():
             if not reservation.changed:
                 continue
@@ -154,6 +166,8 @@ class Writer:
             else:
                 new_reservations.append(reservation_row(slot, reservation, part_slots))
             for part in reservation.parts:
+                if part.till is not None and (part.changed or part.till.changed):
+                    sold.append((reservation, part))
                 if part.changed:
                     # A part lies beside its stock: what is due on a stock is found in the stock's own slot.
                     slot = part.stock.stock_id & mask
@@ -165,3 +179,4 @@ class Writer:
         self._update_reservation.run_many(connection, old_reservations)
         self._insert_part.run_many(connection, new_parts)
         self._update_part.run_many(connection, old_parts)
+        self.opened = self._till.write_sales(connection, batch, sold) if sold else ()

@@ -1,0 +1,108 @@
+"""What an adapter remembers over a crash: one JSON file, replaced atomically."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from ringfence.adapters._types import AdapterError
+
+__all__ = ["StateFile", "write_atomically"]
+
+_VERSION = 1
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Writes a file so that, whenever the power fails, either the old or the new content is there, whole.
+
+    The new content is durable when this returns. A temporary file beside it, `.NAME.tmp`, may be left by a crash and is
+    written over by the next call.
+    """
+    temporary = path.with_name(f".{path.name}.tmp")
+    with temporary.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    sync_directory(path.parent)
+
+
+def sync_directory(path: Path) -> None:
+    """Makes names in a directory durable, where the system can."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class StateFile:
+    """A dictionary of plain values in a file. One program at a time: a second one is refused while the first runs."""
+
+    def __init__(self, path: Path) -> None:
+        """Opens and locks the file; it need not be there. AdapterError when another program has it, or when it cannot
+        be read: a state that was lost must not look like a new one."""
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = _locked(path.with_name(f"{path.name}.lock"))
+        try:
+            self.values: dict[str, Any] = self._load()
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def fresh(self) -> bool:
+        """Whether nothing was ever saved."""
+        return not self.path.exists()
+
+    def save(self, values: Mapping[str, Any]) -> None:
+        """Replaces the content; it is durable when this returns."""
+        data = json.dumps({"version": _VERSION, **values}, ensure_ascii=False, separators=(",", ":"))
+        write_atomically(self.path, data.encode())
+
+    def close(self) -> None:
+        """Gives the lock back. Closing twice is nothing."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def __enter__(self) -> StateFile:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _load(self) -> dict[str, Any]:
+        try:
+            values = json.loads(self.path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError) as error:
+            raise AdapterError(f"{self.path} cannot be read as the adapter's state: {error}") from error
+        if not isinstance(values, dict) or values.pop("version", None) != _VERSION:
+            raise AdapterError(f"{self.path} is no adapter's state of version {_VERSION}")
+        return values
+
+
+def _locked(path: Path) -> int | None:
+    """A lock that ends with this process, however it ends; None where the system has none."""
+    try:
+        import fcntl
+    except ImportError:
+        return None
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        raise AdapterError(f"another program runs with the state {path.with_suffix('')}") from error
+    return descriptor

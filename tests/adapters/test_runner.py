@@ -1,0 +1,433 @@
+"""What the runner does around an adapter: when it reads, what it posts, orders in, availability out."""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from ringfence import InvalidArgument, StockFigure
+from ringfence.adapters import (
+    AdapterError,
+    Answer,
+    Cancelled,
+    Later,
+    NotCancelled,
+    PosRunner,
+    Received,
+    Rejected,
+    SaleTotal,
+    Schedule,
+    TillRead,
+)
+from tests.adapters.conftest import QUARTER, Clock, MakeRunner
+from tests.adapters.service import TillService
+from tests.adapters.till import Till, TillAdapter
+from tests.client.scripted import wait_for
+
+SOON = timedelta(seconds=2)
+
+
+def orders(runner: PosRunner, service: TillService, replies: int) -> None:
+    """Steps until the service has so many replies."""
+
+    def done() -> bool:
+        runner.step(wait=timedelta(milliseconds=50))
+        return len(service.replies()) >= replies
+
+    wait_for(done)
+
+
+def test_the_lamp_story(service: TillService, make_runner: MakeRunner, clock: Clock) -> None:
+    """10 lamps, an order of one: 9 are shown, and stay 9 when the till books it, at once or a day later."""
+    till = Till({"LAMP": 10})
+    runner = make_runner(TillAdapter(till))
+    runner.step()
+    assert service.available("LAMP", "berlin") == 10
+    assert till.shown == {"LAMP": 10}
+    sale = service.sell("LAMP", "berlin", 1, "4711")
+    orders(runner, service, 1)
+    assert (till.times_posted, sale.document_number) == (["4711"], "T-4711")
+    clock.advance(QUARTER)
+    runner.step()
+    # Received is not booked: the till's figure of 10 does not contain the order.
+    assert service.available("LAMP", "berlin") == 9
+    assert till.shown == {"LAMP": 9}
+    till.book("4711")
+    clock.advance(QUARTER)
+    runner.step()
+    assert service.figures["LAMP", "berlin"][1] == 9
+    assert service.owed("LAMP", "berlin") == 0
+    assert service.available("LAMP", "berlin") == 9
+    assert [quantity.quantity for quantity in service.published] == [10, 9]
+
+
+def test_reads_follow_the_schedule(service: TillService, make_runner: MakeRunner, clock: Clock) -> None:
+    """Nothing is read before it is due; the runner says how long that is."""
+    runner = make_runner(TillAdapter(Till({"LAMP": 10})), orders=False, publish=None)
+    assert runner.step() == QUARTER
+    clock.advance(timedelta(minutes=14))
+    assert runner.step() == timedelta(minutes=1)
+    assert runner.counters.reads == 1
+    clock.advance(timedelta(minutes=1))
+    runner.step()
+    assert runner.counters.reads == 2
+
+
+def test_hourly_is_at_the_full_hour(service: TillService, make_runner: MakeRunner, clock: Clock) -> None:
+    """An hourly read started at 9:10 reads next at 10:00."""
+    clock.advance(timedelta(minutes=10))
+    runner = make_runner(TillAdapter(Till({"LAMP": 10})), orders=False, publish=None, read=Schedule.hourly())
+    assert runner.step() == timedelta(minutes=50)
+
+
+def test_on_change_reads_only_what_changed(service: TillService, make_runner: MakeRunner, clock: Clock) -> None:
+    """The adapter is asked every few seconds, and read only when it says so."""
+    adapter = TillAdapter(Till({"LAMP": 10}))
+    changed = [False, True]
+    adapter.changed = lambda: changed.pop(0)  # type: ignore[method-assign]
+    runner = make_runner(adapter, orders=False, publish=None, read=Schedule.when_changed())
+    assert runner.step() == timedelta(seconds=5)
+    assert runner.counters.reads == 0
+    clock.advance(timedelta(seconds=5))
+    runner.step()
+    assert runner.counters.reads == 1
+
+
+def test_a_till_that_is_off_is_asked_again(service: TillService, make_runner: MakeRunner, clock: Clock) -> None:
+    """Failures double the pause up to its cap, and a success begins anew."""
+    adapter = TillAdapter(Till({"LAMP": 10}))
+    adapter.fails = 12
+    runner = make_runner(adapter, orders=False, publish=None)
+    pauses = []
+    for _ in range(12):
+        pauses.append(runner.step().total_seconds())
+        clock.advance(timedelta(seconds=pauses[-1]))
+    assert pauses == [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]
+    assert runner.step() == QUARTER
+    assert (runner.counters.reads_failed, runner.counters.reads) == (12, 1)
+
+
+def test_a_service_that_is_away_loses_nothing(service: TillService, make_runner: MakeRunner, clock: Clock) -> None:
+    """What was booked while the service was away is posted when it is back, at the position where it was first seen."""
+    till = Till({"LAMP": 10}, orders={"4711": ("LAMP", 2)})
+    service.sell("LAMP", "berlin", 2, "4711")
+    runner = make_runner(TillAdapter(till), orders=False, publish=None)
+    runner.step()
+    till.book("4711")
+    service.fail("PostStock", *["before"] * 20)
+    clock.advance(QUARTER)
+    pause = runner.step()
+    assert runner.counters.reads_failed == 1
+    service.fail("PostStock")
+    till.walk_in("LAMP", 1)
+    clock.advance(pause)
+    runner.step()
+    assert service.available("LAMP", "berlin") == 7
+    assert list(service.sales[0].bookings) == [(0, 2)]
+
+
+def test_a_lost_answer_doubles_nothing(service: TillService, make_runner: MakeRunner, clock: Clock) -> None:
+    """A post that was done and whose answer was lost is one post."""
+    till = Till({"LAMP": 10}, orders={"4711": ("LAMP", 2)})
+    service.sell("LAMP", "berlin", 2, "4711")
+    runner = make_runner(TillAdapter(till), orders=False, publish=None)
+    till.book("4711")
+    service.fail("PostStock", "after", "after")
+    runner.step()
+    assert len(service.posts) == 1
+    assert service.available("LAMP", "berlin") == 8
+
+
+def test_bookings_of_unknown_orders_go_again(service: TillService, make_runner: MakeRunner, clock: Clock) -> None:
+    """A booking that came before its order is sent with every read until the service knows the order."""
+    till = Till({"LAMP": 10}, orders={"4711": ("LAMP", 2)})
+    till.book("4711")
+    adapter = TillAdapter(till)
+    runner = make_runner(adapter, orders=False, publish=None)
+    runner.step()
+    assert adapter.reports[0].unknown_orders == ["4711"]
+    service.sell("LAMP", "berlin", 2, "4711")
+    assert service.available("LAMP", "berlin") == 6
+    clock.advance(QUARTER)
+    runner.step()
+    assert service.available("LAMP", "berlin") == 8
+    assert adapter.reports[1].unknown_orders == []
+
+
+def test_a_reversal_and_a_partial_booking(service: TillService, make_runner: MakeRunner, clock: Clock) -> None:
+    """Totals that fall are reversals; what is not booked yet stays owed."""
+    till = Till({"LAMP": 10}, orders={"4711": ("LAMP", 3)})
+    sale = service.sell("LAMP", "berlin", 3, "4711")
+    runner = make_runner(TillAdapter(till), orders=False, publish=None)
+    for quantity, owed in ((2, 1), (-1, 2), (2, 0)):
+        till.book("4711", quantity)
+        runner.step()
+        clock.advance(QUARTER)
+        assert service.owed("LAMP", "berlin") == owed
+        assert service.available("LAMP", "berlin") == 7
+    assert list(sale.bookings.values()) == [2, -1, 2]
+
+
+def test_an_older_read_is_no_reversal(service: TillService, make_runner: MakeRunner, clock: Clock) -> None:
+    """A till's read that comes late says less than is known: its totals are left, its figures are STALE."""
+    till = Till({"LAMP": 10}, orders={"4711": ("LAMP", 3)}, position=7)
+    sale = service.sell("LAMP", "berlin", 3, "4711")
+    adapter = TillAdapter(till)
+    runner = make_runner(adapter, orders=False, publish=None)
+    till.book("4711")
+    runner.step()
+    till.position, till.booked, till.on_hand = 5, {"4711": 0}, {"LAMP": 10}
+    clock.advance(QUARTER)
+    runner.step()
+    assert sale.bookings == {(0, 7): 3}
+    assert service.available("LAMP", "berlin") == 7
+    assert adapter.reports[1].results == {"figure stale": 1}
+
+
+def test_a_replaced_till_tells_everything_anew(service: TillService, make_runner: MakeRunner, clock: Clock) -> None:
+    """In a new epoch what was booked before is told again, in the new till's positions, and stays contained."""
+    till = Till({"LAMP": 10}, orders={"4711": ("LAMP", 3)}, position=70)
+    sale = service.sell("LAMP", "berlin", 3, "4711")
+    runner = make_runner(TillAdapter(till), orders=False, publish=None)
+    till.book("4711", 2)
+    runner.step()
+    till.epoch, till.position = 1, 2
+    till.book("4711", 1)
+    clock.advance(QUARTER)
+    runner.step()
+    assert sale.bookings == {(0, 70): 2, (1, 2): 3}
+    assert service.figures["LAMP", "berlin"][:2] == ((1, 2), 7)
+    assert service.available("LAMP", "berlin") == 7
+
+
+def test_journal_bookings_need_a_position(service: TillService, make_runner: MakeRunner) -> None:
+    """Journal positions without the journal's own position at the read would mix two numberings: a failure."""
+    from ringfence import Booking, SaleBooking
+
+    adapter = TillAdapter(Till())
+    adapter.read = lambda: TillRead(  # type: ignore[method-assign]
+        bookings=[SaleBooking("berlin", Booking(3, 1), order_reference="4711")]
+    )
+    runner = make_runner(adapter, orders=False, publish=None)
+    runner.step()
+    assert (runner.counters.reads_failed, service.posts) == (1, [])
+
+
+def test_a_large_read_keeps_bookings_first(service: TillService, make_runner: MakeRunner) -> None:
+    """More than fits one request goes as several, and no figure before the bookings it contains."""
+    till = Till({f"SKU-{n}": 5 for n in range(4_500)}, orders={f"o{n}": (f"SKU-{n}", 1) for n in range(2_500)})
+    for reference in till.orders:
+        service.sell(till.orders[reference][0], "berlin", 1, reference)
+        till.book(reference)
+    runner = make_runner(TillAdapter(till), orders=False, publish=None)
+    runner.step()
+    kinds = [(bool(post.bookings), bool(post.figures)) for post in service.posts]
+    assert kinds == [(True, False)] * 2 + [(False, True)] * 3
+    assert all(len(post.figures) + len(post.bookings) <= 2_000 for post in service.posts)
+    assert service.available("SKU-3", "berlin") == 4
+
+
+def test_one_bad_figure_stops_no_other(service: TillService, make_runner: MakeRunner) -> None:
+    """What the service refuses is found and named, and the rest of the read is taken."""
+    till = Till({"LAMP": 10, "BAD-1": 5, "RUG": 3}, orders={"4711": ("LAMP", 2)})
+    service.sell("LAMP", "berlin", 2, "4711")
+    till.book("4711")
+    adapter = TillAdapter(till)
+    runner = make_runner(adapter, orders=False, publish=None)
+    runner.step()
+    assert {sku for sku, _ in service.figures} == {"LAMP", "RUG"}
+    assert service.available("LAMP", "berlin") == 8
+    (reason,) = adapter.refusals
+    assert "BAD-1" in reason
+    assert "no such item" in reason
+    assert runner.counters.reads_refused == 1
+
+
+def test_a_full_count_zeroes_what_it_does_not_mention(
+    service: TillService, make_runner: MakeRunner, clock: Clock
+) -> None:
+    """A full count is a session: begun, posted, ended with the number of its keys."""
+    till = Till({"LAMP": 10, "RUG": 3})
+    adapter = TillAdapter(till)
+    runner = make_runner(adapter, orders=False, publish=None)
+    runner.step()
+    del till.on_hand["RUG"]
+    adapter.full_count = True
+    clock.advance(QUARTER)
+    runner.step()
+    assert service.figures["RUG", "berlin"][1] == 0
+    assert adapter.reports[1].results == {"count begun": 1, "figure applied": 1, "count applied": 1}
+
+
+def test_a_lost_state_is_noticed(service: TillService, make_runner: MakeRunner, tmp_path: Path) -> None:
+    """Bookings would get new positions and count twice: without its state an adapter does not start again."""
+    make_runner(TillAdapter(Till({"LAMP": 10})), orders=False, publish=None).step()
+    with pytest.raises(AdapterError, match="restore the directory"):
+        make_runner(TillAdapter(Till({"LAMP": 10})), state=tmp_path / "other")
+    make_runner(TillAdapter(Till({"LAMP": 10})), state=tmp_path / "other", start_anew=True)
+
+
+def test_one_program_has_the_state(service: TillService, make_runner: MakeRunner) -> None:
+    """A second program with the same state is refused while the first runs."""
+    make_runner(TillAdapter(Till()))
+    with pytest.raises(AdapterError, match="another program"):
+        make_runner(TillAdapter(Till()))
+
+
+def test_a_state_that_cannot_be_read_is_no_new_one(make_runner: MakeRunner, tmp_path: Path) -> None:
+    """A broken file is an error that names it."""
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "orders.json").write_text("{")
+    with pytest.raises(AdapterError, match=r"orders\.json cannot be read"):
+        make_runner(TillAdapter(Till()))
+
+
+def test_a_rejected_order(service: TillService, make_runner: MakeRunner) -> None:
+    """A rejection reaches the service with its reason."""
+    adapter = TillAdapter(Till({"LAMP": 10}))
+    adapter.says = Rejected("no delivery on Sundays")
+    sale = service.sell("LAMP", "berlin", 1, "4711")
+    orders(make_runner(adapter), service, 1)
+    assert sale.rejected == "no delivery on Sundays"
+
+
+@pytest.mark.parametrize(("says", "reply"), [(None, "confirm_cancellation"), (NotCancelled("sold"), "refuse_")])
+def test_a_cancellation(service: TillService, make_runner: MakeRunner, says: NotCancelled | None, reply: str) -> None:
+    """A cancellation comes after its order and is confirmed or refused."""
+    adapter = TillAdapter(Till({"LAMP": 10}))
+    runner = make_runner(adapter)
+    sale = service.sell("LAMP", "berlin", 1, "4711")
+    orders(runner, service, 1)
+    adapter.says = says
+    service.cancel(sale)
+    orders(runner, service, 2)
+    assert str(service.events[1].replied).startswith("event_id")
+    assert service.replies()["4711 2"].startswith(reply)
+
+
+def test_a_till_that_fails_gets_the_order_again(service: TillService, make_runner: MakeRunner) -> None:
+    """The service is told why; when the event comes again the till learns that it may know it."""
+    till = Till({"LAMP": 10})
+    adapter = TillAdapter(till)
+    adapter.says = ConnectionError("offline")
+    service.sell("LAMP", "berlin", 1, "4711")
+    runner = make_runner(adapter)
+    wait_for(lambda: runner.step(wait=timedelta(milliseconds=50)) is not None and runner.counters.events_failed >= 1)
+    adapter.says = None
+    orders(runner, service, 1)
+    assert till.times_posted == ["4711"]
+    assert till.repeated == ["4711"]
+
+
+def test_a_copy_of_an_event_is_answered_and_not_booked(service: TillService, make_runner: MakeRunner) -> None:
+    """An event that comes again after it was answered gets the same answer, and the till hears nothing of it."""
+    till = Till({"LAMP": 10})
+    runner = make_runner(TillAdapter(till))
+    service.sell("LAMP", "berlin", 1, "4711")
+    orders(runner, service, 1)
+    service.events[0].replied = None  # the service lost the reply, and hands the event over again
+    service.stop()
+    service.start()
+    orders(runner, service, 1)
+    assert till.times_posted == ["4711"]
+    assert service.sales[0].document_number == "T-4711"
+
+
+def test_a_late_answer(service: TillService, make_runner: MakeRunner) -> None:
+    """A till that answers later keeps the event open, and its answer goes when it comes."""
+    adapter = TillAdapter(Till({"LAMP": 10}))
+    adapter.says = Later()
+    runner = make_runner(adapter)
+    sale = service.sell("LAMP", "berlin", 1, "4711")
+    wait_for(lambda: runner.step(wait=timedelta(milliseconds=50)) is not None and runner.counters.orders == 1)
+    assert service.replies() == {}
+    adapter.late.append(Answer(service.events[0].message.event_id, Received("T-9")))
+    orders(runner, service, 1)
+    assert sale.document_number == "T-9"
+    assert adapter.late == []
+
+
+def test_an_answer_must_fit_its_event(service: TillService, make_runner: MakeRunner) -> None:
+    """An order that is answered as a cancellation is a failure of the adapter, told to the service."""
+    adapter = TillAdapter(Till({"LAMP": 10}))
+    adapter.post_order = lambda order, *, repeated: Cancelled()  # type: ignore[method-assign,assignment,return-value]
+    service.sell("LAMP", "berlin", 1, "4711")
+    runner = make_runner(adapter)
+    wait_for(lambda: runner.step(wait=timedelta(milliseconds=50)) is not None and runner.counters.events_failed >= 1)
+    assert service.replies() == {}
+
+
+def test_only_differences_are_shown(service: TillService, make_runner: MakeRunner, clock: Clock) -> None:
+    """What is shown already is not shown again, also after a restart; what is shown is reported."""
+    till = Till({"LAMP": 10, "RUG": 3})
+    adapter = TillAdapter(till)
+    runner = make_runner(adapter)
+    runner.step()
+    assert till.shown == {"LAMP": 10, "RUG": 3}
+    runner.close()
+    till.walk_in("RUG", 1)
+    till.shown = {}
+    runner = make_runner(TillAdapter(till))
+    runner.step()
+    assert till.shown == {"RUG": 2}
+    assert [(one.key.sku, one.quantity) for one in service.published] == [("LAMP", 10), ("RUG", 3), ("RUG", 2)]
+
+
+def test_a_refused_subscription_ends_the_program(service: TillService, make_runner: MakeRunner) -> None:
+    """What no other try mends is raised, and everything is closed."""
+    adapter = TillAdapter(Till({"LAMP": 10}))
+    runner = make_runner(adapter)
+    runner._client.stream_orders = lambda *given, **named: (_ for _ in ()).throw(  # type: ignore[method-assign]
+        InvalidArgument("locations[0]: no TILL location")
+    )
+    with pytest.raises(InvalidArgument):
+        runner.run()
+    assert adapter.closed
+
+
+def test_stopping_is_graceful(service: TillService, make_runner: MakeRunner) -> None:
+    """A stop ends the run after the present step, with the adapter closed and the state given back."""
+    adapter = TillAdapter(Till({"LAMP": 10}))
+    runner = make_runner(adapter)
+    running = threading.Thread(target=runner.run)
+    running.start()
+    wait_for(lambda: runner.counters.reads == 1)
+    runner.stop()
+    running.join(timeout=10)
+    assert not running.is_alive()
+    assert adapter.closed
+    make_runner(TillAdapter(Till()))
+
+
+def test_the_metrics_file(service: TillService, make_runner: MakeRunner, tmp_path: Path) -> None:
+    """The counters are there as OpenMetrics text after each step."""
+    runner = make_runner(TillAdapter(Till({"LAMP": 10})), orders=False, metrics_file=tmp_path / "adapter.prom")
+    runner.step()
+    text = (tmp_path / "adapter.prom").read_text()
+    assert "ringfence_adapter_reads_total 1\n" in text
+    assert text.endswith("# EOF\n")
+
+
+def test_lines_with_too_many_movements_are_named(service: TillService, make_runner: MakeRunner) -> None:
+    """A line that never ends is an error that names the order, not an endless state."""
+    from ringfence.adapters._sales import Sales
+
+    sales = Sales()
+    for position in range(1, 65):
+        total = SaleTotal(location="berlin", order_reference="4711", booked=position % 2)
+        sales.take_total(total, epoch=0, position=position, read=position)
+    last = SaleTotal(location="berlin", order_reference="4711", booked=5)
+    with pytest.raises(AdapterError, match="order 4711"):
+        sales.take_total(last, epoch=0, position=65, read=65)
+
+
+def test_figures_keep_their_own_position() -> None:
+    """A figure that carries a position of its own keeps it."""
+    from ringfence.adapters._reads import _placed
+
+    own = StockFigure("LAMP", "berlin", 5, position=3)
+    assert _placed(own, TillRead(), 9).position == 3
+    assert _placed(StockFigure("LAMP", "berlin", 5), TillRead(epoch=2), 9).epoch == 2
