@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from ringfence_server.cli.app import app
 from tests.cli.run import PROGRAM
 
-SERVER_COMMANDS = {"serve", "db upgrade", "db current"}
+SERVER_COMMANDS = {"serve", "db upgrade", "db current", "db check", "db copy", "db distribute"}
 ADAPTER_COMMANDS = {"adapter run", "adapter check", "adapter certify"}
 """Whose configuration says where the service is."""
 

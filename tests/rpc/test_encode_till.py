@@ -31,7 +31,7 @@ from tests.rpc.rows import BIKE, MADE, RESERVATION_TEXT, part, pool, reservation
 
 STAMP = Stamp(revision=7, server_time=MADE)
 AT = Timestamp(seconds=MADE // 1_000_000, nanos=1_000)
-TOKEN = revision_token(7)
+TOKEN = revision_token((7,))
 NORTH = common_pb2.StockKey(sku="BIKE", location="north", dimensions={"colour": "red"})
 EVENT_TEXT = "00000000-0000-0000-0000-000000000009"
 

@@ -40,7 +40,7 @@ class _Ids:
         self.now = 0
         self._last = 0
 
-    def reservation_id(self) -> bytes:
+    def reservation_id(self, _slot: int = 0) -> bytes:
         return self.stock_id().to_bytes(16, "big")
 
     def stock_id(self) -> int:

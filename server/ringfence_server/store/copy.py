@@ -206,21 +206,61 @@ class _Copy:
                 lambda row: slots.of_reference((row["organization"], row["caller"], row["order_reference"])),
             ),
         )
+        yield from self._tills()
         yield schema.feed, self._feed()
+
+    def _tills(self) -> Iterator[tuple[Table, Iterator[list[SqlRow]]]]:
+        """The till side: what belongs to a part lies beside it. An event keeps its id, which adapters know."""
+        slots = self._slots
+        of_part = {"part_stock": _STOCK_OF_PART}
+
+        def slot_of_part(row: sqlite3.Row) -> int:
+            return self._slot_of(row["part_stock"])
+
+        def awaiting(stock_id: int | None, slot: int) -> int | None:
+            return None if stock_id is None else self._stock_number(stock_id, slot)
+
+        yield (
+            schema.till_sale,
+            self._rows(schema.till_sale, slot_of_part, {"awaiting_stock_id": awaiting}, also=of_part),
+        )
+        yield schema.booking, self._rows(schema.booking, slot_of_part, also=of_part)
+        yield (
+            schema.order_event,
+            self._rows(schema.order_event, slot_of_part, {"sequence": self._number}, also=of_part),
+        )
+        yield (
+            schema.count_session,
+            self._rows(
+                schema.count_session, lambda row: slots.of_count((row["organization"], row["source"], row["count_id"]))
+            ),
+        )
+        yield (
+            schema.discrepancy,
+            self._rows(
+                schema.discrepancy,
+                lambda row: slots.of_sku(row["organization"], row["sku"]),
+                {"sequence": self._number},
+            ),
+        )
+        yield schema.published, self._rows(schema.published, self._slot_of_row, {"stock_id": self._stock_number})
 
     def _rows(
         self,
         table: Table,
         slot_of: Callable[[sqlite3.Row], int],
-        numbers: Mapping[str, Callable[[int, int], int]] | None = None,
+        numbers: Mapping[str, Callable[[Any, int], int | None]] | None = None,
         lookups: Mapping[str, str] | None = None,
+        *,
+        also: Mapping[str, str] | None = None,
     ) -> Iterator[list[SqlRow]]:
         """A table's rows in pieces. ``numbers`` says how columns become those of the row's slot; ``lookups`` are
-        columns whose slot or slots another query tells."""
+        columns whose slot or slots another query tells. ``also``: what ``slot_of`` needs besides, by another query."""
         numbers, lookups = numbers or {}, lookups or {}
         names = [column.name for column in table.c]
         selected = [f"t.{name} AS {name}" for name in names]
         selected += [f"({query}) AS {name}_stocks" for name, query in lookups.items()]
+        selected += [f"({query}) AS {name}" for name, query in (also or {}).items()]
         makers = [_maker(column.name, isinstance(column.type, Boolean), numbers, lookups) for column in table.c]
         cursor = self._source.cursor()
         cursor.row_factory = sqlite3.Row
@@ -267,13 +307,17 @@ class _Copy:
 
 
 _STOCK_OF_ENTRY: Final = "SELECT e.stock_id FROM entry AS e WHERE e.slot = 0 AND e.sequence = t.{}"
+_STOCK_OF_PART: Final = (
+    "SELECT p.stock_id FROM part AS p "
+    "WHERE p.slot = 0 AND p.reservation_id = t.reservation_id AND p.part_number = t.part_number"
+)
 _STOCKS_OF_PARTS: Final = (
     "SELECT group_concat(DISTINCT p.stock_id) FROM part AS p WHERE p.slot = 0 AND p.reservation_id = t.reservation_id"
 )
 
 
 def _maker(
-    name: str, is_flag: bool, numbers: Mapping[str, Callable[[int, int], int]], lookups: Mapping[str, str]
+    name: str, is_flag: bool, numbers: Mapping[str, Callable[[Any, int], int | None]], lookups: Mapping[str, str]
 ) -> Callable[[_Copy, sqlite3.Row, int], Any]:
     """How a column of a stored row is made."""
     if name == "slot":
@@ -287,5 +331,5 @@ def _maker(
         number = numbers[name]
         return lambda _, row, slot: number(row[name], slot)
     if is_flag:
-        return lambda _, row, slot: bool(row[name])
+        return lambda _, row, slot: None if row[name] is None else bool(row[name])
     return lambda _, row, slot: row[name]

@@ -78,7 +78,7 @@ class TillLoader:
         sale, event, count = schema.till_sale, schema.order_event, schema.count_session
         reference, published = schema.order_reference, schema.published
         self._awaiting = keyed_select(dialect, [sale.c.reservation_id], sale.c.awaiting_stock_id, slots.of_stock)
-        event_columns = [event.c.sequence, event.c.reservation_id]
+        event_columns = [event.c.sequence, event.c.reservation_id, event.c.event_id]
         self._events = keyed_select(dialect, event_columns, event.c.event_id, slots.of_id)
         # Two ranges of one index: what never waited for anything, by age, and what has become free since. In one range
         # a long queue of the first would hide the second.
@@ -107,7 +107,7 @@ class TillLoader:
             for found in state.orders.values():
                 needs.reservations.update(found)
         if needs.events:
-            self._note(state, needs, self._events.find(connection, list(needs.events)))
+            self._note(state, needs, self._named(connection, list(needs.events)))
         if needs.takes:
             self._takes(connection, needs, state, now)
         if needs.awaiting:
@@ -115,6 +115,17 @@ class TillLoader:
                 self.awaiting(connection, [stocks[key] for key in needs.awaiting if key in stocks])
             )
         return state
+
+    def _named(self, connection: DriverConnection, ids: Sequence[bytes]) -> list[tuple[Any, ...]]:
+        """Events by their ids. One that was copied from a store of one slot has an id that does not tell its slot."""
+        rows = list(self._events.find(connection, ids))
+        slots = self._slots.all
+        if len(slots) > 1 and len(rows) < len(ids):
+            found = {row[2] for row in rows}
+            missing = [event_id for event_id in ids if event_id not in found]
+            everywhere = [slot for slot in slots for _ in missing]
+            rows += self._events.find_in(connection, everywhere, missing * len(slots))
+        return rows
 
     def awaiting(self, connection: DriverConnection, stocks: Iterable[Stock]) -> set[bytes]:
         """Reservations with a sale that a figure of these keys may still move."""
