@@ -7,7 +7,7 @@ import contextlib
 import errno
 import logging
 import socket
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,7 +20,7 @@ from .committer import Committer, CommitterLimits, Routes
 from .committer.committer import WriteStore
 from .committer.revaluer import Revaluer
 from .database_url import check_database_url
-from .ledger.names import MAX_LINES
+from .ledger.names import MAX_LINES, StockKey
 from .ledger.reading import BalanceReader
 from .ledger.revisions import revisions_in
 from .ledger.work import Committed, StoreUnavailable, Work
@@ -227,7 +227,7 @@ class Server:
         self._hub = Hub(revisions_in(first.slots, first.revision))
         if self._feed is not None:
             # Several servers write: what all of them commit is followed, this one's own batches among it.
-            self._follower = Follower(self._feed, self._hub, changed=self._sweeper.written)
+            self._follower = Follower(self._feed, self._hub, changed=self._followed)
             await self._follower.start()
             self._keep(self._follower.run())
         counts = Counts()
@@ -340,6 +340,10 @@ class Server:
 
     def _keep(self, upkeep: Coroutine[Any, Any, None]) -> None:
         self._tasks.append(asyncio.create_task(upkeep))
+
+    def _followed(self, keys: Sequence[StockKey]) -> None:
+        self._sweeper.written()
+        self._bell.changed(keys)
 
     def _committed(self, committed: Committed) -> None:
         if self._follower is None:

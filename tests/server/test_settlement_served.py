@@ -12,6 +12,7 @@ import pytest
 from ringfence.v1 import allocation_service_pb2 as pb
 from ringfence.v1 import order_feed_service_pb2 as feed
 from ringfence.v1 import stock_service_pb2
+from ringfence_server.app import ServerConfig
 from tests.rpc.messages import new_id
 from tests.server.tills import OWNED, TILL, TillShop, booked, delta, figure, till_shop
 
@@ -20,9 +21,9 @@ RESULT = stock_service_pb2.FigureResult
 
 
 @pytest.fixture
-async def shop() -> AsyncIterator[TillShop]:
+async def shop(till_config: ServerConfig) -> AsyncIterator[TillShop]:
     """10 bikes at the north till's position 100; whatever a test does, the ledger adds up afterwards."""
-    async with till_shop() as found:
+    async with till_shop(till_config) as found:
         await found.post(figure(10, 100))
         yield found
         await found.sound()

@@ -23,9 +23,9 @@ from tests.server.tills import TillShop, booked, figure, till_shop
 
 
 @pytest.fixture
-async def shop() -> AsyncIterator[TillShop]:
+async def shop(till_config: ServerConfig) -> AsyncIterator[TillShop]:
     """10 lamps at the north till's position 100; whatever a test does, the ledger adds up afterwards."""
-    async with till_shop() as found:
+    async with till_shop(till_config) as found:
         await found.post(figure(10, 100, "LAMP"))
         yield found
         await found.sound()

@@ -102,7 +102,7 @@ async def test_it_looks_when_woken_and_goes_on_when_the_store_is_back(monkeypatc
     monkeypatch.setattr("ringfence_server.watch.follower._UNWATCHED_SECONDS", 3_600.0)
     monkeypatch.setattr("ringfence_server.watch.follower._RETRY_SECONDS", 0.01)
     feed, hub, heard = Feed(), Hub(), asyncio.Event()
-    follower = Follower(feed, hub, changed=heard.set)
+    follower = Follower(feed, hub, changed=lambda _keys: heard.set())
     await follower.start()
     running = asyncio.ensure_future(follower.run())
 

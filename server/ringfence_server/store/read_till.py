@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, func, literal_column, select
+from sqlalchemy import ColumnElement, Select, and_, bindparam, func, literal_column, or_, select
 from sqlalchemy.engine import Dialect
 
 from ringfence_server.ledger.reading import MOST_PUBLISHED, DiscrepancyQuery, ReservationQuery, TillProgress
@@ -62,7 +62,7 @@ class TillRows:
     def discrepancies(
         self, connection: DriverConnection, query: DiscrepancyQuery, below: int | None, most: int
     ) -> tuple[list[Discrepancy], int | None]:
-        """Matching records, newest first, and the sequence to go on below; None at the end."""
+        """Matching records, newest first, and the place to go on below; None at the end."""
         found: list[Discrepancy] = []
         looked_at = 0
         while looked_at < _MOST_LOOKED_AT:
@@ -70,12 +70,9 @@ class TillRows:
             for row in rows:
                 looked_at += 1
                 record = discrepancy_of(row[1:])
-                below = record.sequence
+                below = _place_of(row)
                 if query.record_time_from is not None and record.record_time < query.record_time_from:
-                    if len(self._slots.all) == 1:
-                        # Sequences rise with record time.
-                        return found, None
-                    continue
+                    return found, None
                 if _matches(query, record):
                     found.append(record)
                     if len(found) == most:
@@ -85,8 +82,8 @@ class TillRows:
         return found, below
 
     def _newest_below(self, connection: DriverConnection, below: int | None) -> tuple[Sequence[Any], bool]:
-        """Some records in falling order of their sequences, and whether these are all that are left. Of several slots
-        the order is that of time only nearly: their counters are brought together by what touches both."""
+        """Some records, newest first, and whether these are all that are left. Within a slot sequences rise with record
+        time; slots count for themselves, so between them time decides."""
         table = schema.discrepancy
         slots = self._slots.all
         limit = share_of(_ROWS_AT_ONCE, slots)
@@ -94,15 +91,27 @@ class TillRows:
         def of_slot(slot: ColumnElement[Any]) -> Select[Any]:
             query = select(table).where(table.c.slot == slot)
             if below is not None:
-                query = query.where(table.c.sequence < below)
+                record_time, sequence = below >> _SEQUENCE_BITS, below & _SEQUENCE_MASK
+                query = query.where(table.c.record_time <= record_time)
+                if len(slots) == 1:
+                    query = query.where(table.c.sequence < sequence)
+                else:
+                    earlier = table.c.record_time < record_time
+                    query = query.where(or_(earlier, table.c.sequence < sequence))
             return query.order_by(table.c.sequence.desc()).limit(limit)
 
         rows = rows_of_slots(connection, slots, of_slot)
-        return merged(rows, slots, limit, _slot_of_row, _sequence_of_row, newest_first=True)
+        return merged(rows, slots, limit, _slot_of_row, _place_of, newest_first=True)
 
 
 _slot_of_row = attrgetter("slot")
-_sequence_of_row = attrgetter("sequence")
+_SEQUENCE_BITS: Final = 64
+_SEQUENCE_MASK: Final = (1 << _SEQUENCE_BITS) - 1
+
+
+def _place_of(row: Any) -> int:
+    """Of a discrepancy among all: by record time, then by sequence."""
+    return int(row.record_time) << _SEQUENCE_BITS | int(row.sequence)
 
 
 def _due(slot: ColumnElement[Any]) -> tuple[Select[Any], Sequence[str]]:

@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
+from ringfence_server.ledger.names import StockKey
 from ringfence_server.ledger.reading import ChangesRead
 from ringfence_server.ledger.revisions import Revisions
 from ringfence_server.ledger.work import Committed, StoreUnavailable
@@ -70,8 +71,10 @@ class ChangeFeed(Protocol):
 class Follower:
     """Keeps one hub up to date. Lives on the event loop."""
 
-    def __init__(self, feed: ChangeFeed, hub: Hub, *, changed: Callable[[], None] = lambda: None) -> None:
-        """``changed`` is called after something was published."""
+    def __init__(
+        self, feed: ChangeFeed, hub: Hub, *, changed: Callable[[Sequence[StockKey]], None] = lambda _keys: None
+    ) -> None:
+        """``changed`` is called after something was published, with the keys that changed."""
         self._feed = feed
         self._hub = hub
         self._changed = changed
@@ -137,7 +140,7 @@ class Follower:
         else:
             self._hub.publish_all((Committed(0, 0, found.keys, found.policies),), found.revisions)
         if self._hub.position > before:
-            self._changed()
+            self._changed(found.keys)
         return found.more
 
     async def _pause(self) -> None:

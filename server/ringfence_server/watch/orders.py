@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 
+from ringfence_server.ledger.names import StockKey
 from ringfence_server.ledger.work import Committed
 
 
@@ -37,6 +38,12 @@ class OrderBell:
     def publish(self, committed: Committed) -> None:
         """Takes one durable batch."""
         for place in committed.orders:
+            for listener in self._by_location.get(place, ()):
+                listener.rung.set()
+
+    def changed(self, keys: Iterable[StockKey]) -> None:
+        """Stock keys changed, perhaps by another server: where something was sold there may be an order."""
+        for place in {(key.organization, key.location) for key in keys}:
             for listener in self._by_location.get(place, ()):
                 listener.rung.set()
 

@@ -1,0 +1,15 @@
+"""What tests of the whole server share."""
+
+from __future__ import annotations
+
+import pytest
+
+from ringfence_server.app import ServerConfig
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def till_config(request: pytest.FixtureRequest) -> ServerConfig:
+    """A server for tills, on either database."""
+    if request.param == "sqlite":
+        return ServerConfig(port=0, in_memory=True)
+    return ServerConfig(port=0, database_url=request.getfixturevalue("postgres_url"))
