@@ -152,7 +152,8 @@ class Explanation:
     holds: tuple[LiveHold, ...]
     """The live holds of the pool, earliest end first, at most 100."""
     bound: str
-    """What bounds `available_to_reserve`: "POOL" or "NET" (more is promised than is there)."""
+    """What bounds `available_to_reserve`: "POOL" (the pools' free units), "NET" (more is promised than is there) or
+    "CAP" (the path's sales_cap leaves less than both)."""
     policy_revision: int
     """The policy revision the key is valued at."""
 

@@ -62,11 +62,17 @@ class Watch:
         error: RingfenceError | None = None
         message = None
         try:
-            if self._stream is None:
-                self._stream = self._transport.answers(_rpcs.WATCH_BALANCES, self._cursor.request())
-                self._listener = _Listener(self._stream, self._idle_seconds)
+            # Another thread may close the watch between any two of these steps.
+            stream = self._stream
+            if stream is None:
+                stream = self._transport.answers(_rpcs.WATCH_BALANCES, self._cursor.request())
+                self._listener = _Listener(stream, self._idle_seconds)
+                self._stream = stream
+                if self._ended:
+                    self._cancel()
+                    return
             with self._listener:
-                message = next(self._stream, None)
+                message = next(stream, None)
         except grpc.RpcError as failure:
             error = from_rpc_error(failure)
             if error.code == "CANCELLED":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import logging
 import socket
 from collections.abc import Coroutine
 from dataclasses import dataclass
@@ -26,11 +27,13 @@ from .rpc.registry import SERVICES, all_handlers
 from .rpc.services import Counts, RpcLimits, Services
 from .store.reader import Reader
 from .store.sqlite import SqliteStore
-from .upkeep import Sweeper, prune_forever
-from .watch import Hub
+from .upkeep import Sweeper, prune_forever, watch_clock
+from .watch import Hub, OrderBell
 
 if TYPE_CHECKING:
     from .metrics import Metrics
+
+_log = logging.getLogger(__name__)
 
 _SMALLEST_QUEUE: Final = 2 * MAX_LINES
 _QUIET_SECONDS: Final = 0.05
@@ -61,6 +64,9 @@ class ServerConfig:
     """The largest message that is taken. 2,000 lines are 200 to 400 KiB, and 3.8 MiB with the longest ASCII names."""
     metrics_port: int | None = None
     """Serves Prometheus metrics on this port of the same host; 0 takes a free one, None serves none."""
+    clock_jump_trust_seconds: float = SystemClock.TRUST_AFTER_SECONDS
+    """How long the wall clock's time must stand after a jump of more than 5 s before leases end by it, 0 to 86,400; 0
+    trusts it at once. ``Server.accept_clock`` trusts it before that."""
     channelz: bool = False
     """Serves grpc.channelz.v1, which tells of every connection."""
     reflection: bool = True
@@ -77,14 +83,19 @@ class ServerConfig:
             raise ValueError("default_deadline_seconds is above zero")
         if self.max_message_bytes < 65_536:
             raise ValueError("max_message_bytes is at least 65536")
+        if not 0 <= self.clock_jump_trust_seconds <= 86_400:
+            raise ValueError(f"clock_jump_trust_seconds is 0 to 86400, not {self.clock_jump_trust_seconds:g}")
 
 
 class Server:
     """One server of one database. Used on one event loop; started and stopped once."""
 
-    def __init__(self, config: ServerConfig, *, clock: Clock | None = None) -> None:
+    def __init__(self, config: ServerConfig, *, clock: Clock | None = None, how_to_accept_clock: str = "") -> None:
+        """``how_to_accept_clock``: what an operator does to have ``accept_clock`` called, for the log line that tells
+        of a jump."""
         self.config = config
-        self.clock: Clock = clock or SystemClock()
+        self.clock: Clock = clock or SystemClock(trust_after_seconds=config.clock_jump_trust_seconds)
+        self._how_to_accept_clock = how_to_accept_clock
         self.port = 0
         """The port it listens on, once started."""
         self.metrics_port: int | None = None
@@ -102,6 +113,7 @@ class Server:
         self._path = config.database_url
         self._committer: Committer
         self._hub: Hub
+        self._bell = OrderBell()
         self._sweeper: Sweeper
         self._revaluer: Revaluer
 
@@ -134,6 +146,16 @@ class Server:
     async def wait(self) -> None:
         """Returns when the server has stopped."""
         await self._stopped.wait()
+
+    def accept_clock(self) -> bool:
+        """Takes the wall clock for right after a jump, so that leases end by it at once; False when it is not in doubt.
+
+        Callable at any time, from any thread.
+        """
+        accepted = self.clock.accept()
+        if not accepted:
+            _log.info("the wall clock is not in doubt: there is nothing to accept")
+        return accepted
 
     @property
     def database(self) -> str:
@@ -177,11 +199,13 @@ class Server:
             hub=self._hub,
             draining=self._draining,
             counts=counts,
+            bell=self._bell,
         )
         if self._metrics is not None:
-            self._metrics.watch(counts, committer)
+            self._metrics.watch(counts, committer, clock)
         await self._serve()
-        for upkeep in (self._sweeper.run(), self._revaluer.run(), prune_forever(store)):
+        clock_watch = watch_clock(clock, self._how_to_accept_clock)
+        for upkeep in (self._sweeper.run(), self._revaluer.run(), prune_forever(store), clock_watch):
             self._keep(upkeep)
 
     async def _serve(self) -> None:
@@ -220,6 +244,7 @@ class Server:
 
     def _committed(self, committed: Committed) -> None:
         self._hub.publish(committed)
+        self._bell.publish(committed)
         self._sweeper.written()
         if committed.policies:
             self._revaluer.policy_changed()

@@ -6,8 +6,12 @@ import asyncio
 import contextlib
 import threading
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from typing import Final, NamedTuple, Protocol
+
+_DRIFT_MICROSECONDS: Final = 100_000
+"""Small steps and slewing are followed: what adds up over days is no jump."""
 
 
 class Clock(Protocol):
@@ -19,56 +23,121 @@ class Clock(Protocol):
     def due_until(self) -> int:
         """The instant up to which leases may be ended; ``now()`` unless the clock is in doubt."""
 
+    def accept(self) -> bool:
+        """Takes the time as it is now for right; False when it is not in doubt."""
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether ``due_until()`` lies behind because the clock jumped."""
+
+    @property
+    def jumps(self) -> int:
+        """Jumps seen so far."""
+
+    @property
+    def jumped_by(self) -> int:
+        """Microseconds by which the newest jump moved the clock; negative: back."""
+
     async def sleep_until(self, instant: int) -> None:
         """Returns once ``now()`` has reached the instant, or a little later."""
 
 
+class _Doubt(NamedTuple):
+    """A jump that is not trusted yet."""
+
+    offset: int
+    """Wall clock less monotonic clock since the jump, microseconds."""
+    since: int
+    """When it was seen, by the monotonic clock, microseconds."""
+
+
 class SystemClock:
-    """The wall clock, watched against the monotonic one.
+    """The wall clock, watched against the monotonic one. Thread-safe.
 
     A jump of more than 5 s between the two pauses expiry: an hour that never passed must not end a hold. Expiry goes on
-    when the clocks agree again, or when the new time has stood for ten minutes.
+    when the clocks agree again, when the new time has stood for ``trust_after_seconds``, or when somebody who knows
+    accepts it.
     """
 
-    JUMP_MICROSECONDS = 5_000_000
-    TRUST_AFTER_SECONDS = 600.0
+    JUMP_MICROSECONDS: Final = 5_000_000
+    TRUST_AFTER_SECONDS: Final = 600.0
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        *,
+        trust_after_seconds: float = TRUST_AFTER_SECONDS,
+        wall_ns: Callable[[], int] = time.time_ns,
+        monotonic_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        """``trust_after_seconds`` 0 trusts every jump at once; ``wall_ns`` and ``monotonic_ns`` are the two clocks."""
+        self._trust = round(trust_after_seconds * 1_000_000)
+        self._wall_ns = wall_ns
+        self._monotonic_ns = monotonic_ns
         self._lock = threading.Lock()
-        self._offset = time.time_ns() // 1_000 - time.monotonic_ns() // 1_000
-        self._jumped_at: float | None = None
-        self.jumps = 0
-        """Jumps seen so far, for metrics and alarms."""
+        self._offset = wall_ns() // 1_000 - monotonic_ns() // 1_000
+        self._doubt: _Doubt | None = None
+        self._jumps = 0
+        self._jumped_by = 0
 
     def now(self) -> int:
         """Microseconds since the epoch, UTC."""
-        return time.time_ns() // 1_000
+        return self._wall_ns() // 1_000
 
     def due_until(self) -> int:
         """``now()``, or while the clock is in doubt the instant that the monotonic clock makes it."""
-        wall = time.time_ns() // 1_000
-        monotonic = time.monotonic_ns() // 1_000
-        expected = monotonic + self._offset
-        if abs(wall - expected) <= self.JUMP_MICROSECONDS:
-            if self._jumped_at is not None:
-                self._jumped_at = None
-            elif abs(wall - expected) > 100_000:
-                self._offset = wall - monotonic
+        wall, monotonic = self._wall_ns() // 1_000, self._monotonic_ns() // 1_000
+        moved = wall - monotonic - self._offset
+        if self._doubt is None and abs(moved) <= self.JUMP_MICROSECONDS:
+            if abs(moved) > _DRIFT_MICROSECONDS:
+                self._offset += moved
             return wall
         with self._lock:
-            if self._jumped_at is None:
-                self._jumped_at = time.monotonic()
-                self.jumps += 1
-            elif time.monotonic() - self._jumped_at > self.TRUST_AFTER_SECONDS:
-                self._jumped_at = None
-                self._offset = wall - monotonic
-                return wall
-        return min(wall, expected)
+            return self._judged(wall, monotonic)
+
+    def _judged(self, wall: int, monotonic: int) -> int:
+        offset = wall - monotonic
+        if abs(offset - self._offset) <= self.JUMP_MICROSECONDS:
+            self._doubt = None
+            return wall
+        doubt = self._doubt
+        if doubt is None or abs(offset - doubt.offset) > self.JUMP_MICROSECONDS:
+            # A second jump begins anew: its time has not stood at all yet.
+            doubt = self._doubt = _Doubt(offset, monotonic)
+            self._jumps += 1
+            self._jumped_by = offset - self._offset
+        if monotonic - doubt.since >= self._trust:
+            self._doubt = None
+            self._offset = offset
+            return wall
+        return min(wall, monotonic + self._offset)
+
+    def accept(self) -> bool:
+        """Takes the time as it is now for right, so that expiry goes on at once; False when it is not in doubt.
+
+        A later jump is doubted again.
+        """
+        self.due_until()
+        with self._lock:
+            if self._doubt is None:
+                return False
+            self._doubt = None
+            self._offset = self._wall_ns() // 1_000 - self._monotonic_ns() // 1_000
+            return True
 
     @property
     def in_doubt(self) -> bool:
-        """Whether expiry is paused because the wall clock jumped."""
-        return self._jumped_at is not None
+        """Whether expiry is paused because the wall clock jumped, as far as anybody has looked."""
+        return self._doubt is not None
+
+    @property
+    def jumps(self) -> int:
+        """Jumps seen so far."""
+        return self._jumps
+
+    @property
+    def jumped_by(self) -> int:
+        """Microseconds by which the newest jump moved the wall clock; negative: back."""
+        return self._jumped_by
 
     async def sleep_until(self, instant: int) -> None:
         """Sleeps on the monotonic clock for the distance of now."""
@@ -91,6 +160,25 @@ class ManualClock:
     def due_until(self) -> int:
         """``now()``: a test's clock is never in doubt."""
         return self._now
+
+    def accept(self) -> bool:
+        """Nothing to accept."""
+        return False
+
+    @property
+    def in_doubt(self) -> bool:
+        """Never."""
+        return False
+
+    @property
+    def jumps(self) -> int:
+        """None: what the test sets is the time."""
+        return 0
+
+    @property
+    def jumped_by(self) -> int:
+        """Nothing."""
+        return 0
 
     @property
     def time(self) -> datetime:

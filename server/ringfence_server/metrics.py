@@ -21,6 +21,7 @@ from prometheus_client.registry import Collector
 if TYPE_CHECKING:
     from wsgiref.simple_server import WSGIServer
 
+    from .clock import Clock
     from .committer import Committer
     from .committer.committer import WriteStore
     from .ledger.work import Committed, Work
@@ -46,9 +47,9 @@ class Metrics:
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.registry)
 
-    def watch(self, counts: Counts, committer: Committer) -> None:
+    def watch(self, counts: Counts, committer: Committer, clock: Clock) -> None:
         """Shows what is counted elsewhere."""
-        self.registry.register(_Counted(counts, committer))
+        self.registry.register(_Counted(counts, committer, clock))
 
     def measured(self, store: WriteStore) -> WriteStore:
         """The store, each of its transactions measured."""
@@ -90,9 +91,10 @@ class _MeasuredStore:
 
 
 class _Counted(Collector):
-    def __init__(self, counts: Counts, committer: Committer) -> None:
+    def __init__(self, counts: Counts, committer: Committer, clock: Clock) -> None:
         self._counts = counts
         self._committer = committer
+        self._clock = clock
 
     def collect(self) -> Iterable[Metric]:
         """The samples of this moment."""
@@ -105,3 +107,13 @@ class _Counted(Collector):
             "ringfence_queued_lines", "Lines waiting for a transaction", self._committer.queued_lines
         )
         yield GaugeMetricFamily("ringfence_watchers", "Open watches", self._counts.watchers)
+        yield GaugeMetricFamily("ringfence_adapters", "Open streams of orders", self._counts.adapters)
+        yield CounterMetricFamily(
+            "ringfence_order_events", "Order events handed over, repeats included", self._counts.events_handed
+        )
+        yield CounterMetricFamily(
+            "ringfence_clock_jumps", "Jumps of the wall clock by more than 5 s", self._clock.jumps
+        )
+        yield GaugeMetricFamily(
+            "ringfence_clock_in_doubt", "1 while no lease ends because the wall clock jumped", self._clock.in_doubt
+        )

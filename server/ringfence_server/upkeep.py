@@ -16,6 +16,7 @@ _PAUSE_SECONDS: Final = 0.25
 """Between two sweeps, and between two looks at the next end while the store is being written: a watcher hears of an
 ended lease within a second, and a busy store is asked four times a second."""
 _RETRY_SECONDS: Final = 1.0
+_CLOCK_SECONDS: Final = 1.0
 _PRUNE_SECONDS: Final = 5.0
 _PRUNE_BUSY_SECONDS: Final = 0.2
 
@@ -83,6 +84,31 @@ class Sweeper:
         finally:
             reached.cancel()
             written.cancel()
+
+
+async def watch_clock(clock: Clock, how_to_accept: str = "") -> None:
+    """Looks at the clock every second, so that a jump is found though nothing else asks, and tells of it. Runs until
+    cancelled.
+
+    ``how_to_accept``: what an operator does to say that the new time is right, for the log line.
+    """
+    jumps = clock.jumps
+    paused = False
+    while True:
+        clock.due_until()
+        if clock.jumps != jumps:
+            jumps = clock.jumps
+            seconds = clock.jumped_by / 1e6
+            text = "the wall clock jumped by %+.1f s against the monotonic one"
+            if clock.in_doubt:
+                hint = f"; {how_to_accept}" if how_to_accept else ""
+                _log.warning(f"{text}: no lease ends by it until the new time is trusted{hint}", seconds)
+            else:
+                _log.warning(f"{text}, and its new time is trusted", seconds)
+        elif paused and not clock.in_doubt:
+            _log.warning("the wall clock is trusted again: leases end by it")
+        paused = clock.in_doubt
+        await asyncio.sleep(_CLOCK_SECONDS)
 
 
 async def prune_forever(store: Upkept) -> None:

@@ -147,6 +147,49 @@ def test_a_reset_empties_the_live_table() -> None:
     assert "SKU-1" not in text
 
 
+class Interrupted:
+    """Events whose reader gets a Ctrl-C in the middle of a step of gRPC's own."""
+
+    def __init__(self) -> None:
+        self.closed = threading.Event()
+        self.steps: list[str] = []
+
+    def __iter__(self) -> Iterator[WatchEvent]:
+        yield AFRESH[0]
+        self.steps.append("began")
+        os.kill(os.getpid(), signal.SIGINT)
+        self.closed.wait(timeout=10)
+        os.kill(os.getpid(), signal.SIGINT)
+        self.steps.append("finished")
+
+    def close(self) -> None:
+        """As of a watch, from another thread."""
+        self.steps.append("closed")
+        self.closed.set()
+
+
+def test_ctrl_c_falls_into_no_step_of_grpc(capsys: pytest.CaptureFixture[str]) -> None:
+    """It closes the watch from beside: interrupted, gRPC now and then left a lock unheld, and the program said that it
+    was at fault. What else is pressed while it ends changes nothing, unless the watch does not end: the third time
+    interrupts."""
+    before = signal.getsignal(signal.SIGINT)
+    events = Interrupted()
+    try:
+        with watch._ended_by_ctrl_c(events):
+            watch._write_lines(events, BalanceView(()))
+        os.kill(os.getpid(), signal.SIGINT)
+        signal.signal(signal.SIGINT, before)
+        with watch._ended_by_ctrl_c(events):
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+            with pytest.raises(KeyboardInterrupt):
+                os.kill(os.getpid(), signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert events.steps[:3] == ["began", "closed", "finished"]
+    assert "SKU-0" in capsys.readouterr().out
+
+
 class Screen:
     """What a program writes to a terminal of its own."""
 

@@ -137,7 +137,7 @@ async def test_what_no_other_stream_mends_is_raised(scripted: ScriptedServer, co
 async def test_where_nobody_listens_every_command_says_so(scripted: ScriptedServer, connect: Connect) -> None:
     """Without a service commands fail after the client's timeout, and nothing is unknown."""
     scripted.stop()
-    outcomes = await connect(timeout=timedelta(milliseconds=300)).call("execute_many", numbered(3))
+    outcomes = await connect(timeout=timedelta(milliseconds=1500)).call("execute_many", numbered(3))
     assert [type(outcome.error) for outcome in outcomes] == [Unavailable] * 3
 
 

@@ -46,10 +46,11 @@ class Core:
     # What the test does.
 
     def answer(self) -> None:
-        """Everything that was sent is answered."""
-        commands = [command for request in self.sent for command in request.commands]
-        response = allocation_pb2.ExecuteResponse(outcomes=[reserve_outcome(command) for command in commands])
-        self._inbox.put_nowait(response.SerializeToString())
+        """Everything that was sent is answered, each command by a message of its own."""
+        for request in self.sent:
+            for command in request.commands:
+                response = allocation_pb2.ExecuteResponse(outcomes=[reserve_outcome(command)])
+                self._inbox.put_nowait(response.SerializeToString())
 
     def accept(self) -> None:
         """The write on its way succeeds."""
@@ -89,6 +90,7 @@ class Core:
         await self.sending
 
     async def receive_serialized_message(self) -> Any:
+        await turns(2)  # a read goes through gRPC even when there is something to read
         message = await self._inbox.get()
         return cygrpc.EOF if message is None else message
 
@@ -219,11 +221,12 @@ async def test_a_stream_is_refused_in_any_order(
 async def test_an_answer_before_the_end_is_read(
     monkeypatch: pytest.MonkeyPatch, order: tuple[str, ...], gap: int
 ) -> None:
-    """A command whose answer came before the end has that answer; a failed write hides none. The pipeline is over."""
+    """Commands whose answers came before the end have them; a failed write hides none. The pipeline is over."""
     for _ in range(FORCED):
         forced = Forced(monkeypatch, ending(order, gap, answered=True))
         async with forced.client.pipeline() as pipe:
-            await asyncio.wait_for(pipe.reserve(LAMP), 10)
+            futures = [pipe.reserve(LAMP) for _ in range(3)]
+            await asyncio.wait_for(asyncio.gather(*futures), 10)
             async with asyncio.timeout(10):
                 while pipe.failure is None:  # noqa: ASYNC110  # nobody is told when a pipeline ends by itself
                     await asyncio.sleep(0)

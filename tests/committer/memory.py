@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import Callable, Mapping
+import itertools
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, Final
@@ -16,7 +17,17 @@ from ringfence_server.ledger.journal import Batch
 from ringfence_server.ledger.names import COMMON, StockKey
 from ringfence_server.ledger.outcomes import Decision, QuotaInUse
 from ringfence_server.ledger.policy import Policy
-from ringfence_server.ledger.state import Reservation, Stock
+from ringfence_server.ledger.state import Part, Reservation, Stock
+from ringfence_server.ledger.till_state import (
+    MAX_ZEROED,
+    CountKey,
+    CountScope,
+    CountSession,
+    Discrepancy,
+    EventState,
+    OrderEvent,
+    ScopeKey,
+)
 from ringfence_server.ledger.work import Committed, PolicyUse, RequestKey, Work
 
 ORGANIZATION: Final = "default"
@@ -34,6 +45,8 @@ class Rows:
     references: dict[tuple[str, str, str], bytes] = field(default_factory=dict)
     outcomes: dict[RequestKey, StoredOutcome] = field(default_factory=dict)
     policies: dict[str, Policy] = field(default_factory=dict)
+    counts: dict[CountKey, CountSession] = field(default_factory=dict)
+    discrepancies: list[Discrepancy] = field(default_factory=list)
     revision: int = 0
     sequence: int = 0
 
@@ -74,6 +87,7 @@ class MemoryStore:
         if fault is not None:
             raise fault
         rows = copy.deepcopy(self.rows)
+        waiting = _waiting(rows, self.now)
         batch = self._decide(rows, work)
         fault = self.rejects(work)
         if fault is not None:
@@ -81,7 +95,8 @@ class MemoryStore:
         rows.policies.update(batch.new_policies)
         self.rows = rows
         changed = [stock.key for stock in batch.stocks.values() if stock.changed]
-        return Committed(rows.revision, batch.record_time, changed, [name for name, _ in batch.new_policies])
+        opened = {place for event, place in _waiting(rows, self.now).items() if event not in waiting}
+        return Committed(rows.revision, batch.record_time, changed, [name for name, _ in batch.new_policies], opened)
 
     def _decide(self, rows: Rows, work: Work) -> Batch:
         rows.revision += 1
@@ -90,14 +105,20 @@ class MemoryStore:
             record_time=self.now,
             revision=rows.revision,
             last_sequence=rows.sequence,
-            new_reservation_id=lambda: (len(batch.reservations) + 1).to_bytes(16, "big"),
+            new_reservation_id=lambda: next(ids).to_bytes(16, "big"),
             new_stock_id=lambda: len(batch.stocks) + 1,
         )
-        batch.stocks, batch.reservations = rows.stocks, rows.reservations
+        ids = itertools.count((rows.revision << 20) + 1)
+        batch.stocks, batch.reservations, batch.counts = rows.stocks, rows.reservations, rows.counts
         batch.order_references = rows.references
         batch.policies = {name: rows.policies.get(name, Policy()) for name in {*work.organizations, ORGANIZATION}}
         stored = {key: rows.outcomes[key] for key in work.request_keys if key in rows.outcomes}
-        work.needs_after(work.needs(batch.policies, stored), batch.policies, rows.reservations)
+        needs = work.needs(batch.policies, stored)
+        batch.orders = {name: _holders(rows, *name) for name in needs.orders}
+        work.needs_after(needs, batch.policies, rows.reservations, batch.orders)
+        work.needs_after_counts(needs, batch.policies, batch.counts)
+        batch.events = {event.event_id: (reservation, part, event) for reservation, part, event in events_of(rows)}
+        batch.scopes = {name: _scope(rows, name) for name in needs.scopes}
         due = [
             (reservation, part)
             for reservation in rows.reservations.values()
@@ -106,16 +127,59 @@ class MemoryStore:
         ]
         for stock in rows.stocks.values():
             stock.changed = False
+            if stock.published is None:
+                stock.published = {}
         for outcome in work.decide(batch, stored, due, _use_of(rows.stocks)):
             rows.outcomes[outcome.scope, outcome.request_id] = StoredOutcome(
                 outcome.fingerprint, outcome.refusal, outcome.payload
             )
         rows.sequence = batch.sequence
+        rows.discrepancies += batch.discrepancies
         return batch
 
     def free(self, sku: str, path: str = COMMON) -> int:
         """Free units of a pool at the north store."""
         return self.rows.stocks[key(sku)].pool(path).free
+
+
+def events_of(rows: Rows) -> Iterator[tuple[Reservation, Part, OrderEvent]]:
+    """Every event there is."""
+    for reservation in rows.reservations.values():
+        for part in reservation.parts:
+            for event in part.till.events if part.till is not None else ():
+                yield reservation, part, event
+
+
+def _waiting(rows: Rows, now: int) -> dict[tuple[bytes, int, bool], tuple[str, str]]:
+    """Events that nobody has, each with its place; handing one over, or replying to one before it, makes another."""
+    return {
+        (event.event_id, event.attempts, any(each.open for each in till.events[: till.events.index(event)])): (
+            part.stock.key.organization,
+            part.stock.key.location,
+        )
+        for _, part, event in events_of(rows)
+        if (till := part.till) is not None and event.state is EventState.WAITING and event.not_before <= now
+    }
+
+
+def _holders(rows: Rows, organization: str, channel: str, reference: str) -> tuple[bytes, ...]:
+    return tuple(
+        holder
+        for (owner, caller, known), holder in rows.references.items()
+        if (owner, known) == (organization, reference) and channel in ("", caller)
+    )
+
+
+def _scope(rows: Rows, name: ScopeKey) -> CountScope:
+    _, location, measure, mark = name
+    figures = {
+        stock.key: stock.measures[measure]
+        for stock in rows.stocks.values()
+        if stock.key.location == location and measure in stock.measures
+    }
+    older = {key: figure.value for key, figure in figures.items() if figure.mark < mark}
+    units = sum(max(0, figure.value) for figure in figures.values())
+    return CountScope(mark, list(older)[:MAX_ZEROED], len(older), sum(max(0, v) for v in older.values()), units)
 
 
 def _use_of(stocks: Mapping[StockKey, Stock]) -> PolicyUse:

@@ -8,25 +8,23 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from ringfence.v1 import allocation_service_pb2 as pb
-from ringfence.v1 import common_pb2, policy_service_pb2, stock_service_pb2
+from ringfence.v1 import common_pb2, policy_service_pb2
 from ringfence_server.committer import Stamp
 from ringfence_server.ledger.names import COMMON
 from ringfence_server.ledger.outcomes import (
     Cancelled,
     CancelledLine,
     Consumed,
-    FigureOutcome,
-    FigureResult,
     PolicySet,
     PoolsChanged,
-    Posted,
+    Reassigned,
     Reserved,
     Restock,
     StockNotFound,
     Updated,
 )
 from ringfence_server.ledger.policy import Policy
-from ringfence_server.rpc import encode
+from ringfence_server.rpc import encode, encode_till
 from ringfence_server.rpc.errors import refusal_status
 from ringfence_server.rpc.render import reservation_message
 from ringfence_server.rpc.render_policy import policy_message
@@ -189,22 +187,9 @@ CHANGED = PoolsChanged(((SHORT, SHORT.pools[COMMON]), (SHORT, WEB)), (6, 0))
             pb.UnallocateResponse(pools=POOLS, revision=TOKEN, server_time=AT, quantities=[6, 0]),
         ),
         (
-            encode.post_stock,
-            Posted((FigureOutcome(BIKE, "on_hand", FigureResult.STALE, -3, 9, SHORT),)),
-            stock_service_pb2.PostStockResponse(
-                outcomes=[
-                    stock_service_pb2.FigureOutcome(
-                        key=NORTH,
-                        measure="on_hand",
-                        result=stock_service_pb2.FIGURE_RESULT_STALE,
-                        value=-3,
-                        position=9,
-                        supply=SHORT.supply,
-                    )
-                ],
-                revision=TOKEN,
-                server_time=AT,
-            ),
+            encode.reassign_part,
+            Reassigned(HELD, (HELD.parts[0],), True),
+            pb.ReassignPartResponse(reservation=SHOWN, part_numbers=[1], at_risk=True, revision=TOKEN, server_time=AT),
         ),
         (
             encode.set_policy,
@@ -229,8 +214,10 @@ ENCODERS = [
     encode.allocate,
     encode.unallocate,
     encode.reallocate,
-    encode.post_stock,
+    encode.reassign_part,
     encode.set_policy,
+    encode_till.post_stock,
+    encode_till.report_published,
 ]
 
 

@@ -56,14 +56,14 @@ class TestPostStock:
         """Every field arrives in the command."""
         request = post(
             figure(value=-5, measure="on_hand", position=7, count_time=Timestamp(seconds=9), expected_value=0),
-            figure(delta=3),
+            figure(delta=3, previous_position=0, position=1, epoch=2),
             source="till-4",
         )
         assert command(request) == PostStock(
             "till-4",
             (
                 Figure(LAMP, "on_hand", -5, False, 7, 9_000_000, 0),
-                Figure(LAMP, "", 3, True, 0, None, None),
+                Figure(LAMP, "", 3, True, 1, None, None, 0, 2),
             ),
         )
 
@@ -87,6 +87,8 @@ class TestPostStock:
             ({"value": -(10**12) - 1}, {"figures[0].value": "OUT_OF_RANGE"}),
             ({"delta": 10**12 + 1}, {"figures[0].delta": "OUT_OF_RANGE"}),
             ({"value": 1, "position": -1}, {"figures[0].position": "OUT_OF_RANGE"}),
+            ({"delta": 1, "previous_position": -1}, {"figures[0].previous_position": "OUT_OF_RANGE"}),
+            ({"value": 1, "epoch": -1}, {"figures[0].epoch": "OUT_OF_RANGE"}),
             ({"value": 1, "measure": "m" * 65}, {"figures[0].measure": "BAD_NAME"}),
             ({"value": 1, "measure": "a\nb"}, {"figures[0].measure": "BAD_NAME"}),
             ({"value": 1, "expected_value": 10**12 + 1}, {"figures[0].expected_value": "OUT_OF_RANGE"}),

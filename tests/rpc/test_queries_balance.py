@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from google.rpc import code_pb2
 
+from ringfence.v1 import allocation_service_pb2, common_pb2, policy_service_pb2
 from ringfence.v1 import balance_pb2 as pb
-from ringfence.v1 import common_pb2, policy_service_pb2
 from ringfence_server.rpc import query_balance
-from tests.rpc.messages import reason, stock_key, violations
+from tests.rpc.messages import new_id, reason, stock_key, violations
 from tests.rpc.querying import Shop, at, open_shop, refusal
 
 SKU, LOCATION, GROUP, LEVEL, DIMENSION = (
@@ -156,6 +156,10 @@ async def test_a_balance_says_why(shop: Shop) -> None:
     await shop.post(12)
     (web,) = (await shop.query(filter=at(path="web"), explain=True)).balances
     assert (web.explanation.bound, web.available_to_reserve, web.net) == ("NET", 1, 1)
+    await shop.post(20)
+    await shop.set_policy(path_rules=[policy_service_pb2.PathRule(path="web", sales_cap=4)])
+    (web,) = (await shop.query(filter=at(path="web"), explain=True)).balances
+    assert (web.explanation.bound, web.available_to_reserve) == ("CAP", 1)
 
 
 async def test_a_balance_says_how_old_its_oldest_figure_is(shop: Shop) -> None:
@@ -222,19 +226,18 @@ async def test_keys_named_one_by_one_are_answered_as_a_list_answers_them(
     await shop.post(10)
     await shop.post(20, location="south")
     await shop.allocate("web/london", 4)
-    assert len((await shop.query(filter=filters[3])).balances) == 0
     one_by_one: list[Any] = []
-    for dimensions in ([], ["colour"]):
+    for dimensions, asked in (([], filters[:3]), (["colour"], filters)):
         if dimensions:
             await shop.set_policy(dimensions=dimensions)
             await shop.post(5, colour="red")
             await shop.post(7, colour="blue")
             colours = (await shop.query(filter=at())).balances
             assert [balance.key.dimensions.get("colour", "") for balance in colours] == ["", "", "blue", "red"]
-        one_by_one = [await shop.query(filter=filter_) for filter_ in filters]
+        one_by_one = [await shop.query(filter=filter_) for filter_ in asked]
         with monkeypatch.context() as patched:
             patched.setattr(query_balance, "_MOST_POINTS", 0)
-            listed = [await shop.query(filter=filter_) for filter_ in filters]
+            listed = [await shop.query(filter=filter_) for filter_ in asked]
         assert [_tokenless(found).balances for found in one_by_one] == [_tokenless(found).balances for found in listed]
     assert [len(found.balances) for found in one_by_one] == [4, 1, 2, 1, 2]
 
@@ -291,6 +294,8 @@ BROKEN: dict[str, tuple[dict[str, Any], str, str]] = {
     "negative page size": ({"page_size": -1}, "page_size", "OUT_OF_RANGE"),
     "skus": ({"filter": pb.BalanceFilter(skus=[str(n) for n in range(1_001)])}, "filter.skus", "TOO_MANY"),
     "sku": ({"filter": pb.BalanceFilter(skus=["a", "x" * 129])}, "filter.skus[1]", "BAD_NAME"),
+    "clean sku": ({"filter": pb.BalanceFilter(skus=["a", "b\n"])}, "filter.skus[1]", "BAD_NAME"),
+    "clean dimension": ({"filter": pb.BalanceFilter(dimensions={"a": "\x7f"})}, "filter.dimensions", "BAD_NAME"),
     "location": ({"filter": pb.BalanceFilter(locations=[""])}, "filter.locations[0]", "BAD_NAME"),
     "groups": (
         {"filter": pb.BalanceFilter(location_groups=[str(n) for n in range(101)])},
@@ -327,6 +332,72 @@ async def test_every_broken_rule_is_named(shop: Shop, case: str) -> None:
     found = violations(status)
     assert found[field][0] == rule
     assert found[field][1]
+
+
+async def test_what_the_policy_does_not_have_is_refused(shop: Shop) -> None:
+    """A dimension, group or level that would match nothing or sum everything without a word; for pools, roll-ups and
+    keys named one by one."""
+    named = ("DIMENSION_NOT_IN_POLICY", "'size' is no dimension of the policy: none")
+    group = ("LOCATION_GROUP_NOT_IN_POLICY", "'cold' is no location group of the policy: none")
+    await shop.post(3)
+    for keys in ({}, {"skus": ["BIKE"], "locations": ["north"]}):
+        size = pb.BalanceFilter(**keys, dimensions={"size": ""})  # type: ignore[arg-type]
+        assert violations(await refusal(shop.query(filter=size))) == {"filter.dimensions": named}
+        cold = pb.BalanceFilter(**keys, location_groups=["cold"])  # type: ignore[arg-type]
+        assert violations(await refusal(shop.query(filter=cold))) == {"filter.location_groups[0]": group}
+        by = [pb.RollUp(by=SKU), pb.RollUp(by=DIMENSION, dimension="size")]
+        status = await refusal(shop.query(filter=pb.BalanceFilter(**keys), roll_up=by))  # type: ignore[arg-type]
+        assert (status.code, violations(status)) == (code_pb2.INVALID_ARGUMENT, {"roll_up[1].dimension": named})
+    deepest = [pb.RollUp(by=LEVEL, level=8)]
+    assert (await shop.query(roll_up=deepest)).balances
+    names = ("channel", "region")
+    await shop.set_policy(levels=[policy_service_pb2.Level(name=name) for name in names])
+    assert violations(await refusal(shop.query(roll_up=deepest))) == {
+        "roll_up[0].level": ("LEVEL_NOT_IN_POLICY", "the policy has no level 8: 1 (channel), 2 (region)")
+    }
+
+
+async def test_many_location_groups_are_not_all_listed(shop: Shop) -> None:
+    """Twenty names say what would have worked."""
+    owned = common_pb2.LOCATION_KIND_OWNED
+    await shop.set_policy(
+        locations=[policy_service_pb2.Location(name=f"L{n}", kind=owned, groups=[f"G{n:02}"]) for n in range(25)]
+    )
+    status = await refusal(shop.query(filter=pb.BalanceFilter(location_groups=["cold"])))
+    assert violations(status)["filter.location_groups[0]"][1].endswith(
+        ": " + ", ".join(f"G{n:02}" for n in range(20)) + " and 5 more"
+    )
+
+
+async def test_the_policy_of_then_decides_what_a_past_query_may_name(shop: Shop) -> None:
+    """Names are judged by the policy that the answer is computed with, not by today's."""
+    await shop.post(3)
+    shop.advance(minutes=1)
+    request = pb.QueryBalanceRequest(filter=pb.BalanceFilter(dimensions={"colour": ""}))
+    request.read_time.FromDatetime(shop.clock.time)
+    shop.advance(minutes=1)
+    await shop.set_policy(dimensions=["colour"])
+    assert set(violations(await refusal(shop.query(request)))) == {"filter.dimensions"}
+    shop.advance(minutes=1)
+    request.read_time.FromDatetime(shop.clock.time)
+    shop.advance(minutes=1)
+    await shop.set_policy()
+    assert [balance.supply for balance in (await shop.query(request)).balances] == [3]
+
+
+async def test_what_was_sold_under_an_earlier_policy_stays_to_be_seen(shop: Shop) -> None:
+    """The path of a filter need not be one that the policy in force allows."""
+    await shop.post(3)
+    await shop.allocate("shop/london", 3)
+    held = (await shop.reserve("shop/london", 2)).reservation
+    await shop.allocation.Consume(
+        allocation_service_pb2.ConsumeRequest(request_id=new_id(), reservation_id=held.reservation_id)
+    )
+    rest = allocation_service_pb2.UnallocationLine(key=stock_key("BIKE"), path="shop/london", all_free=True)
+    await shop.allocation.Unallocate(allocation_service_pb2.UnallocateRequest(request_id=new_id(), lines=[rest]))
+    await shop.set_policy(levels=[policy_service_pb2.Level(name="channel", values=["web"])])
+    (sold,) = (await shop.query(filter=at(path="shop/london"))).balances
+    assert sold.own.consumed == 2
 
 
 async def test_a_read_time_in_the_future_is_refused(shop: Shop) -> None:

@@ -147,6 +147,24 @@ async def test_entries_tell_what_moved(shop: Shop) -> None:
     }
 
 
+async def test_entries_of_a_key_whose_dimension_the_policy_does_not_have_are_refused(shop: Shop) -> None:
+    """An empty list would say that nothing ever moved."""
+    await shop.set_policy(dimensions=["colour"])
+    await shop.post(3, colour="red")
+
+    async def entries(**dimensions: str) -> Any:
+        request = ledger_service_pb2.ListEntriesRequest(key=stock_key("BIKE", **dimensions))
+        return (await shop.ledger.ListEntries(request)).entries
+
+    assert len(await entries(colour="red")) == 1
+    assert len(await entries(colour="blue")) == 0
+    status = await refusal(entries(size="L"))
+    assert status.code == code_pb2.INVALID_ARGUMENT
+    assert violations(status) == {
+        "key.dimensions": ("DIMENSION_NOT_IN_POLICY", "'size' is no dimension of the policy: colour")
+    }
+
+
 async def test_verify_ends_with_the_verdict(shop: Shop) -> None:
     """Its last message is done and names what does not add up: nothing."""
     await shop.post(100)

@@ -14,7 +14,8 @@ from ringfence.v1 import allocation_service_pb2 as pb
 from ringfence.v1 import common_pb2
 from ringfence_server.committer import Answer
 from ringfence_server.rpc import wire
-from ringfence_server.rpc.methods import COMMANDS, ERROR_TAG, METHODS, Method
+from ringfence_server.rpc.execute import EXECUTE
+from ringfence_server.rpc.methods import COMMANDS, METHODS, Method
 from tests.rpc.messages import Status
 
 INSTANTS = st.integers(min_value=0, max_value=253_402_300_799_999_999)
@@ -76,7 +77,7 @@ def test_an_outcome_is_wrapped_as_protobuf_writes_it(request_id: str, name: str,
     """An ExecuteResponse of one outcome, around the payload of the unary response."""
     response = _response_type(COMMANDS[name])(revision=revision)
     outcome = pb.Outcome(request_id=request_id, **{name: response})
-    by_hand = wire.outcome(request_id.encode(), COMMANDS[name].outcome_tag, response.SerializeToString())
+    by_hand = wire.outcome(request_id.encode(), EXECUTE.tags[COMMANDS[name].name], response.SerializeToString())
     assert pb.ExecuteResponse.FromString(by_hand) == pb.ExecuteResponse(outcomes=[outcome])
     if request_id:
         assert by_hand == pb.ExecuteResponse(outcomes=[outcome]).SerializeToString()
@@ -86,7 +87,7 @@ def test_an_outcome_is_wrapped_as_protobuf_writes_it(request_id: str, name: str,
 def test_an_error_is_wrapped_as_protobuf_writes_it(message: str) -> None:
     """A google.rpc.Status in the field of the oneof that is meant for it."""
     status = Status(code=9, message=message)
-    by_hand = wire.outcome(b"id", ERROR_TAG, status.SerializeToString())
+    by_hand = wire.outcome(b"id", EXECUTE.error_tag, status.SerializeToString())
     assert pb.ExecuteResponse.FromString(by_hand).outcomes[0] == pb.Outcome(request_id="id", error=status)
 
 

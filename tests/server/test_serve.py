@@ -113,6 +113,7 @@ def test_every_flag_is_an_environment_variable_too(tmp_path: Path) -> None:
         "QUEUE_LINES",
         "DEADLINE_SECONDS",
         "MAX_MESSAGE_BYTES",
+        "CLOCK_JUMP_TRUST_SECONDS",
         "METRICS_PORT",
         "LOG_FORMAT",
         "LOG_LEVEL",
@@ -125,6 +126,27 @@ def test_every_flag_is_an_environment_variable_too(tmp_path: Path) -> None:
     with serving("--port", "0", RINGFENCE_PORT="1", RINGFENCE_IN_MEMORY="true") as (process, said):
         assert said.endswith("(database in memory)")
         stop(process)
+
+
+def test_sigusr1_accepts_the_clock_and_ends_nothing() -> None:
+    """The log says what came of it; a clock that is not in doubt is left alone."""
+    with serving("--port", "0", "--in-memory", "--log-format", "json") as (process, _):
+        process.send_signal(signal.SIGUSR1)
+        assert process.stderr is not None
+        logged = json.loads(process.stderr.readline())
+        assert (logged["level"], logged["event"]) == (
+            "info",
+            "the wall clock is not in doubt: there is nothing to accept",
+        )
+        stop(process)
+
+
+@pytest.mark.parametrize("seconds", ["-1", "86401", "soon"])
+def test_a_trust_that_cannot_be_meant_is_refused(seconds: str) -> None:
+    """With the name of the flag."""
+    ended = run("serve", "--clock-jump-trust-seconds", seconds)
+    assert ended.returncode == 2
+    assert "--clock-jump-trust-seconds" in ended.stderr
 
 
 def test_a_port_in_use_is_one_plain_line() -> None:

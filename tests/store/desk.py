@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, create_engine, event
+from sqlalchemy import Connection, create_engine
 
 from ringfence_server.clock import ManualClock
 from ringfence_server.committer import Answer, Committer, Request
@@ -19,6 +19,7 @@ from ringfence_server.ledger.idempotency import REFUSALS_KEPT_PER_CALLER, scope_
 from ringfence_server.ledger.outcomes import Consumed, Decision, Reserved, Updated
 from ringfence_server.ledger.work import Committed
 from ringfence_server.store.sqlite import SqliteStore
+from tests.store.watching import watched
 
 ORGANIZATION: Final = "default"
 CALLER: Final = "webshop"
@@ -161,14 +162,11 @@ class Desk:
         assert engine is not None
         seen: list[tuple[str, int]] = []
 
-        def note(_c: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, executemany: bool) -> None:
-            seen.append((statement, len(parameters) if executemany else 1))
+        def note(statement: str, parameters: Any, many: bool) -> None:
+            seen.append((statement, len(parameters) if many else 1))
 
-        event.listen(engine, "before_cursor_execute", note)
-        try:
+        with watched(engine, note):
             yield seen
-        finally:
-            event.remove(engine, "before_cursor_execute", note)
 
     @contextmanager
     def connection(self) -> Iterator[Connection]:

@@ -6,15 +6,13 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
-from sqlalchemy import event
-
 from ringfence_server.clock import Clock
 from ringfence_server.ledger.names import StockKey
 from ringfence_server.ledger.reading import KeyFilter
 from ringfence_server.ledger.state import Stock
-from ringfence_server.store import read_driver
 from ringfence_server.store.reader import Reader
 from tests.store.desk import ORGANIZATION, Desk
+from tests.store.watching import watched
 
 EVERYTHING = KeyFilter(ORGANIZATION)
 
@@ -60,19 +58,5 @@ def statements(reader: Reader) -> Iterator[list[tuple[str, Any]]]:
     engine = reader._lanes._engine
     seen: list[tuple[str, Any]] = []
 
-    def note(_c: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, _many: bool) -> None:
-        seen.append((statement, parameters))
-
-    on_driver = read_driver._Driver.exec_driver_sql
-
-    def note_driver(self: Any, sql: str, parameters: tuple[Any, ...] = ()) -> Any:
-        seen.append((sql, parameters))
-        return on_driver(self, sql, parameters)
-
-    event.listen(engine, "before_cursor_execute", note)
-    read_driver._Driver.exec_driver_sql = note_driver  # type: ignore[method-assign]
-    try:
+    with watched(engine, lambda text, parameters, _: seen.append((text, parameters))):
         yield seen
-    finally:
-        event.remove(engine, "before_cursor_execute", note)
-        read_driver._Driver.exec_driver_sql = on_driver  # type: ignore[method-assign]

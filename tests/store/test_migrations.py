@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,9 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from ringfence_server.ledger.work import StoreUnavailable
 from ringfence_server.store import migrate, schema
 from tests.store.desk import Desk
+
+UPDATED_BY_NOBODY = {"ix_stock_location"}
+"""Indexes of all rows, of columns that never change: they cost nothing but when a row is made."""
 
 
 @pytest.fixture
@@ -51,8 +55,13 @@ def test_an_empty_database_gets_exactly_the_tables_of_the_code(url: str, tmp_pat
 
 
 def _normal(found: dict[str, str]) -> dict[str, list[str]]:
-    """The order in which constraints stand in a table does not matter."""
-    return {name: sorted(line.strip().rstrip(",") for line in text.splitlines()) for name, text in found.items()}
+    """The order in which constraints stand in a table does not matter, nor that a column which was added later stands
+    in the line of the last one."""
+    added = re.compile(r", (?=\w+ (?:TEXT|BOOLEAN)\b)")
+    return {
+        name: sorted(line.strip().rstrip(", ") for part in text.splitlines() for line in added.split(part))
+        for name, text in found.items()
+    }
 
 
 def test_the_code_knows_the_newest_migration(url: str) -> None:
@@ -131,7 +140,9 @@ def test_the_tables_can_be_made_on_postgresql() -> None:
     for table in schema.metadata.sorted_tables:
         assert "WITHOUT ROWID" not in str(CreateTable(table).compile(dialect=dialect))
         for index in table.indexes:
-            assert " WHERE " in str(CreateIndex(index).compile(dialect=dialect))
+            partial = index.dialect_options["sqlite"]["where"] is not None
+            assert partial or index.name in UPDATED_BY_NOBODY
+            assert partial == (" WHERE " in str(CreateIndex(index).compile(dialect=dialect)))
 
 
 def test_the_checks_state_the_invariants() -> None:
@@ -149,4 +160,6 @@ def test_the_checks_state_the_invariants() -> None:
         "unsettled >= 0",
         "granted = held + unsettled + settled + cancelled + expired",
         "quantity > 0",
+        "ordered >= 0",
+        "cancelling >= 0 AND undecided >= 0",
     }

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
 from ringfence_server.clock import ManualClock
@@ -29,6 +28,7 @@ from ringfence_server.ledger.reading import (
 )
 from ringfence_server.ledger.work import StoreUnavailable
 from ringfence_server.store import read_lanes, read_points
+from ringfence_server.store.driver import DriverConnection
 from ringfence_server.store.reader import Reader
 from tests.ledger.world import NORTH, SOUTH, figure, key, line, quota
 from tests.store.desk import ORGANIZATION, Desk, post, reserve
@@ -89,7 +89,7 @@ async def test_a_read_contains_every_write_that_was_answered_before_it_was_asked
     snapshot, go_on = threading.Event(), threading.Event()
     load = reader._keys.by_key
 
-    def slowly(connection: Connection, keys: Any) -> Any:
+    def slowly(connection: DriverConnection, keys: Any) -> Any:
         snapshot.set()
         assert go_on.wait(10)
         return load(connection, keys)
@@ -136,10 +136,10 @@ async def test_a_read_that_fails_fails_all_who_share_it_and_nobody_else(
     """They are told that the store is away; the next read answers again."""
     with monkeypatch.context() as patched:
 
-        def fail(connection: Connection, keys: Any) -> Any:
+        def fail(connection: DriverConnection, keys: Any) -> Any:
             if fault is not None:
                 raise fault
-            return connection.exec_driver_sql("SELECT nothing FROM nowhere")
+            return connection.rows("SELECT nothing FROM nowhere")
 
         patched.setattr(reader._keys, "by_key", fail)
         asked = [reader.points(ORGANIZATION, (key(),)) for _ in range(3)]
@@ -328,7 +328,7 @@ async def test_a_reader_that_goes_away_stops_its_statement_and_leaves_its_lane_c
     )
     for _ in range(3):
         async with reader._lanes.lease(long=True) as lane:
-            slow = asyncio.ensure_future(lane.run(lambda connection: connection.exec_driver_sql(forever).all()))
+            slow = asyncio.ensure_future(lane.run(lambda connection: connection.rows(forever)))
             await asyncio.sleep(0.05)
             slow.cancel()
             with pytest.raises(asyncio.CancelledError):
@@ -349,8 +349,8 @@ async def test_a_closed_reader_says_that_the_store_is_away(desk: Desk) -> None:
 async def test_a_reader_cannot_write(reader: Reader) -> None:
     """Its connections refuse to, whatever a statement says."""
 
-    def write(connection: Connection) -> None:
-        connection.exec_driver_sql("DELETE FROM pool")
+    def write(connection: DriverConnection) -> None:
+        connection.rows("DELETE FROM pool")
 
     async with reader._lanes.lease() as lane:
         with pytest.raises(StoreUnavailable):

@@ -42,8 +42,8 @@ async def pragma(desk: Desk, text: str) -> Any:
 
     def run() -> Any:
         assert desk.store._connection is not None
-        result = desk.store._connection.exec_driver_sql(f"PRAGMA {text}")
-        return result.scalar() if result.returns_rows else None
+        rows = desk.store._connection.rows(f"PRAGMA {text}")
+        return rows[0][0] if rows else None
 
     return await desk.store._call(run)
 
@@ -186,7 +186,7 @@ async def test_a_connection_that_broke(desk: Desk) -> None:
     """The batch that finds out is told STORE, the next one has a new connection."""
     away = Away(desk)
     assert desk.store._connection is not None
-    raw: Any = desk.store._connection.connection.dbapi_connection
+    raw: Any = desk.store._connection.core.connection.dbapi_connection
     raw.close()
     await away.is_told()
     await away.is_over()
@@ -196,7 +196,7 @@ async def test_a_connection_that_broke_while_the_file_is_away(desk: Desk) -> Non
     """Every batch tries to connect again; the first that can goes through."""
     away = Away(desk)
     assert desk.store._connection is not None
-    raw: Any = desk.store._connection.connection.dbapi_connection
+    raw: Any = desk.store._connection.core.connection.dbapi_connection
     raw.close()
     desk.path.parent.rename(desk.path.parent.with_name("elsewhere"))
     await away.is_told()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection, Engine
 from sqlalchemy.dialects import sqlite
 
 from ringfence_server.ledger.commands import (
@@ -29,9 +29,11 @@ from ringfence_server.ledger.commands import (
 )
 from ringfence_server.ledger.policy import MINUTE, Fallback, Location, PathRule, Policy
 from ringfence_server.store import schema
+from ringfence_server.store.driver import DriverConnection
 from ringfence_server.store.statements import SIZES, joined_select, keyed_select
 from tests.ledger.world import SOUTH, back, figure, line, quota, shift
 from tests.store.desk import Desk, post, reserve
+from tests.store.watching import watched
 
 KEYS = 500
 POLICY = Policy(
@@ -156,35 +158,41 @@ async def test_rows_of_one_kind_are_written_by_one_call(desk: Desk) -> None:
     assert written["feed"] == written["slot_state"] == 1
 
 
+def _engine(desk: Desk) -> Engine:
+    assert desk.store._engine is not None
+    return desk.store._engine
+
+
 @pytest.fixture
 async def sent(tmp_path: Path) -> dict[str, Any]:
     """Every statement of a store that has done all there is to do, with the parameters of its first row."""
     parameters: dict[str, Any] = {}
 
-    def note(_connection: Any, _cursor: Any, text: str, values: Any, _context: Any, many: bool) -> None:
-        if not text.startswith(("BEGIN", "COMMIT", "ROLLBACK")):
+    def note(text: str, values: Any, many: bool) -> None:
+        # SQLite's own tables have no slot.
+        if not text.startswith(("BEGIN", "COMMIT", "ROLLBACK")) and "sqlite_master" not in text:
             parameters.setdefault(text, values[0] if many else values)
 
     async with Desk(tmp_path / "sent.db", refusals_kept=1) as desk:
-        event.listen(desk.store._engine, "before_cursor_execute", note)
-        await desk.send(SetPolicy(POLICY, 1))
-        await desk.send(
-            post(figure(1_000, "on_hand", sku=sku(0)), figure(1_000, "on_hand", sku=sku(0), location=SOUTH))
-        )
-        await desk.send(Allocate((quota("web", 500, sku=sku(0)),)))
-        orders = iter(await _orders(desk, 4, most=1))
-        for name, (build, _) in COMMANDS.items():
-            await desk.send_all([build(0, [next(orders)] if name in NEEDS_ORDERS else ()) for _ in range(1)])
-        await desk.send(COMMANDS["reserve, refused"][0](0, ()))
+        with watched(_engine(desk), note):
+            await desk.send(SetPolicy(POLICY, 1))
+            await desk.send(
+                post(figure(1_000, "on_hand", sku=sku(0)), figure(1_000, "on_hand", sku=sku(0), location=SOUTH))
+            )
+            await desk.send(Allocate((quota("web", 500, sku=sku(0)),)))
+            orders = iter(await _orders(desk, 4, most=1))
+            for name, (build, _) in COMMANDS.items():
+                await desk.send_all([build(0, [next(orders)] if name in NEEDS_ORDERS else ()) for _ in range(1)])
+            await desk.send(COMMANDS["reserve, refused"][0](0, ()))
         await desk.reopen()
-        event.listen(desk.store._engine, "before_cursor_execute", note)
-        await desk.send(COMMANDS["post"][0](0, ()))
-        desk.clock.advance(timedelta(hours=1))
-        await desk.committer.sweep()
-        desk.clock.advance(timedelta(days=40))
-        await desk.store.prune()
-        await desk.store.next_due()
-        await desk.store.stale_keys(0, 100)
+        with watched(_engine(desk), note):
+            await desk.send(COMMANDS["post"][0](0, ()))
+            desk.clock.advance(timedelta(hours=1))
+            await desk.committer.sweep()
+            desk.clock.advance(timedelta(days=40))
+            await desk.store.prune()
+            await desk.store.next_due()
+            await desk.store.stale_keys(0, 100)
     return parameters
 
 
@@ -220,9 +228,18 @@ def _plan(connection: Connection, text: str, parameters: Any) -> list[str]:
     return [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", parameters)]
 
 
-async def test_no_statement_walks_a_table(sent: dict[str, Any], tmp_path: Path) -> None:
-    """Each finds its rows by a key or an index, by more than the slot, which is the same for all."""
+@pytest.mark.parametrize("statistics", ["none", "of a young database", "of other keys"])
+async def test_no_statement_walks_a_table(sent: dict[str, Any], tmp_path: Path, statistics: str) -> None:
+    """Each finds its rows by a key or an index, by more than the slot, which is the same for all; even in the seconds
+    between an ANALYZE of somebody else and the dropping of its statistics."""
     desk = Desk(tmp_path / "sent.db")
+    if statistics == "of other keys":
+        _fill(desk, 20_000)
+    with desk.connection() as connection:
+        if statistics != "none":
+            connection.exec_driver_sql("ANALYZE")
+            connection.commit()
+    assert bool(desk.rows("SELECT * FROM sqlite_master WHERE name = 'sqlite_stat1'")) == (statistics != "none")
     with desk.connection() as connection:
         plans = {text: _plan(connection, text, values) for text, values in sent.items()}
     walks = {text: _walks(plan) for text, plan in plans.items() if not any(part in text for part in ONE_ROW)}
@@ -245,7 +262,7 @@ async def test_a_list_of_keys_of_any_length_is_looked_up(tmp_path: Path, size: i
     )
     with desk.connection() as connection:
         for select, key in zip(selects, (b"r", ("o", "s", "l", "")), strict=True):
-            assert list(select.run(connection, 0, [key] * size)) == []
+            assert list(select.run(DriverConnection(connection), 0, [key] * size)) == []
             assert list(select._by_size) == [size]
             values = (0, *[b"r"] * size) if key == b"r" else (*[*key] * size, 0)
             assert _walks(_plan(connection, select._by_size[size].sql, values)) == []
@@ -272,7 +289,7 @@ async def test_a_batch_costs_the_same_however_full_the_tables_are(desk: Desk) ->
 async def _steps(desk: Desk, commands: Sequence[Command]) -> int:
     """Instructions of SQLite's machine that a batch takes, the sweep and the look ahead included."""
     assert desk.store._connection is not None
-    raw: Any = desk.store._connection.connection.dbapi_connection
+    raw: Any = desk.store._connection.core.connection.dbapi_connection
     ticks = 0
 
     def tick() -> int:
@@ -295,14 +312,15 @@ def _fill(desk: Desk, count: int) -> None:
     future = desk.clock.now() + 60 * MINUTE
     with desk.connection() as connection:
         for insert in (
-            "INSERT INTO stock SELECT 0, 5000000 + i, 'default', 'OLD-' || i, 'north', '', 100, 0, 2, 1, 1 FROM n",
+            "INSERT INTO stock SELECT 0, 5000000 + i, 'default', 'OLD-' || i, 'north', '', 100, 0, 2, 1, 1, NULL "
+            "FROM n",
             "INSERT INTO pool SELECT 0, 5000000 + i, 0, '', 100, 0, 0, 0, 0, 1 FROM n",
-            "INSERT INTO measure SELECT 0, 5000000 + i, 'on_hand', 100, 0, 0, 'wms', NULL, 1 FROM n",
+            "INSERT INTO measure SELECT 0, 5000000 + i, 'on_hand', 100, 0, 0, 'wms', NULL, 1, NULL, NULL FROM n",
             "INSERT INTO reservation SELECT 0, randomblob(16), 'default', 'c', '', NULL, 1, NULL, 1, '', x'', 0, '', 1 "
             "FROM n",
             # One of twenty is held still, and not due.
             "INSERT INTO part SELECT 0, randomblob(16), 1, 0, '1', 5000000 + i, '', '', 1, 1, 1, 1, i % 20 = 0, 0, "
-            f"i % 20 > 0, 0, 0, {future} + i, NULL, NULL, NULL, '' FROM n",
+            f"i % 20 > 0, 0, 0, {future} + i, NULL, NULL, NULL, '', NULL FROM n",
             "INSERT INTO request_outcome SELECT 0, randomblob(16), i % 7, randomblob(16), (i % 3 = 0) * i, x'00', 1, "
             "0, 0 FROM n",
             "INSERT INTO entry SELECT 0, 900000000 + i, 5000000 + i, 0, 5, 1, 2, 0, 3, 0, x'', 0, 0, x'', '', 1, 1 "

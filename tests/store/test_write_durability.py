@@ -37,7 +37,7 @@ async def pragma(desk: Desk, name: str) -> Any:
 
     def ask() -> Any:
         assert desk.store._connection is not None
-        return desk.store._connection.exec_driver_sql(f"PRAGMA {name}").scalar()
+        return desk.store._connection.rows(f"PRAGMA {name}")[0][0]
 
     return await desk.store._call(ask)
 
@@ -48,7 +48,7 @@ async def test_a_commit_waits_for_the_disk(desk: Desk, reconnected: bool) -> Non
     that replaces a broken one."""
     if reconnected:
         assert desk.store._connection is not None
-        raw: Any = desk.store._connection.connection.dbapi_connection
+        raw: Any = desk.store._connection.core.connection.dbapi_connection
         raw.close()
         assert (await desk.send(HOLD)).answer.failure is Failure.STORE
         assert isinstance((await desk.send(HOLD)).decision, Reserved)

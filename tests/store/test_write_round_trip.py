@@ -27,10 +27,24 @@ from ringfence_server.ledger.policy import (
     SupplyTerm,
 )
 from ringfence_server.ledger.state import MeasureValue, Part, Pool, Reservation, Stock
+from ringfence_server.ledger.till_state import (
+    Booking,
+    CountSession,
+    Discrepancy,
+    DiscrepancyKind,
+    EventKind,
+    EventState,
+    Mark,
+    OrderEvent,
+    Published,
+    TillSale,
+)
 from ringfence_server.ledger.work import OutcomeRow
+from ringfence_server.store.driver import DriverConnection
 from ringfence_server.store.load import LoadedState, Loader
 from ringfence_server.store.migrate import upgrade
 from ringfence_server.store.outcomes import Caller, Outcomes
+from ringfence_server.store.rows_till import discrepancy_of
 from ringfence_server.store.write import Writer
 from tests.ledger.checks import Snapshot, mark_stored, snapshot
 
@@ -100,6 +114,8 @@ def new_reservation(stock: Stock, values: Values) -> Reservation:
     for number, (fallback, located) in enumerate(itertools.product(Fallback, (True, False)), 1):
         path, asked_path = PATHS[number], PATHS[-number]
         part = Part(number, 10 - number, values.text(), stock, path, asked_path, fallback, located, 0, None)
+        # Of some parts a till knows, of the others of the same order none does.
+        part.till = new_sale(values, number) if number % 2 else None
         reservation.parts.append(part)
     return reservation
 
@@ -118,6 +134,8 @@ def change(values: Values, stock: Stock, reservation: Reservation) -> None:
     for measure in stock.measures.values():
         measure.value, measure.position, measure.source = values.number(), values.number(), values.text()
         measure.count_time, measure.record_time = values.time(), values.number()
+        measure.epoch, measure.count_id = values.number(), values.text()
+        measure.epoch_ends = (Mark(values.number(), values.number()), Mark(values.number(), 0))[: values.number() % 3]
         measure.changed = True
     reservation.owner, reservation.order_reference = values.text(), values.text()
     reservation.expire_time, reservation.consume_time = values.time(), values.time()
@@ -132,6 +150,35 @@ def change(values: Values, stock: Stock, reservation: Reservation) -> None:
         part.expire_time, part.sent_time, part.received_time = values.time(), values.time(), values.time()
         part.settled_time, part.document_number = values.time(), values.text()
         part.changed = True
+        if part.till is not None:
+            change_sale(values, part.till)
+
+
+def new_sale(values: Values, number: int) -> TillSale:
+    """What a till has to do with a part, with an event of each kind."""
+    sale = TillSale()
+    for place, kind in enumerate(EventKind):
+        event_id = bytes([number, place]) * 8
+        sale.events.append(OrderEvent(event_id, 100 + place, kind, 0, values.text(), values.number()))
+    return sale
+
+
+def change_sale(values: Values, sale: TillSale) -> None:
+    """Gives every field of a sale and its events a value that a command can change, and adds bookings."""
+    sale.ordered, sale.cancelling, sale.undecided = values.not_negative(), values.not_negative(), values.not_negative()
+    sale.closed, sale.rejected, sale.awaiting = values.either(), values.either(), values.either()
+    sale.rejected_reason, sale.refused_reason, sale.last_error = values.text(), values.text(), values.text()
+    sale.booked, sale.moved_from, sale.attempts = values.number(), values.number(), values.number()
+    for epoch in (len(sale.bookings), len(sale.bookings) + 1):
+        booking = Booking(epoch, values.number(), values.number() or 1)
+        sale.bookings[Mark(booking.epoch, booking.position)] = booking.quantity
+        sale.new_bookings.append(booking)
+    sale.changed = True
+    for event in sale.events:
+        event.state = list(EventState)[values.not_negative() % 4]
+        event.quantity, event.attempts, event.adapter = values.not_negative(), values.number(), values.text()
+        event.lease_until, event.not_before = values.number(), values.number()
+        event.changed = True
 
 
 def new_batch(revision: int = 1) -> Batch:
@@ -151,7 +198,8 @@ def write(engine: Engine, stock: Stock, reservation: Reservation, revision: int)
     batch = new_batch(revision)
     batch.stocks[stock.key] = stock
     batch.reservations[reservation.reservation_id] = reservation
-    with engine.begin() as connection:
+    with engine.begin() as core:
+        connection = DriverConnection(core)
         Writer(engine.dialect).write(connection, batch)
     mark_stored([stock], [reservation])
 
@@ -161,15 +209,17 @@ def read(engine: Engine, stock: Stock, *, by_key: bool) -> Snapshot:
     state, loader = LoadedState(), Loader(engine.dialect)
     needs = Needs()
     needs.add_pools(stock.key, PATHS)
-    with engine.connect() as connection:
+    with engine.connect() as core:
+        connection = DriverConnection(core)
         parts = loader.reservations(connection, state, [b"r" * 16])
         if by_key:
             loader.stocks(connection, state, [stock.key], ())
         else:
             loader.stocks(connection, state, (), [stock.stock_id])
-        loader.link_parts(state, parts)
+        loader.link_parts(connection, state, parts)
         loader.pools(connection, state, needs)
         loader.measures(connection, state, list(state.stocks.values()))
+        loader.till.published(connection, state.stocks.values())
     for loaded in state.stocks.values():
         assert loaded.known_paths is not None
         assert loaded.known_paths >= set(PATHS)
@@ -182,7 +232,8 @@ def read(engine: Engine, stock: Stock, *, by_key: bool) -> Snapshot:
 def test_every_field_of_every_row_comes_back(
     engine: Engine, source: str, dimensions: tuple[tuple[str, str], ...]
 ) -> None:
-    """Stocks, pools, measures, reservations and parts: as new rows, and with all changed that commands can change."""
+    """Stocks, pools, measures, reservations, parts, their tills' sales, bookings and events: as new rows, and with all
+    changed that commands can change."""
     values = SOURCES[source]()
     stock = new_stock(dimensions)
     reservation = new_reservation(stock, values)
@@ -210,6 +261,70 @@ def test_what_is_not_marked_as_changed_is_not_written(engine: Engine) -> None:
     assert read(engine, stock, by_key=True) == before
 
 
+def test_what_was_published_comes_back(engine: Engine) -> None:
+    """The newest report of every publisher and path; the writer keeps none in memory, and marks the key once."""
+    stock = new_stock()
+    stock.changed = True
+    reports = {
+        ("shop", path): Published("shop", path, number - 2, number, 90 + number) for number, path in enumerate(PATHS)
+    }
+    stock.published = dict(reports)
+    batch = new_batch()
+    batch.stocks[stock.key] = stock
+    for quantity in (7, -(10**12)):
+        with engine.begin() as core:
+            connection = DriverConnection(core)
+            Writer(engine.dialect).write(connection, batch)
+            assert stock.published is None
+            Loader(engine.dialect).till.published(connection, [stock])
+            found: dict[tuple[str, str], Published] = stock.published
+            assert {name: _fields(report) for name, report in found.items()} == {
+                name: _fields(report) for name, report in reports.items()
+            }
+            assert core.exec_driver_sql("SELECT has_published FROM stock").all() == [(1,)]
+        report = found["shop", "web"]
+        report.quantity, report.publish_time, report.record_time, report.changed = quantity, 77, 78, True
+        reports["shop", "web"] = report
+
+
+def _fields(report: Published) -> tuple[object, ...]:
+    return report.publisher, report.path, report.quantity, report.publish_time, report.record_time
+
+
+def test_full_counts_and_what_did_not_fit_come_back(engine: Engine) -> None:
+    """Sessions are found by source and name, begun or ended; discrepancies keep their evidence."""
+    batch, loader = new_batch(), Loader(engine.dialect)
+    session = CountSession("default", "pos", AWKWARD, "north", "on_hand", Mark(2, MAX_INT64), 33)
+    name = ("default", "pos", AWKWARD)
+    batch.counts[name] = session
+    found = Discrepancy(
+        41,
+        DiscrepancyKind.MOVED_STORE,
+        StockKey("default", "SKU-1", "north", (("batch", AWKWARD),)),
+        *(-5, "pos", "on_hand", 1, 7, 8, 9),
+        *(b"r" * 16, 3, "O-1", b"q" * 16, 99),
+    )
+    batch.discrepancies.append(found)
+    for mentioned, ended in ((0, False), (12, True)):
+        session.mentioned, session.ended, session.changed = mentioned, ended, True
+        with engine.begin() as core:
+            connection = DriverConnection(core)
+            Writer(engine.dialect).write(connection, batch)
+            needs = Needs()
+            needs.counts = {name, ("other", "pos", AWKWARD)}
+            counts = loader.till.resolve(connection, needs, {}, 0).counts
+            rows = core.exec_driver_sql("SELECT * FROM discrepancy").all()
+        batch.discrepancies.clear()
+        assert list(counts) == [name]
+        loaded = counts[name]
+        assert not loaded.changed
+        assert loaded.stored
+        for field in ("organization", "source", "count_id", "location", "measure", "mark", "begin_time"):
+            assert getattr(loaded, field) == getattr(session, field)
+        assert (loaded.mentioned, loaded.ended) == (mentioned, ended)
+        assert [discrepancy_of(tuple(row)[1:]) for row in rows] == [found]
+
+
 def test_entries_facts_and_counters_stand_in_the_file_as_they_were_made(engine: Engine) -> None:
     """The ledger's rows in the order of its fields; a fact carries its epoch."""
     batch = new_batch(5)
@@ -221,12 +336,13 @@ def test_entries_facts_and_counters_stand_in_the_file_as_they_were_made(engine: 
     )
     batch.facts.append(Fact(21, 22, "on_hand", 23, 24, 1, 25, "wms", 26, 27))
     batch.new_order_references.append(("default", "webshop", "O-1", b"r" * 16))
-    with engine.begin() as connection:
+    with engine.begin() as core:
+        connection = DriverConnection(core)
         assert Writer(engine.dialect).write(connection, batch) == [stock]
-    with engine.connect() as connection:
+    with engine.connect() as looking:
 
         def row(table: str) -> tuple[object, ...]:
-            (found,) = connection.exec_driver_sql(f"SELECT * FROM {table}")
+            (found,) = looking.exec_driver_sql(f"SELECT * FROM {table}")
             return tuple(found)
 
         assert row("entry") == (0, *batch.entries[0])
@@ -254,7 +370,8 @@ def test_a_policy_comes_back_whole(engine: Engine) -> None:
     )
     batch = new_batch()
     batch.new_policies += [("default", Policy(revision=2)), ("default", policy), ("other", Policy(revision=4))]
-    with engine.begin() as connection:
+    with engine.begin() as core:
+        connection = DriverConnection(core)
         Writer(engine.dialect).write(connection, batch)
         found = Loader(engine.dialect).policies(connection, ["default", "other", "none"])
     assert found == {"default": policy, "other": Policy(revision=4), "none": Policy()}
@@ -268,7 +385,8 @@ def test_outcomes_and_callers_come_back(engine: Engine) -> None:
         OutcomeRow(b"i" * 16, -(2**63), b"g" * 16, True, b"", 5, 7, 7),
         OutcomeRow(b"j" * 16, -(2**63), b"h" * 16, True, b"no", 5, 7, 7),
     ]
-    with engine.begin() as connection:
+    with engine.begin() as core:
+        connection = DriverConnection(core)
         outcomes.keep(connection, rows, {}, 5)
         wanted = [(1, b"i" * 16), (-(2**63), b"j" * 16), (2, b"i" * 16), (1, b"j" * 16)]
         known = Outcomes(engine.dialect).known(connection, wanted)

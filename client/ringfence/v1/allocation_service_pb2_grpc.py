@@ -29,7 +29,10 @@ if _version_not_supported:
 class AllocationServiceStub:
     """Sets stock aside for groups, ties it to orders and makes it sales. Every mutating request is atomic over all its
     lines, carries a request_id, and has exactly one outcome however often it is sent. A request holds at most 2,000
-    lines. Quantities are integers in the item's base unit, 1 to 10^12.
+    lines. Quantities are integers in the item's base unit, 1 to 10^12. What is malformed is INVALID_ARGUMENT with every
+    field and rule that is broken: ids are UUIDs as 8-4-4-4-12 hexadecimal digits, names and labels have no control
+    characters (U+0000 to U+001F, U+007F to U+009F), an enum has one of its named values, a Timestamp lies in the years
+    1 to 9999, and the parts of a Duration have one sign.
     """
 
     def __init__(self, channel):
@@ -108,7 +111,10 @@ class AllocationServiceStub:
 class AllocationServiceServicer:
     """Sets stock aside for groups, ties it to orders and makes it sales. Every mutating request is atomic over all its
     lines, carries a request_id, and has exactly one outcome however often it is sent. A request holds at most 2,000
-    lines. Quantities are integers in the item's base unit, 1 to 10^12.
+    lines. Quantities are integers in the item's base unit, 1 to 10^12. What is malformed is INVALID_ARGUMENT with every
+    field and rule that is broken: ids are UUIDs as 8-4-4-4-12 hexadecimal digits, names and labels have no control
+    characters (U+0000 to U+001F, U+007F to U+009F), an enum has one of its named values, a Timestamp lies in the years
+    1 to 9999, and the parts of a Duration have one sign.
     """
 
     def Allocate(self, request, context):
@@ -285,7 +291,10 @@ def add_AllocationServiceServicer_to_server(servicer, server):
 class AllocationService:
     """Sets stock aside for groups, ties it to orders and makes it sales. Every mutating request is atomic over all its
     lines, carries a request_id, and has exactly one outcome however often it is sent. A request holds at most 2,000
-    lines. Quantities are integers in the item's base unit, 1 to 10^12.
+    lines. Quantities are integers in the item's base unit, 1 to 10^12. What is malformed is INVALID_ARGUMENT with every
+    field and rule that is broken: ids are UUIDs as 8-4-4-4-12 hexadecimal digits, names and labels have no control
+    characters (U+0000 to U+001F, U+007F to U+009F), an enum has one of its named values, a Timestamp lies in the years
+    1 to 9999, and the parts of a Duration have one sign.
     """
 
     @staticmethod

@@ -46,6 +46,11 @@ RollUpOption = Annotated[
 WideOption = Annotated[
     bool, typer.Option("--wide", "-w", help="More columns: subtree, supply, net, what is short, the figures' age.")
 ]
+_BOUNDS = {
+    "POOL": "the free units of its pools",
+    "NET": "net: more is promised than is there",
+    "CAP": "the path's sales_cap",
+}
 _EXPLAINED_PAGE = 100
 _PAGE = 1_000
 _NOTHING = "nothing matches; a key that no source ever posted is absent, not zero"
@@ -196,8 +201,7 @@ def _write_why(found: Balance) -> None:
     )
     print(f"\nsupply {found.supply} = {formula.removeprefix('+ ') or '0'}  (policy {why.policy_revision})")
     print(f"net {found.net} = supply less all that is held and unsettled")
-    bounds = {"POOL": "the free units of its pools", "NET": "net: more is promised than is there"}
-    bound = bounds.get(why.bound, why.bound or "nothing")
+    bound = _BOUNDS.get(why.bound, why.bound or "nothing")
     print(f"available to reserve {found.available_to_reserve}, bound by {bound}")
     if found.freshness is not None:
         fresh = found.freshness

@@ -114,6 +114,17 @@ def serve(
             rich_help_panel=_LIMITS,
         ),
     ] = 4 * 1024 * 1024,
+    clock_jump_trust_seconds: Annotated[
+        float,
+        typer.Option(
+            envvar="RINGFENCE_CLOCK_JUMP_TRUST_SECONDS",
+            min=0,
+            max=86_400,
+            help="How long a wall clock that jumped by more than 5 s must stand before leases end by it; "
+            "SIGUSR1 trusts it at once.",
+            rich_help_panel=_LIMITS,
+        ),
+    ] = 600.0,
     metrics_port: Annotated[
         int | None,
         typer.Option(
@@ -174,6 +185,7 @@ def serve(
             queue_lines=queue_lines,
             default_deadline_seconds=deadline_seconds,
             max_message_bytes=max_message_bytes,
+            clock_jump_trust_seconds=clock_jump_trust_seconds,
             metrics_port=metrics_port,
             channelz=channelz,
             reflection=reflection,
@@ -200,6 +212,7 @@ def _run(config: ServerConfig, grace_seconds: float, port_file: Path | None) -> 
 
 async def _serve(config: ServerConfig, grace_seconds: float, port_file: Path | None) -> None:
     import asyncio
+    import os
     import signal
 
     from ringfence_server.app import Server
@@ -208,7 +221,10 @@ async def _serve(config: ServerConfig, grace_seconds: float, port_file: Path | N
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    server = Server(config)
+    # Not SIGHUP: a terminal that is closed knows nothing of the time.
+    hint = f"if it is right, kill -USR1 {os.getpid()} trusts it at once"
+    server = Server(config, how_to_accept_clock=hint)
+    loop.add_signal_handler(signal.SIGUSR1, server.accept_clock)
     port = await server.start()
     try:
         if port_file is not None:

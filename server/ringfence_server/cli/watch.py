@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import queue
+import signal
 import sys
+import threading
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Protocol
 
 import typer
 
@@ -30,6 +33,15 @@ if TYPE_CHECKING:
     from .views import BalanceView
 
 _REMOVED: Final = "removed"
+_PATIENT_PRESSES: Final = 2
+"""Of Ctrl-C, that a watch ends upon by itself."""
+
+
+class Closing(Protocol):
+    """What can be closed from another thread, as a watch can."""
+
+    def close(self) -> None:
+        """Ends it."""
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -74,14 +86,53 @@ def watch(
         named = named_dimensions(wanted, kept)
         dimensions = () if as_json and not named else dimension_names(client, named)
         events = client.watch(wanted, roll_up=kept, min_interval=least, resume_token=resume)
-        if as_json:
-            _write_json_lines(events)
-            return
         view = BalanceView(dimensions, rolled_up=rolled_up_words(kept), wide=wide)
-        if sys.stdout.isatty():
-            _show_live(events, view)
-        else:
-            _write_lines(events, view)
+        with _ended_by_ctrl_c(events):
+            if as_json:
+                _write_json_lines(events)
+            elif sys.stdout.isatty():
+                _show_live(events, view)
+            else:
+                _write_lines(events, view)
+
+
+@contextlib.contextmanager
+def _ended_by_ctrl_c(events: Closing) -> Iterator[None]:
+    """Ctrl-C closes the watch, which ends the block in good order; the third one interrupts it.
+
+    A KeyboardInterrupt may fall between any two steps of gRPC's own, and one in a thousand left a lock that is not held
+    or a thread's traceback on stderr. The handler itself does next to nothing, for it runs between the same steps: a
+    thread closes the watch. What is pressed while the program then ends is ignored.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.SIG_IGN or threading.current_thread() is not threading.main_thread():
+        # Started in the background, or not ours to handle.
+        yield
+        return
+    # A put may interrupt another one in the same thread; setting an Event may not.
+    asked: queue.SimpleQueue[None] = queue.SimpleQueue()
+    pressed = 0
+
+    def ask(_number: int, _frame: object) -> None:
+        nonlocal pressed
+        pressed += 1
+        if pressed > _PATIENT_PRESSES:
+            raise KeyboardInterrupt
+        asked.put(None)
+
+    def close() -> None:
+        asked.get()
+        events.close()
+
+    closer = threading.Thread(target=close, name="ringfence-watch-end", daemon=True)
+    closer.start()
+    signal.signal(signal.SIGINT, ask)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN if pressed else before)
+        asked.put(None)
+        closer.join()
 
 
 def _write_json_lines(events: Iterable[WatchEvent]) -> None:

@@ -51,6 +51,7 @@ class Request:
         "deadline",
         "encode",
         "fingerprint",
+        "kept",
         "organization",
         "request_id",
         "scope",
@@ -71,6 +72,7 @@ class Request:
         deadline: float | None,
         encode: Encode,
         sink: Sink,
+        kept: bool = True,
     ) -> None:
         self.organization = organization
         self.caller = caller
@@ -87,3 +89,5 @@ class Request:
         self.encode = encode
         self.sink = sink
         """Called on the event loop when the outcome is durable."""
+        self.kept = kept
+        """Whether its outcome is kept for a repeat; False for what the service itself asks, never with one id twice."""

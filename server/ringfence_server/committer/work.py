@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 from ringfence_server.ledger.commands import SetPolicy
 from ringfence_server.ledger.decide import bring_up_to_date, decide
 from ringfence_server.ledger.idempotency import StoredOutcome, repeat_of, too_old
 from ringfence_server.ledger.journal import Batch
 from ringfence_server.ledger.names import StockKey
-from ringfence_server.ledger.needs import Needs, after_reservations, needs_of
+from ringfence_server.ledger.needs import Needs, after_counts, after_reservations, needs_of
 from ringfence_server.ledger.outcomes import REFUSALS, UNSTORED, Decision, RequestIdReused
 from ringfence_server.ledger.policy import Policy
 from ringfence_server.ledger.policy_change import set_policy
 from ringfence_server.ledger.state import Part, Reservation
+from ringfence_server.ledger.till_state import CountKey, CountSession
 from ringfence_server.ledger.work import OutcomeRow, PolicyUse, RequestKey
 
 from .request import Answer, Failure, Request, Stamp
@@ -49,11 +51,22 @@ class BatchWork:
         return needs
 
     def needs_after(
-        self, needs: Needs, policies: Mapping[str, Policy], reservations: Mapping[bytes, Reservation]
+        self,
+        needs: Needs,
+        policies: Mapping[str, Policy],
+        reservations: Mapping[bytes, Reservation],
+        orders: Mapping[tuple[str, str, str], Iterable[bytes]] = MappingProxyType({}),
     ) -> None:
         """Adds what is known only when the named reservations are loaded."""
         for request in self.requests:
-            after_reservations(needs, request.command, policies[request.organization], reservations)
+            after_reservations(needs, request.command, policies[request.organization], reservations, orders)
+
+    def needs_after_counts(
+        self, needs: Needs, policies: Mapping[str, Policy], counts: Mapping[CountKey, CountSession]
+    ) -> None:
+        """Adds what is known only when the full counts are loaded."""
+        for request in self.requests:
+            after_counts(needs, request.organization, request.command, counts)
 
     def decide(
         self,
@@ -94,7 +107,7 @@ class BatchWork:
                 raise Poisoned(request) from fault
             refusal = isinstance(decision, REFUSALS)
             answers.append(Answer(payload, refusal, False, now))
-            if not isinstance(decision, UNSTORED):
+            if request.kept and not isinstance(decision, UNSTORED):
                 known[key] = StoredOutcome(request.fingerprint, refusal, payload)
                 kept.append(
                     OutcomeRow(
@@ -114,7 +127,7 @@ class BatchWork:
     def _decide(batch: Batch, request: Request, use: PolicyUse | None) -> Decision:
         if isinstance(request.command, SetPolicy):
             assert use is not None
-            return set_policy(batch, request.organization, request.command, use.quotas, use.dimensions)
+            return set_policy(batch, request.organization, request.command, use.quotas, use.dimensions, use.unsettled)
         return decide(batch, request.organization, request.caller, request.command)
 
 

@@ -7,6 +7,7 @@ stock what is due and what a newer formula changes, as the next write would, wit
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from enum import StrEnum
 from typing import NamedTuple
 
 from .journal import Batch
@@ -99,12 +100,22 @@ class Balance(NamedTuple):
     """0 where nothing was rolled up."""
 
 
+class Bound(StrEnum):
+    """What bounds a Reserve; the texts are those of the contract."""
+
+    POOL = "POOL"
+    """The pools' free units."""
+    NET = "NET"
+    """More is promised than is there."""
+    CAP = "CAP"
+    """The path's sales_cap leaves less than both."""
+
+
 class HowMuch(NamedTuple):
     """What one Reserve of a path would get, and what bounds it."""
 
     quantity: int
-    bound: str
-    """POOL: the pools' free units; NET: more is promised than is there; CAP: the path's sales_cap."""
+    bound: Bound
 
 
 def bring_to(
@@ -196,13 +207,13 @@ def to_reserve(policy: Policy, stock: Stock, path: str) -> HowMuch:
         if pool is not None and pool.free > 0:
             free += pool.free
     net = max(0, stock.net)
-    quantity, bound = (net, "NET") if net < free else (free, "POOL")
+    quantity, bound = (net, Bound.NET) if net < free else (free, Bound.POOL)
     cap = policy.sales_cap(path)
     if cap is not None:
         own = stock.pools.get(path)
         room = max(0, cap - (own.taken if own is not None else 0))
         if room < quantity:
-            return HowMuch(room, "CAP")
+            return HowMuch(room, Bound.CAP)
     return HowMuch(quantity, bound)
 
 

@@ -94,7 +94,7 @@ def _take_back(
     for part in latest_first:
         asked = min(left, _to_ask(part, part.till)) if part.till is not None else 0
         if asked and part.till is not None:
-            tell_cancellation(batch, part.till, asked, caller)
+            tell_cancellation(batch, part, asked, caller)
             rule_s(batch, policy, reservation, line_parts(reservation, part))
             restock = Restock.WHEN_TILL_CONFIRMS
             left -= asked

@@ -5,11 +5,15 @@ What needs no policy (lengths, ranges, UUIDs) is checked at the edge, before a c
 
 from __future__ import annotations
 
+from typing import Final
+
 from .journal import Batch
 from .names import StockKey
 from .outcomes import Invalid, StockNotFound, Violation
 from .policy import Fallback, Policy
 from .state import Stock
+
+_MOST_NAMED: Final = 20
 
 
 def path_violation(policy: Policy, path: str, field: str) -> Violation | None:
@@ -21,12 +25,38 @@ def path_violation(policy: Policy, path: str, field: str) -> Violation | None:
 def dimensions_violation(policy: Policy, key: StockKey, field: str) -> Violation | None:
     """A key names only dimensions of the policy (the empty value is left out of a parsed key)."""
     for name, _ in key.dimensions:
-        if name not in policy.dimensions:
-            allowed = ", ".join(policy.dimensions) or "none"
-            return Violation(
-                f"{field}.dimensions", "DIMENSION_NOT_IN_POLICY", f"{name!r} is no dimension of the policy: {allowed}"
-            )
+        violation = dimension_violation(policy, name, f"{field}.dimensions")
+        if violation is not None:
+            return violation
     return None
+
+
+def dimension_violation(policy: Policy, name: str, field: str) -> Violation | None:
+    """A dimension must be one of the policy's."""
+    if name in policy.dimensions:
+        return None
+    allowed = ", ".join(policy.dimensions) or "none"
+    return Violation(field, "DIMENSION_NOT_IN_POLICY", f"{name!r} is no dimension of the policy: {allowed}")
+
+
+def location_group_violation(policy: Policy, name: str, field: str) -> Violation | None:
+    """A location group must be one that a location of the policy belongs to."""
+    if name in policy.location_groups:
+        return None
+    known = sorted(policy.location_groups)
+    allowed = ", ".join(known[:_MOST_NAMED]) or "none"
+    if len(known) > _MOST_NAMED:
+        allowed += f" and {len(known) - _MOST_NAMED} more"
+    return Violation(field, "LOCATION_GROUP_NOT_IN_POLICY", f"{name!r} is no location group of the policy: {allowed}")
+
+
+def level_violation(policy: Policy, level: int, field: str) -> Violation | None:
+    """A depth to keep apart is at most that of the policy's levels; a policy that names none allows any."""
+    levels = policy.levels
+    if not levels or level <= len(levels):
+        return None
+    allowed = ", ".join(f"{number} ({one.name})" for number, one in enumerate(levels, 1))
+    return Violation(field, "LEVEL_NOT_IN_POLICY", f"the policy has no level {level}: {allowed}")
 
 
 def fallback_violation(policy: Policy, path: str, fallback: Fallback | None, field: str) -> Violation | None:

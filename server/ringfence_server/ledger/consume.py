@@ -257,7 +257,7 @@ def _sell_at_till(
         batch.add_sale(reservation, part)
     till.ordered += quantity
     till.awaiting = till.changed = True
-    tell_order(batch, till, quantity, channel)
+    tell_order(batch, part, quantity, channel)
     parts = parts_of_line(reservation, part)
     if any(each.till is not None and (each.till.bookings or each.till.closed) for each in parts):
         # The till was quicker: it booked the line while it was only held, or after its lease had ended.

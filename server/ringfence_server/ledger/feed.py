@@ -24,16 +24,18 @@ from .state import Part, Reservation
 from .till_state import EventKind, EventState, OrderEvent, TillSale
 
 
-def tell_order(batch: Batch, till: TillSale, quantity: int, channel: str) -> None:
+def tell_order(batch: Batch, part: Part, quantity: int, channel: str) -> None:
     """Row 1: units that were sold are to be told to the till. An order that no adapter has yet is made larger."""
-    _tell(batch, till, EventKind.ORDER, quantity, channel)
+    _tell(batch, part, EventKind.ORDER, quantity, channel)
 
 
-def tell_cancellation(batch: Batch, till: TillSale, quantity: int, channel: str) -> None:
+def tell_cancellation(batch: Batch, part: Part, quantity: int, channel: str) -> None:
     """Rows 12 and 15: the till is asked to cancel units that it was sent; nothing moves before it answers."""
+    till = part.till
+    assert till is not None
     till.cancelling += quantity
     till.changed = True
-    _tell(batch, till, EventKind.CANCELLATION, quantity, channel)
+    _tell(batch, part, EventKind.CANCELLATION, quantity, channel)
 
 
 def withdraw(till: TillSale, quantity: int) -> None:
@@ -134,7 +136,9 @@ def is_waiting(event: OrderEvent, now: int) -> bool:
     return event.state is EventState.HANDED and event.lease_until <= now
 
 
-def _tell(batch: Batch, till: TillSale, kind: EventKind, quantity: int, channel: str) -> None:
+def _tell(batch: Batch, part: Part, kind: EventKind, quantity: int, channel: str) -> None:
+    till = part.till
+    assert till is not None
     for event in till.events:
         if event.kind is kind and event.unsent and event.channel == channel:
             event.quantity += quantity

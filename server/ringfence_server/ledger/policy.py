@@ -137,6 +137,11 @@ class Policy:
         return {}
 
     @cached_property
+    def location_groups(self) -> frozenset[str]:
+        """The groups that any location belongs to."""
+        return frozenset(group for location in self.locations for group in location.groups)
+
+    @cached_property
     def has_sales_caps(self) -> bool:
         """Whether any path has a sales_cap."""
         return any(rule.sales_cap is not None for rule in self.path_rules)

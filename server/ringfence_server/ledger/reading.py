@@ -8,11 +8,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from enum import IntEnum
 from typing import NamedTuple, Protocol
 
 from .names import StockKey
 from .policy import Policy
 from .state import Reservation, ReservationState, Stock
+from .till_state import Discrepancy, DiscrepancyKind
+
+MOST_PUBLISHED = 100
+"""Reports of what was published that a stock key is read with."""
 
 
 class Moment(NamedTuple):
@@ -69,8 +74,9 @@ class KeyPosition(NamedTuple):
 class KeysRead(NamedTuple):
     """A piece of the stock keys that match, in their order, brought up to date to the moment of the read.
 
-    The stocks hold all their pools and measures. They may be shared with other readers of the same moment: look, do not
-    touch.
+    The stocks hold all their pools and measures, and now, not at an earlier read_time, what was published of them
+    (``Stock.published``, empty when nothing was; of more than MOST_PUBLISHED the newest by record time). They may be
+    shared with other readers of the same moment: look, do not touch.
     """
 
     stocks: Sequence[Stock]
@@ -89,12 +95,30 @@ class LiveHold(NamedTuple):
 
 
 class PointsRead(NamedTuple):
-    """Single keys, and the moment they were read at. Shared: look, do not touch."""
+    """Single keys, as in ``KeysRead``, and the moment they were read at. Shared: look, do not touch."""
 
     moment: Moment
     policy: Policy
     stocks: Mapping[StockKey, Stock]
     """Those that exist."""
+
+
+class TillProgress(IntEnum):
+    """Where the part of an order stands on its way into a till. The numbers are those of the contract.
+
+    Told by the part alone; ``c`` is its unsettled units, and a part that owes its till nothing stands nowhere.
+    """
+
+    NOT_SENT = 1
+    """c > 0, open, no sent_time: since consume_time of the reservation."""
+    NOT_RECEIVED = 2
+    """c > 0, open, sent_time, no received_time: since sent_time."""
+    NOT_SETTLED = 3
+    """c > 0, received_time, and not only undecided units: since received_time."""
+    REJECTED = 4
+    """``TillSale.undecided`` > 0."""
+    CANCELLING = 5
+    """``TillSale.cancelling`` > 0."""
 
 
 class ReservationQuery(NamedTuple):
@@ -108,10 +132,15 @@ class ReservationQuery(NamedTuple):
     order_reference: str = ""
     create_time_from: int | None = None
     create_time_until: int | None = None
+    till_progress: TillProgress | None = None
+    """With a part, at ``location`` if one is named, that stands here."""
+    stuck_for: int = 0
+    """With NOT_SENT, NOT_RECEIVED and NOT_SETTLED: that has stood there for so long at the instant of the read."""
 
 
 class ReservationsRead(NamedTuple):
-    """A page of reservations, newest first, everything due at the instant applied."""
+    """A page of reservations, newest first, everything due at the instant applied. Their parts have their till's sale,
+    its bookings and events need not be there."""
 
     instant: int
     reservations: Sequence[Reservation]
@@ -153,6 +182,28 @@ class EntriesRead(NamedTuple):
     """A page of entries, newest first."""
 
     entries: Sequence[EntryRead]
+    last: int | None
+    """The sequence to go on below; None: the list is at its end."""
+    policy: Policy | None = None
+    """The policy in force at the read, where the query names dimensions of a key; else None."""
+
+
+class DiscrepancyQuery(NamedTuple):
+    """Which discrepancies are meant; what is empty or None matches all."""
+
+    organization: str
+    locations: tuple[str, ...] = ()
+    kinds: frozenset[DiscrepancyKind] = frozenset()
+    sku: str = ""
+    record_time_from: int | None = None
+    record_time_until: int | None = None
+
+
+class DiscrepanciesRead(NamedTuple):
+    """A page of discrepancies, newest first."""
+
+    instant: int
+    discrepancies: Sequence[Discrepancy]
     last: int | None
     """The sequence to go on below; None: the list is at its end."""
 
@@ -221,6 +272,14 @@ class Reader(Protocol):
 
     async def entries(self, query: EntryQuery, below: int | None, most: int) -> EntriesRead:
         """A page of entries below a sequence. It may be short, even empty, before the end."""
+
+    async def discrepancies(self, query: DiscrepancyQuery, below: int | None, most: int) -> DiscrepanciesRead:
+        """A page of discrepancies below a sequence. It may be short, even empty, before the end."""
+
+    async def orders_due(self, organization: str, locations: Sequence[str]) -> int | None:
+        """The first instant at which one of the open order events of these locations that nobody may be handed now may
+        be: the end of a lease, or ``not_before`` after a failure. It may lie in the past, when it has come since; None
+        when no event is held back."""
 
     async def policy(self, organization: str) -> Policy:
         """The policy in force."""

@@ -187,7 +187,7 @@ class Stock:
         """Paths whose pools were looked for; None: all of them. What was not looked for must not be made anew."""
         self.measures: dict[str, MeasureValue] = {}
         self.measures_known = True
-        self.published: dict[tuple[str, str], Published] | None = None
+        self.published: dict[tuple[str, str], Published] | None = None if stored else {}
         """By publisher and path; None: not looked for."""
         self.stored = stored
         self.changed = False

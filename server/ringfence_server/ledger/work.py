@@ -6,6 +6,7 @@ The committer makes it, the store runs it inside one transaction; neither import
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 from .idempotency import StoredOutcome
@@ -15,6 +16,7 @@ from .needs import Needs
 from .outcomes import QuotaInUse
 from .policy import Policy
 from .state import Part, Reservation
+from .till_state import CountKey, CountSession
 
 RequestKey = tuple[int, bytes]
 """(scope of organization and caller, request_id)."""
@@ -39,6 +41,8 @@ class PolicyUse(NamedTuple):
 
     quotas: Sequence[QuotaInUse]
     dimensions: Collection[str]
+    unsettled: Mapping[str, int] = MappingProxyType({})
+    """By location: units sold there that no figure contains yet."""
 
 
 class Work(Protocol):
@@ -53,9 +57,19 @@ class Work(Protocol):
         """The rows to load; what is a repeat needs none."""
 
     def needs_after(
-        self, needs: Needs, policies: Mapping[str, Policy], reservations: Mapping[bytes, Reservation]
+        self,
+        needs: Needs,
+        policies: Mapping[str, Policy],
+        reservations: Mapping[bytes, Reservation],
+        orders: Mapping[tuple[str, str, str], Iterable[bytes]] = MappingProxyType({}),
     ) -> None:
-        """Adds what is known only when the named reservations are loaded."""
+        """Adds what is known only when the named reservations are loaded; ``orders`` is ``Batch.orders``."""
+
+    def needs_after_counts(
+        self, needs: Needs, policies: Mapping[str, Policy], counts: Mapping[CountKey, CountSession]
+    ) -> None:
+        """Adds what is known only when the full counts are loaded: ``needs.scopes``. Call it when ``needs.counts`` is
+        not empty."""
 
     def decide(
         self,
@@ -76,6 +90,10 @@ class Committed(NamedTuple):
     """Keys whose balances moved."""
     policies: Sequence[str] = ()
     """Organizations whose policy changed."""
+    orders: Collection[tuple[str, str]] = ()
+    """(organization, location) where order events became open to be handed over: new ones, those that failed and may
+    be handed over again, and those that waited for an earlier one of their part. What opens by time alone is not
+    told: ``Reader.orders_due``."""
 
 
 class StoreUnavailable(Exception):

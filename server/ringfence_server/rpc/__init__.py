@@ -15,7 +15,8 @@
 ``handlers``           gRPC handlers around plain coroutines: no fault leaves them unmapped
 ``methods``            the mutating methods, each with its parser and its encoder
 ``commands``           the unary mutating RPCs
-``execute``            the stream of commands
+``execute``            the streams of commands and of facts
+``order_feed``         StreamOrders
 ``queries``            every read but the watch; ``query_*`` hold them
 ``watch``              WatchBalances
 ``registry``           every handler of the service, by its full method name

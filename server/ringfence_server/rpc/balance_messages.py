@@ -7,11 +7,14 @@ from typing import Any, Final
 
 from ringfence.v1 import balance_pb2 as pb
 from ringfence_server.ledger.balance import Balance, BalanceFilter, Figures, Freshness
+from ringfence_server.ledger.checks import dimension_violation, level_violation, location_group_violation
 from ringfence_server.ledger.names import MAX_DEPTH, MAX_NAME, MAX_SKU
-from ringfence_server.ledger.outcomes import Violation
+from ringfence_server.ledger.outcomes import Invalid, Violation
+from ringfence_server.ledger.policy import Policy
 from ringfence_server.ledger.rollup import RollUp
 
 from . import forms
+from .errors import Refused
 from .render import Fields, key_fields
 from .times import time_fields
 from .tokens import revision_token
@@ -50,9 +53,12 @@ def names_of(
         return found
     if len(found) > most:
         faults.append(Violation(field, "TOO_MANY", f"at most {most:,}; got {len(found):,}"))
-    elif any(not 1 <= len(name) <= longest for name in found):
-        number = next(number for number, name in enumerate(found) if not 1 <= len(name) <= longest)
-        faults.append(Violation(f"{field}[{number}]", "BAD_NAME", f"1 to {longest} characters"))
+    else:
+        for number, name in enumerate(found):
+            if not 1 <= len(name) <= longest or not forms.is_clean(name):
+                text = f"1 to {longest} characters without control characters"
+                faults.append(Violation(f"{field}[{number}]", "BAD_NAME", text))
+                break
     return found if len(found) == 1 else tuple(sorted(set(found)))
 
 
@@ -92,6 +98,30 @@ def roll_up_of(asked: Sequence[pb.RollUp], faults: list[Violation], field: str =
         if by == before:
             faults.append(Violation(at, "NAMED_TWICE", "this is kept apart already"))
     return by
+
+
+def check_named(policy: Policy, wanted: pb.BalanceFilter, roll_up: Sequence[pb.RollUp]) -> None:
+    """Whether the policy that a query is answered with has what the query names of it. A parsed query only.
+
+    Raises:
+        Refused: a dimension, location group or level is none of the policy's. It would match nothing, or sum
+            everything, without a word.
+    """
+    if not (roll_up or wanted.dimensions or wanted.location_groups):
+        return
+    found = [
+        location_group_violation(policy, name, f"filter.location_groups[{number}]")
+        for number, name in enumerate(wanted.location_groups)
+    ]
+    found += [dimension_violation(policy, name, "filter.dimensions") for name in sorted(wanted.dimensions)]
+    for number, one in enumerate(roll_up):
+        if one.by == pb.ROLL_UP_BY_DIMENSION:
+            found.append(dimension_violation(policy, one.dimension, f"roll_up[{number}].dimension"))
+        elif one.by == pb.ROLL_UP_BY_LEVEL:
+            found.append(level_violation(policy, one.level, f"roll_up[{number}].level"))
+    violations = tuple(violation for violation in found if violation is not None)
+    if violations:
+        raise Refused(Invalid(violations))
 
 
 def balance_fields(balance: Balance, instant: int) -> dict[str, Any]:
@@ -142,8 +172,12 @@ def _dimensions_of(dimensions: Mapping[str, str], field: str, faults: list[Viola
     if len(dimensions) > forms.MOST_DIMENSIONS:
         faults.append(Violation(field, "TOO_MANY", f"at most {forms.MOST_DIMENSIONS}; got {len(dimensions)}"))
     for name, value in dimensions.items():
-        if not 1 <= len(name) <= MAX_NAME or len(value) > MAX_NAME:
-            text = f"names of 1 to {MAX_NAME} characters, values of at most as many"
+        if (
+            not 1 <= len(name) <= MAX_NAME
+            or len(value) > MAX_NAME
+            or not (forms.is_clean(name) and forms.is_clean(value))
+        ):
+            text = f"names of 1 to {MAX_NAME} characters, values of at most as many, no control characters"
             faults.append(Violation(field, "BAD_NAME", text))
             break
     return tuple(sorted(dimensions.items()))

@@ -7,7 +7,7 @@ next command. A refusal becomes its google.rpc.Status.
 from __future__ import annotations
 
 from ringfence.v1 import allocation_service_pb2 as pb
-from ringfence.v1 import common_pb2, policy_service_pb2, stock_service_pb2
+from ringfence.v1 import common_pb2, policy_service_pb2
 from ringfence_server.committer import Stamp
 from ringfence_server.ledger.outcomes import (
     REFUSALS,
@@ -16,14 +16,14 @@ from ringfence_server.ledger.outcomes import (
     Decision,
     PolicySet,
     PoolsChanged,
-    Posted,
+    Reassigned,
     Reserved,
     Updated,
 )
 
 from .encode_held import held_line
 from .errors import refusal_status
-from .render import key_fields, pool_fields, reservation_fields
+from .render import pool_fields, reservation_fields
 from .render_policy import policy_message
 from .times import time_fields
 from .tokens import revision_token
@@ -41,7 +41,7 @@ def reserve(decision: Decision, stamp: Stamp) -> bytes:
             revision=revision_token(stamp.revision),
             server_time=time_fields(stamp.server_time),
         ).SerializeToString()
-    return _refused(decision)
+    return refused(decision)
 
 
 def consume(decision: Decision, stamp: Stamp) -> bytes:
@@ -54,7 +54,7 @@ def consume(decision: Decision, stamp: Stamp) -> bytes:
             revision=revision_token(stamp.revision),
             server_time=time_fields(stamp.server_time),
         ).SerializeToString()
-    return _refused(decision)
+    return refused(decision)
 
 
 def cancel(decision: Decision, stamp: Stamp) -> bytes:
@@ -69,7 +69,7 @@ def cancel(decision: Decision, stamp: Stamp) -> bytes:
             revision=revision_token(stamp.revision),
             server_time=time_fields(stamp.server_time),
         ).SerializeToString()
-    return _refused(decision)
+    return refused(decision)
 
 
 def update_reservation(decision: Decision, stamp: Stamp) -> bytes:
@@ -80,7 +80,7 @@ def update_reservation(decision: Decision, stamp: Stamp) -> bytes:
             revision=revision_token(stamp.revision),
             server_time=time_fields(stamp.server_time),
         ).SerializeToString()
-    return _refused(decision)
+    return refused(decision)
 
 
 def allocate(decision: Decision, stamp: Stamp) -> bytes:
@@ -91,7 +91,7 @@ def allocate(decision: Decision, stamp: Stamp) -> bytes:
             revision=revision_token(stamp.revision),
             server_time=time_fields(stamp.server_time),
         ).SerializeToString()
-    return _refused(decision)
+    return refused(decision)
 
 
 def unallocate(decision: Decision, stamp: Stamp) -> bytes:
@@ -103,7 +103,7 @@ def unallocate(decision: Decision, stamp: Stamp) -> bytes:
             server_time=time_fields(stamp.server_time),
             quantities=decision.quantities,
         ).SerializeToString()
-    return _refused(decision)
+    return refused(decision)
 
 
 def reallocate(decision: Decision, stamp: Stamp) -> bytes:
@@ -114,30 +114,20 @@ def reallocate(decision: Decision, stamp: Stamp) -> bytes:
             revision=revision_token(stamp.revision),
             server_time=time_fields(stamp.server_time),
         ).SerializeToString()
-    return _refused(decision)
+    return refused(decision)
 
 
-def post_stock(decision: Decision, stamp: Stamp) -> bytes:
-    """A PostStockResponse."""
-    if isinstance(decision, Posted):
-        return stock_service_pb2.PostStockResponse(
-            outcomes=[
-                {
-                    "key": key_fields(outcome.key),
-                    "measure": outcome.measure,
-                    "result": outcome.result.value,
-                    "value": outcome.value,
-                    "position": outcome.position,
-                    "supply": outcome.stock.supply,
-                    "epoch": outcome.epoch,
-                    "unsettled": outcome.unsettled,
-                }
-                for outcome in decision.outcomes
-            ],
+def reassign_part(decision: Decision, stamp: Stamp) -> bytes:
+    """A ReassignPartResponse."""
+    if isinstance(decision, Reassigned):
+        return pb.ReassignPartResponse(
+            reservation=reservation_fields(decision.reservation),
+            part_numbers=[part.number for part in decision.parts],
+            at_risk=decision.at_risk,
             revision=revision_token(stamp.revision),
             server_time=time_fields(stamp.server_time),
         ).SerializeToString()
-    return _refused(decision)
+    return refused(decision)
 
 
 def set_policy(decision: Decision, stamp: Stamp) -> bytes:
@@ -146,10 +136,11 @@ def set_policy(decision: Decision, stamp: Stamp) -> bytes:
         return policy_service_pb2.SetPolicyResponse(
             policy=policy_message(decision.policy), server_time=time_fields(stamp.server_time)
         ).SerializeToString()
-    return _refused(decision)
+    return refused(decision)
 
 
-def _refused(decision: Decision) -> bytes:
+def refused(decision: Decision) -> bytes:
+    """The google.rpc.Status of a refusal."""
     if isinstance(decision, REFUSALS):
         return refusal_status(decision)
     raise AssertionError(f"{type(decision).__name__} is not what this command comes to")

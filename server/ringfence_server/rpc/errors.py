@@ -187,6 +187,16 @@ def status_for(error: BaseException, method: str) -> bytes:
             return incident_status("%s failed", method, fault=error)
 
 
+def replaced_status(adapter: str) -> bytes:
+    """ADAPTER_REPLACED: another stream of the same adapter took over."""
+    return status_bytes(
+        code_pb2.ABORTED,
+        f"another stream of the adapter {adapter!r} took over; two adapters that run at once need two names",
+        "ADAPTER_REPLACED",
+        {"adapter": adapter},
+    )
+
+
 def draining_status() -> bytes:
     """DRAINING: the server goes down; the same request may be sent to another or again."""
     return _DRAINING

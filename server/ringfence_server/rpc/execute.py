@@ -1,4 +1,6 @@
-"""Execute: commands of any kind as a stream, each with its own outcome, answered as they are committed.
+"""Execute and SyncStock: commands as a stream, each with its own outcome, answered as they are committed.
+
+Execute takes commands of any kind, SyncStock facts; what differs is how a message holds them (``Kind``).
 
 A stream has a reader and a writer. The reader hands commands to the committer in their order and reads on; the writer
 sends what was answered since it last wrote: the committer answers a whole batch at once, so that is one message for a
@@ -9,61 +11,139 @@ then the connection's flow control holds the sender back.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import grpc
 import grpc.aio
+from google.protobuf.message import Message
 
-from ringfence.v1 import allocation_service_pb2 as pb
-from ringfence_server.committer import Answer, Overloaded, Request
+from ringfence.v1 import allocation_service_pb2 as allocation
+from ringfence.v1 import stock_service_pb2 as stock
+from ringfence_server.committer import Answer, Committer, Overloaded, Request
 from ringfence_server.ledger.outcomes import Invalid, Violation
 
 from .errors import Refused, draining_status, failure_status, invalid, refusal_status, status_for
 from .handlers import Context, Handlers, end, parser, unreadable
 from .identity import Identity, identity_of
-from .methods import COMMANDS, ERROR_TAG, Method
+from .methods import COMMANDS, POST_STOCK, Method
 from .services import Services
-from .wire import messages, outcome
+from .wire import delimited_tag, messages, outcome
 
-PATH: Final = "/ringfence.v1.AllocationService/Execute"
 _LARGEST_ANSWER: Final = 1_048_576
 """Bytes of outcomes in one message: well below the 4 MiB that a gRPC client takes unless told otherwise."""
 _COMMANDS_AT_ONCE: Final = 256
 """Commands taken without letting anything else run: others share the event loop."""
 _LONGEST_PAUSE_SECONDS: Final = 0.05
+_MOST_UNSENT: Final = 4 * 1_048_576
+"""Bytes of outcomes that wait for a slow caller; no further message is read beyond it."""
 _NO_COMMAND: Final = refusal_status(
     Invalid((Violation("command", "REQUIRED", f"one of {', '.join(COMMANDS)}, with a request_id of its own"),))
 )
 
 
-def execute_handlers(services: Services) -> Handlers:
-    """The handler of Execute."""
+class Kind(NamedTuple):
+    """One of the methods that are such a stream."""
 
+    name: str
+    path: str
+    request_type: type[Message]
+    items: str
+    """The field of a message that holds its commands."""
+    command_of: Callable[[Any], tuple[Method, Any] | None]
+    """Of one of them the method and the method's request; None: it names no method."""
+    tags: Mapping[str, bytes]
+    """By the method's name what opens its response in an outcome."""
+    error_tag: bytes
+    """What opens a google.rpc.Status in an outcome."""
+
+
+def _command_of(command: allocation.Command) -> tuple[Method, Any] | None:
+    field = command.WhichOneof("command")
+    return (COMMANDS[field], getattr(command, field)) if field in COMMANDS else None
+
+
+def _post_of(post: stock.PostStockRequest) -> tuple[Method, Any]:
+    return POST_STOCK, post
+
+
+def _tags(outcome_type: type[Message], methods: Mapping[str, Method]) -> dict[str, bytes]:
+    fields = outcome_type.DESCRIPTOR.fields_by_name
+    return {method.name: delimited_tag(fields[field].number) for field, method in methods.items()}
+
+
+def _error_tag(outcome_type: type[Message]) -> bytes:
+    return delimited_tag(outcome_type.DESCRIPTOR.fields_by_name["error"].number)
+
+
+EXECUTE: Final = Kind(
+    "Execute",
+    "/ringfence.v1.AllocationService/Execute",
+    allocation.ExecuteRequest,
+    "commands",
+    _command_of,
+    _tags(allocation.Outcome, COMMANDS),
+    _error_tag(allocation.Outcome),
+)
+SYNC_STOCK: Final = Kind(
+    "SyncStock",
+    "/ringfence.v1.StockService/SyncStock",
+    stock.SyncStockRequest,
+    "posts",
+    _post_of,
+    _tags(stock.SyncStockOutcome, {"post_stock": POST_STOCK}),
+    _error_tag(stock.SyncStockOutcome),
+)
+
+
+def execute_handlers(services: Services) -> Handlers:
+    """The handlers of Execute and SyncStock."""
+    return {kind.path: _handler(services, kind) for kind in (EXECUTE, SYNC_STOCK)}
+
+
+def _handler(services: Services, kind: Kind) -> grpc.RpcMethodHandler[Any, Any]:
     async def handle(_: Any, context: Context) -> None:
         stream: _Stream | None = None
         try:
-            stream = _Stream(services, identity_of(context.invocation_metadata()), context)
+            stream = _Stream(services, kind, identity_of(context.invocation_metadata()), context)
             if await stream.serve():
                 return
             status = draining_status()
         except (asyncio.CancelledError, grpc.aio.AbortError):
             raise
         except Exception as error:
-            status = status_for(error, "Execute")
+            status = status_for(error, kind.name)
         finally:
             if stream is not None:
                 stream.close()
         await end(context, status)
 
-    return {PATH: grpc.stream_stream_rpc_method_handler(handle, request_deserializer=parser(pb.ExecuteRequest))}
+    return grpc.stream_stream_rpc_method_handler(handle, request_deserializer=parser(kind.request_type))
+
+
+async def submit_patiently(committer: Committer, request: Request) -> None:
+    """Queues a command; where a call is told OVERLOADED, a stream waits.
+
+    Raises:
+        Draining: the server goes down.
+    """
+    while True:
+        try:
+            committer.submit(request)
+            return
+        except Overloaded as overloaded:
+            await committer.room()
+            # Room is half a queue; a command that is larger than the other half waits for more.
+            await asyncio.sleep(min(overloaded.retry_after_seconds, _LONGEST_PAUSE_SECONDS))
 
 
 class _Stream:
-    """One Execute call."""
+    """One call."""
 
-    def __init__(self, services: Services, identity: Identity, context: Context) -> None:
+    def __init__(self, services: Services, kind: Kind, identity: Identity, context: Context) -> None:
         self._services = services
+        self._kind = kind
         self._committer = services.committer
         self._identity = identity
         self._context = context
@@ -71,14 +151,15 @@ class _Stream:
         self._most_in_flight = services.limits.max_in_flight_per_stream
         self._in_flight = 0
         self._answers: list[bytes] = []
+        self._unsent = 0
         self._wake = asyncio.Event()
         self._space = asyncio.Event()
         self._reading = False
         self._stopping = False
         self._ended = False
-        self._reader = asyncio.create_task(self._read(), name="execute-reader")
+        self._reader = asyncio.create_task(self._read(), name=f"{kind.name}-reader")
         self._reader.add_done_callback(lambda _: self._wake.set())
-        self._drain = asyncio.create_task(services.draining.wait(), name="execute-drain")
+        self._drain = asyncio.create_task(services.draining.wait(), name=f"{kind.name}-drain")
         self._drain.add_done_callback(self._stop)
 
     async def serve(self) -> bool:
@@ -93,6 +174,7 @@ class _Stream:
                 answers, self._answers = self._answers, []
                 for message in messages(answers, _LARGEST_ANSWER):
                     await context.write(message)
+                    self._unsent -= len(message)
                 self._in_flight -= len(answers)
                 self._space.set()
             elif reader.done() and not self._in_flight:
@@ -110,10 +192,10 @@ class _Stream:
 
     async def _read(self) -> bool:
         """Takes messages until the caller has no more (True) or the server drains (False)."""
-        context, committer = self._context, self._committer
+        context, committer, items = self._context, self._committer, self._kind.items
         most_commands = self._services.limits.max_commands_per_message
         while True:
-            while self._in_flight >= self._most_in_flight:
+            while self._in_flight >= self._most_in_flight or self._unsent >= _MOST_UNSENT:
                 self._space.clear()
                 await self._space.wait()
             await committer.room()
@@ -126,47 +208,33 @@ class _Stream:
                 return True
             if message is None:
                 raise unreadable()
-            commands = message.commands
+            commands = getattr(message, items)
             if not 1 <= len(commands) <= most_commands:
-                text = f"1 to {most_commands:,} commands a message; got {len(commands):,}"
-                raise invalid("commands", "TOO_MANY" if commands else "REQUIRED", text)
+                text = f"1 to {most_commands:,} {items} a message; got {len(commands):,}"
+                raise invalid(items, "TOO_MANY" if commands else "REQUIRED", text)
             await self._take(commands)
         return False
 
     async def _take(self, commands: Any) -> None:
         left = self._context.time_remaining()
         deadline = None if left is None else asyncio.get_running_loop().time() + left
+        command_of, error_tag = self._kind.command_of, self._kind.error_tag
         for number, command in enumerate(commands, 1):
             self._in_flight += 1
-            field = command.WhichOneof("command")
-            if field not in COMMANDS:
-                self._answer(outcome(b"", ERROR_TAG, _NO_COMMAND))
+            known = command_of(command)
+            if known is None:
+                self._answer(outcome(b"", error_tag, _NO_COMMAND))
                 continue
-            method, message = COMMANDS[field], getattr(command, field)
+            method, message = known
             name = message.request_id.encode()
             try:
                 request = method.request(message, self._identity, deadline, partial(self._decided, method, name))
-                await self._submit(request)
+                await submit_patiently(self._committer, request)
             except Exception as error:
                 self._counts[method.refused if isinstance(error, Refused) else method.failed] += 1
-                self._answer(outcome(name, ERROR_TAG, status_for(error, method.name)))
+                self._answer(outcome(name, error_tag, status_for(error, method.name)))
             if not number % _COMMANDS_AT_ONCE:
                 await asyncio.sleep(0)
-
-    async def _submit(self, request: Request) -> None:
-        """Queues a command; where a call is told OVERLOADED, a stream waits.
-
-        Raises:
-            Draining: the server goes down.
-        """
-        while True:
-            try:
-                self._committer.submit(request)
-                return
-            except Overloaded as overloaded:
-                await self._committer.room()
-                # Room is half a queue; a command that is larger than the other half waits for more.
-                await asyncio.sleep(min(overloaded.retry_after_seconds, _LONGEST_PAUSE_SECONDS))
 
     def _decided(self, method: Method, name: bytes, request: Request, answer: Answer) -> None:
         """The committer's sink: called for every command of a batch, one after the other."""
@@ -174,16 +242,17 @@ class _Stream:
             return
         if not answer.refusal:
             self._counts[method.replayed if answer.replayed else method.accepted] += 1
-            self._answer(outcome(name, method.outcome_tag, method.response(answer)))
+            self._answer(outcome(name, self._kind.tags[method.name], method.response(answer)))
         elif answer.failure is None:
             self._counts[method.refused] += 1
-            self._answer(outcome(name, ERROR_TAG, answer.payload))
+            self._answer(outcome(name, self._kind.error_tag, answer.payload))
         else:
             self._counts[method.failed] += 1
-            self._answer(outcome(name, ERROR_TAG, failure_status(answer.failure, name.decode())))
+            self._answer(outcome(name, self._kind.error_tag, failure_status(answer.failure, name.decode())))
 
     def _answer(self, outcome: bytes) -> None:
         self._answers.append(outcome)
+        self._unsent += len(outcome)
         self._wake.set()
 
     def _stop(self, drained: asyncio.Task[Any]) -> None:

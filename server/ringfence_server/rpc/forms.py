@@ -49,11 +49,12 @@ def request_id(text: str, faults: list[Violation]) -> bytes:
     return identifier
 
 
-def reservation_id(text: str, field: str, faults: list[Violation]) -> bytes:
-    """The 16 bytes of a reservation's id."""
+def reservation_id(
+    text: str, field: str, faults: list[Violation], what: str = "the reservation_id that Reserve answered"
+) -> bytes:
+    """The 16 bytes of the id of a reservation, or of what else the service made: ``what`` says where it was told."""
     identifier = _uuid(text)
     if identifier is None:
-        what = "the reservation_id that Reserve answered"
         faults.append(Violation(field, "REQUIRED" if not text else "BAD_UUID", f"{what}{_got(text)}"))
         return NO_ID
     return identifier
@@ -74,6 +75,13 @@ def quantity(value: int, field: str, faults: list[Violation]) -> int:
     """Units of a line."""
     if not 1 <= value <= MAX_QUANTITY:
         faults.append(Violation(field, "OUT_OF_RANGE", f"{_QUANTITY_TEXT}; got {value:,}"))
+    return value
+
+
+def number(value: int, least: int, most: int, range_text: str, field: str, faults: list[Violation]) -> int:
+    """A number of a range that ``range_text`` names: "1 to 2^63-1"."""
+    if not least <= value <= most:
+        faults.append(Violation(field, "OUT_OF_RANGE", f"{range_text}; got {value:,}"))
     return value
 
 
@@ -112,23 +120,27 @@ def name(text: str, field: str, faults: list[Violation], *, required: bool = Tru
     if not text:
         if required:
             faults.append(Violation(field, "REQUIRED", f"1 to {MAX_NAME} characters without control characters"))
-    elif len(text) > MAX_NAME or not _is_clean(text):
+    elif len(text) > MAX_NAME or not is_clean(text):
         what = f"1 to {MAX_NAME} characters without control characters"
         faults.append(Violation(field, "BAD_NAME", f"{what}{_got(text)}"))
     return text
 
 
-def label(text: str, field: str, faults: list[Violation]) -> str:
-    """An owner or an order reference."""
-    if text and (len(text) > MAX_LABEL or not _is_clean(text)):
+def label(text: str, field: str, faults: list[Violation], *, required: bool = False) -> str:
+    """An owner, an order reference or a document number."""
+    if required and not text:
+        faults.append(Violation(field, "REQUIRED", f"1 to {MAX_LABEL} characters without control characters"))
+    elif text and (len(text) > MAX_LABEL or not is_clean(text)):
         what = f"0 to {MAX_LABEL} characters without control characters"
         faults.append(Violation(field, "TOO_LONG" if len(text) > MAX_LABEL else "BAD_TEXT", f"{what}{_got(text)}"))
     return text
 
 
-def free_text(text: str, most: int, field: str, faults: list[Violation]) -> str:
+def free_text(text: str, most: int, field: str, faults: list[Violation], *, required: bool = False) -> str:
     """Words for people; may have several lines."""
-    if len(text) > most:
+    if required and not text:
+        faults.append(Violation(field, "REQUIRED", f"1 to {most} characters that tell a person why"))
+    elif len(text) > most:
         faults.append(Violation(field, "TOO_LONG", f"at most {most} characters; got {len(text)}"))
     elif _CONTROL_BUT_BREAKS.search(text):
         faults.append(Violation(field, "BAD_TEXT", "no control characters but line breaks and tabs"))
@@ -192,7 +204,7 @@ def path_fault(path: str) -> str:
     if len(segments) > MAX_DEPTH:
         return f"at most {MAX_DEPTH} levels; got {len(segments)}"
     for segment in segments:
-        if not 1 <= len(segment) <= MAX_NAME or not _is_clean(segment):
+        if not 1 <= len(segment) <= MAX_NAME or not is_clean(segment):
             return (
                 f"levels of 1 to {MAX_NAME} characters without control characters, joined by '/', none left out"
                 f"{_got(path)}"
@@ -203,7 +215,7 @@ def path_fault(path: str) -> str:
 @lru_cache(maxsize=65_536)
 def plain_key(organization: str, sku: str, location: str) -> StockKey | None:
     """A key without dimensions, or None when something is wrong with it."""
-    if not 1 <= len(sku) <= MAX_SKU or len(location) > MAX_NAME or not (_is_clean(sku) and _is_clean(location)):
+    if not 1 <= len(sku) <= MAX_SKU or len(location) > MAX_NAME or not (is_clean(sku) and is_clean(location)):
         return None
     return StockKey(organization, sku, location)
 
@@ -217,7 +229,7 @@ def _key_with_faults(
     faults: list[Violation],
     located: bool,
 ) -> StockKey:
-    if not 1 <= len(sku) <= MAX_SKU or not _is_clean(sku):
+    if not 1 <= len(sku) <= MAX_SKU or not is_clean(sku):
         text = f"1 to {MAX_SKU} characters without control characters{_got(sku) if sku else ''}"
         faults.append(Violation(f"{field}.sku", "BAD_NAME" if sku else "REQUIRED", text))
     if located or location:
@@ -226,10 +238,10 @@ def _key_with_faults(
         text = f"at most {MOST_DIMENSIONS} dimensions; got {len(dimensions)}"
         faults.append(Violation(f"{field}.dimensions", "TOO_MANY", text))
     for dimension, value in sorted(dimensions.items())[: MOST_DIMENSIONS + 1]:
-        if not 1 <= len(dimension) <= MAX_NAME or not _is_clean(dimension):
+        if not 1 <= len(dimension) <= MAX_NAME or not is_clean(dimension):
             text = f"names of 1 to {MAX_NAME} characters without control characters{_got(dimension)}"
             faults.append(Violation(f"{field}.dimensions", "BAD_NAME", text))
-        if len(value) > MAX_NAME or not _is_clean(value):
+        if len(value) > MAX_NAME or not is_clean(value):
             text = f"values of 0 to {MAX_NAME} characters without control characters{_got(value)}"
             faults.append(Violation(f"{field}.dimensions", "BAD_NAME", text))
     # A value that does not apply is left out, so that a policy may add a dimension later.
@@ -248,7 +260,8 @@ def _uuid(text: str) -> bytes | None:
     return identifier if len(identifier) == 16 else None
 
 
-def _is_clean(text: str) -> bool:
+def is_clean(text: str) -> bool:
+    """Whether a name or a label has no control characters."""
     return text.isprintable() or not _CONTROL.search(text)
 
 

@@ -15,11 +15,12 @@ from ringfence_server.committer import Answer, Request
 from ringfence_server.committer.request import Encode, Sink
 from ringfence_server.ledger.commands import Command
 from ringfence_server.ledger.outcomes import Invalid, Violation
+from ringfence_server.ledger.till_state import MAX_ZEROED
 
-from . import encode, forms, parse_lines, parse_orders, parse_policy, parse_stock
+from . import encode, encode_till, forms, parse_lines, parse_orders, parse_policy, parse_stock
 from .errors import Refused
 from .identity import Identity
-from .wire import ReplayMark, delimited_tag
+from .wire import ReplayMark
 
 Parse = Callable[[Any, Identity, list[Violation]], Command | None]
 
@@ -38,7 +39,6 @@ class Method:
         "accepted",
         "failed",
         "name",
-        "outcome_tag",
         "path",
         "refused",
         "replayed",
@@ -54,7 +54,6 @@ class Method:
         parse: Parse,
         encode: Encode,
         weigh: Callable[[Any], int],
-        outcome_field: int | None,
     ) -> None:
         self.name = name
         self.path = f"/ringfence.v1.{service}/{name}"
@@ -62,8 +61,6 @@ class Method:
         # What its outcomes are counted under.
         self.accepted, self.replayed = (name, "accepted"), (name, "replayed")
         self.refused, self.failed = (name, "refused"), (name, "failed")
-        self.outcome_tag = b"" if outcome_field is None else delimited_tag(outcome_field)
-        """What opens the method's response in an Outcome."""
         self._parse = parse
         self._encode = encode
         self._weigh = weigh
@@ -116,8 +113,13 @@ def _lines_if_any(command: Any) -> int:
     return len(command.lines or ())
 
 
-def _figures(command: Any) -> int:
-    return len(command.figures)
+def _facts(command: Any) -> int:
+    # The end of a full count may zero as many keys as the largest request posts.
+    return len(command.figures) + len(command.bookings) + (MAX_ZEROED if command.end is not None else 0)
+
+
+def _quantities(command: Any) -> int:
+    return len(command.quantities)
 
 
 def _one(command: Any) -> int:
@@ -129,16 +131,11 @@ def _method(
 ) -> tuple[str, Method]:
     """A method with its field of Command and Outcome; the contract names messages after their method."""
     request_type, response_type = getattr(module, f"{name}Request"), getattr(module, f"{name}Response")
-    return field, Method(service, name, request_type, response_type, parse, encode, weigh, _outcome_number(field))
-
-
-def _outcome_number(field: str) -> int | None:
-    found = _OUTCOME_FIELDS.get(field)
-    return None if found is None else found.number
+    return field, Method(service, name, request_type, response_type, parse, encode, weigh)
 
 
 _ALLOCATION: Final = "AllocationService"
-_OUTCOME_FIELDS: Final = allocation.Outcome.DESCRIPTOR.fields_by_name
+_STOCK: Final = "StockService"
 _BY_FIELD: Final = dict(
     (
         _method(_ALLOCATION, allocation, "Allocate", "allocate", parse_lines.allocate, encode.allocate, _lines),
@@ -156,7 +153,25 @@ _BY_FIELD: Final = dict(
         ),
         _method(_ALLOCATION, allocation, "Consume", "consume", parse_orders.consume, encode.consume, _lines),
         _method(_ALLOCATION, allocation, "Cancel", "cancel", parse_orders.cancel, encode.cancel, _lines),
-        _method("StockService", stock, "PostStock", "post_stock", parse_stock.post_stock, encode.post_stock, _figures),
+        _method(
+            _ALLOCATION,
+            allocation,
+            "ReassignPart",
+            "reassign_part",
+            parse_orders.reassign_part,
+            encode.reassign_part,
+            _one,
+        ),
+        _method(_STOCK, stock, "PostStock", "post_stock", parse_stock.post_stock, encode_till.post_stock, _facts),
+        _method(
+            _STOCK,
+            stock,
+            "ReportPublished",
+            "report_published",
+            parse_stock.report_published,
+            encode_till.report_published,
+            _quantities,
+        ),
         _method("PolicyService", policy, "SetPolicy", "set_policy", parse_policy.set_policy, encode.set_policy, _one),
     )
 )
@@ -166,5 +181,5 @@ COMMANDS: Final = {
     name: method for name, method in _BY_FIELD.items() if name in allocation.Command.DESCRIPTOR.fields_by_name
 }
 """Those that Execute takes, by their field of Command."""
-ERROR_TAG: Final = delimited_tag(_OUTCOME_FIELDS["error"].number)
-"""What opens a google.rpc.Status in an Outcome."""
+POST_STOCK: Final = _BY_FIELD["post_stock"]
+"""The one that SyncStock takes."""

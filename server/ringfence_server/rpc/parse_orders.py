@@ -13,11 +13,13 @@ from ringfence_server.ledger.commands import (
     ConsumeDirect,
     Lease,
     LineQuantity,
+    ReassignPart,
     Reserve,
     UpdateReservation,
 )
-from ringfence_server.ledger.names import MAX_ATTRIBUTES
+from ringfence_server.ledger.names import MAX_ATTRIBUTES, MAX_QUANTITY
 from ringfence_server.ledger.outcomes import Violation
+from ringfence_server.ledger.policy import Fallback
 
 from . import forms
 from .identity import Identity
@@ -25,6 +27,7 @@ from .parse_lines import reserve_lines
 from .times import span_of
 
 _MOST_REASON_TEXT: Final = 512
+_MAX_PART: Final = 2**31 - 1
 _UPDATABLE: Final = ("lines", "expiration", "owner")
 _REVIVE: Final[dict[int, bool | None]] = {0: None, 1: False, 2: True}
 
@@ -110,6 +113,22 @@ def cancel(request: pb.CancelRequest, identity: Identity, faults: list[Violation
         forms.line_quantities(request.lines, faults, zero_is_all=True),
         reason or CancelReason.UNSPECIFIED,
         forms.free_text(request.reason_text, _MOST_REASON_TEXT, "reason_text", faults),
+    )
+
+
+def reassign_part(request: pb.ReassignPartRequest, identity: Identity, faults: list[Violation]) -> ReassignPart:
+    """A ReassignPart."""
+    units = request.quantity
+    if not 0 <= units <= MAX_QUANTITY:
+        text = f"1 to 10^12 base units, or 0 for all that may move; got {units:,}"
+        faults.append(Violation("quantity", "OUT_OF_RANGE", text))
+    return ReassignPart(
+        forms.reservation_id(request.reservation_id, "reservation_id", faults),
+        forms.number(request.part_number, 1, _MAX_PART, "the number of a part, from 1", "part_number", faults),
+        forms.name(request.location, "location", faults),
+        forms.group_path(request.path, "path", faults) if request.HasField("path") else None,
+        forms.member(Fallback, request.fallback, "fallback", faults),
+        units,
     )
 
 

@@ -1,45 +1,94 @@
-"""PostStock as a frozen command."""
+"""PostStock and ReportPublished as frozen commands; what of a PostStock concerns tills is in ``parse_till``."""
 
 from __future__ import annotations
 
 from ringfence.v1 import stock_service_pb2 as pb
-from ringfence_server.ledger.commands import Figure, PostStock
-from ringfence_server.ledger.names import MAX_QUANTITY
+from ringfence_server.ledger.commands import Figure, PostStock, PublishedQuantity, ReportPublished
+from ringfence_server.ledger.names import MAX_INT64, MAX_QUANTITY
 from ringfence_server.ledger.outcomes import Violation
 
 from . import forms
 from .identity import Identity
+from .parse_till import count_begin, count_end, epoch_of, sale_booking
 
 
 def post_stock(request: pb.PostStockRequest, identity: Identity, faults: list[Violation]) -> PostStock:
     """A PostStock; its source is the caller unless it names one."""
     source = forms.name(request.source, "source", faults, required=False) or identity.caller
-    figures: list[Figure] = []
-    if forms.line_count(len(request.figures), "figures", faults):
-        organization = identity.organization
-        for number, figure in enumerate(request.figures):
-            field = f"figures[{number}]"
-            key = forms.stock_key(figure.key, organization, f"{field}.key", faults)
-            measure = figure.measure
-            if measure:
-                forms.name(measure, f"{field}.measure", faults)
-            change = figure.WhichOneof("change")
-            units = 0
-            if change is None:
-                text = "a value (absolute) or a delta (a difference); 0 is set explicitly"
-                faults.append(Violation(f"{field}.change", "REQUIRED", text))
+    count_id = forms.name(request.count_id, "count_id", faults, required=False)
+    begin = count_begin(request.begin_count, faults) if request.HasField("begin_count") else None
+    end = count_end(request.end_count, faults) if request.HasField("end_count") else None
+    if (begin is not None or end is not None) and not count_id:
+        text = "the source's own name for the full count, never used twice by one source"
+        faults.append(Violation("count_id", "REQUIRED", text))
+    items = len(request.figures) + len(request.bookings)
+    # Facts of tills, as the lines of orders, are bounded together: they are one transaction.
+    field = "figures" if request.figures or not request.bookings else "bookings"
+    if not forms.line_count(items, field, faults, at_least=0 if begin is not None or end is not None else 1):
+        return PostStock(source, ())
+    organization = identity.organization
+    figures = tuple(_figure(figure, organization, f"figures[{n}]", faults) for n, figure in enumerate(request.figures))
+    bookings = tuple(
+        sale_booking(booking, organization, f"bookings[{n}]", faults) for n, booking in enumerate(request.bookings)
+    )
+    return PostStock(source, figures, bookings, count_id, begin, end)
+
+
+def _figure(figure: pb.StockFigure, organization: str, field: str, faults: list[Violation]) -> Figure:
+    key = forms.stock_key(figure.key, organization, f"{field}.key", faults)
+    measure = figure.measure
+    if measure:
+        forms.name(measure, f"{field}.measure", faults)
+    change = figure.WhichOneof("change")
+    units = 0
+    if change is None:
+        text = "a value (absolute) or a delta (a difference); 0 is set explicitly"
+        faults.append(Violation(f"{field}.change", "REQUIRED", text))
+    else:
+        units = figure.value if change == "value" else figure.delta
+        if abs(units) > MAX_QUANTITY:
+            forms.amount(units, f"{field}.{change}", faults)
+    position = figure.position
+    if position < 0:
+        text = f"1 to 2^63-1, or 0 where the location is OWNED; got {position}"
+        faults.append(Violation(f"{field}.position", "OUT_OF_RANGE", text))
+    count_time = expected = previous = None
+    if figure.HasField("count_time"):
+        count_time = forms.instant(figure.count_time, f"{field}.count_time", faults)
+    if figure.HasField("expected_value"):
+        expected = forms.amount(figure.expected_value, f"{field}.expected_value", faults)
+    if figure.HasField("previous_position"):
+        previous = forms.number(
+            figure.previous_position, 0, MAX_INT64, "0 to 2^63-1", f"{field}.previous_position", faults
+        )
+    epoch = figure.epoch
+    if epoch < 0:
+        epoch_of(epoch, field, faults)
+    return Figure(key, measure, units, change == "delta", position, count_time, expected, previous, epoch)
+
+
+def report_published(
+    request: pb.ReportPublishedRequest, identity: Identity, faults: list[Violation]
+) -> ReportPublished:
+    """A ReportPublished; the publisher is the caller unless it names one."""
+    publisher = forms.name(request.publisher, "publisher", faults, required=False) or identity.caller
+    quantities: list[PublishedQuantity] = []
+    if forms.line_count(len(request.quantities), "quantities", faults):
+        seen: dict[tuple[object, str], int] = {}
+        for number, each in enumerate(request.quantities):
+            field = f"quantities[{number}]"
+            key = forms.stock_key(each.key, identity.organization, f"{field}.key", faults)
+            path = forms.group_path(each.path, f"{field}.path", faults)
+            first = seen.setdefault((key, path), number)
+            if first != number:
+                text = f"each key and path once; quantities[{first}] is of the same"
+                faults.append(Violation(field, "NAMED_TWICE", text))
+            units = forms.amount(each.quantity, f"{field}.quantity", faults)
+            published = 0
+            if each.HasField("publish_time"):
+                published = forms.instant(each.publish_time, f"{field}.publish_time", faults)
             else:
-                units = figure.value if change == "value" else figure.delta
-                if abs(units) > MAX_QUANTITY:
-                    forms.amount(units, f"{field}.{change}", faults)
-            position = figure.position
-            if position < 0:
-                text = f"1 to 2^63-1, or 0 where the location is OWNED; got {position}"
-                faults.append(Violation(f"{field}.position", "OUT_OF_RANGE", text))
-            count_time = expected = None
-            if figure.HasField("count_time"):
-                count_time = forms.instant(figure.count_time, f"{field}.count_time", faults)
-            if figure.HasField("expected_value"):
-                expected = forms.amount(figure.expected_value, f"{field}.expected_value", faults)
-            figures.append(Figure(key, measure, units, change == "delta", position, count_time, expected))
-    return PostStock(source, tuple(figures))
+                text = "when it was published, by the adapter's clock: the newest report is the one that is kept"
+                faults.append(Violation(f"{field}.publish_time", "REQUIRED", text))
+            quantities.append(PublishedQuantity(key, path, units, published))
+    return ReportPublished(publisher, tuple(quantities))

@@ -6,6 +6,7 @@ from ringfence.v1 import allocation_service_pb2, balance_pb2, ledger_service_pb2
 
 from .handlers import Handlers, server_stream, unary
 from .query_balance import QueryBalance
+from .query_discrepancies import ListDiscrepancies
 from .query_ledger import ListEntries, Verify
 from .query_reservations import GetReservation, ListReservations
 from .query_stock import GetPolicy, GetStock, ListStock
@@ -32,6 +33,9 @@ def query_handlers(services: Services) -> Handlers:
         ),
         _STOCK + "GetStock": unary("GetStock", stock_service_pb2.GetStockRequest, GetStock(services), counts),
         _STOCK + "ListStock": unary("ListStock", stock_service_pb2.ListStockRequest, ListStock(services), counts),
+        _STOCK + "ListDiscrepancies": unary(
+            "ListDiscrepancies", stock_service_pb2.ListDiscrepanciesRequest, ListDiscrepancies(services), counts
+        ),
         _POLICY + "GetPolicy": unary("GetPolicy", policy_service_pb2.GetPolicyRequest, GetPolicy(services), counts),
         _LEDGER + "ListEntries": unary(
             "ListEntries", ledger_service_pb2.ListEntriesRequest, ListEntries(services), counts

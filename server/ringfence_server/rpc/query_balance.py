@@ -14,11 +14,11 @@ from ringfence_server.ledger.reading import KeyPosition, LaterThanNow, LiveHold,
 from ringfence_server.ledger.rollup import RollUp, RollUps
 from ringfence_server.ledger.state import Stock
 
-from .balance_messages import balance_fields, filter_of, roll_up_of
+from .balance_messages import balance_fields, check_named, filter_of, roll_up_of
 from .errors import Refused, invalid
 from .identity import Identity
 from .pages import bound, key_items, key_of_items, page_size
-from .render import Fields, pool_fields, uuid_text
+from .render import Fields, pool_fields, published_fields, uuid_text
 from .services import Services
 from .times import time_fields
 from .tokens import page_position, page_token, revision_of, revision_token
@@ -27,6 +27,7 @@ _MOST_POINTS: Final = 100
 """Stock keys named exactly that are read together with those of other requests."""
 _MOST_EXPLAINED: Final = 100
 _MOST_HOLDS: Final = 100
+_MOST_PUBLISHED: Final = 16
 _KEYS_A_READ: Final = 256
 """Keys of a scan that are read and summed at a time: about three milliseconds of the event loop."""
 
@@ -58,11 +59,13 @@ class QueryBalance:
         points = _points_of(query)
         if points:
             read = await self._reader.points(query.organization, points)
+            check_named(read.policy, request.filter, request.roll_up)
             if _are_all(query, read.policy):
                 _check_revision(query, read.moment)
                 return _answer_points(query, read, points)
         try:
             async with self._reader.snapshot(query.organization, query.read_time, long=_is_long(query)) as snapshot:
+                check_named(snapshot.policy, request.filter, request.roll_up)
                 _check_revision(query, snapshot.moment)
                 if query.by is not None:
                     return await _roll_up(query, query.by, snapshot)
@@ -153,7 +156,7 @@ class _Page:
     def response(self, moment: Moment, explanations: Sequence[Fields] = ()) -> Response:
         """The page as a message."""
         query = self._query
-        balances = [balance_fields(balance, moment.instant) for _, balance in self.items]
+        balances = [self._fields(stock, balance, moment) for stock, balance in self.items]
         for fields, explanation in zip(balances, explanations, strict=False):
             fields["explanation"] = explanation
         token = ""
@@ -161,6 +164,19 @@ class _Page:
             last = self.items[-1][1]
             token = page_token(query.organization, query.request, (*key_items(last.key), last.path))
         return _response(balances, token, moment)
+
+    def _fields(self, stock: Stock, balance: Balance, moment: Moment) -> dict[str, Any]:
+        fields = balance_fields(balance, moment.instant)
+        if stock.published and self._query.read_time is None:
+            fields["published"] = _published_of(stock, balance.path)
+        return fields
+
+
+def _published_of(stock: Stock, path: str) -> list[Fields]:
+    """What adapters last published for one pool, by publisher."""
+    reports = [report for report in (stock.published or {}).values() if report.path == path]
+    reports.sort(key=lambda report: report.publisher)
+    return [published_fields(report) for report in reports[:_MOST_PUBLISHED]]
 
 
 def _answer_points(query: _Query, read: PointsRead, points: Sequence[StockKey]) -> Response:

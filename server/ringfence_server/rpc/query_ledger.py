@@ -7,6 +7,7 @@ from contextlib import aclosing
 from typing import Any
 
 from ringfence.v1 import ledger_service_pb2 as pb
+from ringfence_server.ledger.checks import dimensions_violation
 from ringfence_server.ledger.names import MAX_SKU
 from ringfence_server.ledger.outcomes import Invalid, Violation
 from ringfence_server.ledger.reading import EntryQuery, EntryRead, Flaw, Reader
@@ -47,6 +48,10 @@ class ListEntries:
             raise Refused(Invalid(tuple(faults)))
         position = page_position(organization, request, (int,))
         read = await self._reader.entries(query, None if position is None else position[0], size)
+        if query.key is not None and read.policy is not None:
+            violation = dimensions_violation(read.policy, query.key, "key")
+            if violation is not None:
+                raise Refused(Invalid((violation,)))
         return pb.ListEntriesResponse(
             entries=[_entry_fields(entry) for entry in read.entries],
             next_page_token="" if read.last is None else page_token(organization, request, (read.last,)),

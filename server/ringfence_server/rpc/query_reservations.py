@@ -7,7 +7,8 @@ from typing import Any
 from ringfence.v1 import allocation_service_pb2 as pb
 from ringfence_server.ledger.names import MAX_SKU
 from ringfence_server.ledger.outcomes import Invalid, ReservationNotFound, Violation
-from ringfence_server.ledger.reading import Reader, ReservationQuery
+from ringfence_server.ledger.policy import DAY
+from ringfence_server.ledger.reading import Reader, ReservationQuery, TillProgress
 from ringfence_server.ledger.state import ReservationState
 
 from . import forms
@@ -17,10 +18,12 @@ from .identity import Identity
 from .pages import bad_page, bound, page_size
 from .render import reservation_fields
 from .services import Services
-from .times import time_fields
+from .times import span_of, time_fields
 from .tokens import page_position, page_token
 
 _MOST_STATES = 100
+_LONGEST_STUCK = 365 * DAY
+_TIMED = (TillProgress.NOT_SENT, TillProgress.NOT_RECEIVED, TillProgress.NOT_SETTLED)
 
 
 class GetReservation:
@@ -87,6 +90,7 @@ def _query_of(request: pb.ListReservationsRequest, organization: str, faults: li
         names_of((request.sku,), "sku", faults, longest=MAX_SKU)
     if request.location:
         forms.name(request.location, "location", faults)
+    progress = forms.member(TillProgress, request.till_progress, "till_progress", faults)
     return ReservationQuery(
         organization,
         frozenset(states),
@@ -96,4 +100,19 @@ def _query_of(request: pb.ListReservationsRequest, organization: str, faults: li
         forms.label(request.order_reference, "order_reference", faults),
         bound(request, "create_time_from", faults),
         bound(request, "create_time_until", faults),
+        progress,
+        _stuck_for(request, progress, faults),
     )
+
+
+def _stuck_for(request: pb.ListReservationsRequest, progress: TillProgress | None, faults: list[Violation]) -> int:
+    if not request.HasField("stuck_for"):
+        return 0
+    span = span_of(request.stuck_for)
+    if span is None or not 0 <= span <= _LONGEST_STUCK:
+        faults.append(Violation("stuck_for", "OUT_OF_RANGE", "0 to 365 days; seconds and nanos have one sign"))
+        return 0
+    if progress not in _TIMED:
+        text = f"only with till_progress {', '.join(each.name for each in _TIMED)}: of others no time is told"
+        faults.append(Violation("stuck_for", "STUCK_WITHOUT_PROGRESS", text))
+    return span

@@ -16,7 +16,7 @@ from .balance_messages import names_of
 from .errors import Refused, invalid
 from .identity import Identity
 from .pages import key_items, key_of_items, page_size
-from .render import Fields, key_fields
+from .render import Fields, key_fields, published_fields
 from .render_policy import policy_message
 from .services import Services
 from .times import time_fields
@@ -122,6 +122,7 @@ def _stock_fields(stock: Stock) -> Fields:
         "key": key_fields(stock.key),
         "measures": [_measure_fields(stock.measures[name]) for name in sorted(stock.measures)],
         "supply": stock.supply,
+        "published": [published_fields(report) for _, report in sorted((stock.published or {}).items())],
     }
 
 
@@ -132,6 +133,8 @@ def _measure_fields(value: MeasureValue) -> Fields:
         "position": value.position,
         "source": value.source,
     }
+    if value.epoch:
+        fields["epoch"] = value.epoch
     if value.count_time is not None:
         fields["count_time"] = time_fields(value.count_time)
     if value.record_time:

@@ -13,6 +13,7 @@ from ringfence.v1 import common_pb2
 from ringfence_server.ledger.names import StockKey
 from ringfence_server.ledger.promise import sellable
 from ringfence_server.ledger.state import Part, Pool, Reservation, Stock
+from ringfence_server.ledger.till_state import Published, TillSale
 
 from .times import time_fields
 
@@ -45,6 +46,17 @@ def pool_fields(stock: Stock, pool: Pool) -> Fields:
     }
 
 
+def published_fields(report: Published) -> Fields:
+    """What an adapter last published for one pool."""
+    return {
+        "publisher": report.publisher,
+        "path": report.path,
+        "quantity": report.quantity,
+        "publish_time": time_fields(report.publish_time),
+        "record_time": time_fields(report.record_time),
+    }
+
+
 def part_fields(part: Part, key: Fields) -> Fields:
     """What one location and one pool gave. Zeros are left out: a reader of the message sees them all the same."""
     fields: dict[str, Any] = {"part_number": part.number, "key": key, "path": part.path, "granted": part.granted}
@@ -66,7 +78,24 @@ def part_fields(part: Part, key: Fields) -> Fields:
         fields["settled_time"] = time_fields(part.settled_time)
     if part.document_number:
         fields["document_number"] = part.document_number
+    if part.till is not None:
+        _add_till_fields(fields, part, part.till)
     return fields
+
+
+def _add_till_fields(fields: dict[str, Any], part: Part, till: TillSale) -> None:
+    """What a till has to do with the part."""
+    if part.unsettled > till.undecided:
+        fields["owed"] = part.unsettled - till.undecided
+    if till.undecided:
+        fields["rejected"] = till.undecided
+    # The rest is named in the contract as it is here.
+    for name in ("attempts", "booked", "cancelling", "closed", "last_error", "moved_from", "rejected_reason"):
+        value = getattr(till, name)
+        if value:
+            fields[name] = value
+    if till.refused_reason:
+        fields["cancellation_refused_reason"] = till.refused_reason
 
 
 def reservation_fields(reservation: Reservation) -> Fields:

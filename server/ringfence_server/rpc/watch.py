@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from ringfence.v1 import balance_pb2
@@ -17,18 +16,19 @@ from ringfence_server.ledger.names import StockKey
 from ringfence_server.ledger.outcomes import Invalid, Violation
 from ringfence_server.ledger.policy import Policy
 from ringfence_server.ledger.reading import KeyPosition, Reader
-from ringfence_server.ledger.rollup import RollUp, RollUps
+from ringfence_server.ledger.rollup import RollUps
 from ringfence_server.ledger.state import Stock
 from ringfence_server.watch import Closed, Hub, Interest, Pacer, Subscription
 
-from .balance_messages import balance_fields, filter_of, roll_up_of
+from .balance_messages import balance_fields, check_named
 from .errors import Refused
 from .handlers import Handlers, server_stream
 from .identity import Identity
 from .render import key_fields
 from .services import Services
-from .times import span_of, time_fields
+from .times import time_fields
 from .tokens import revision_of_watch, watch_token
+from .watch_spec import Spec, spec_of, watch_digest
 
 _MOST_A_MESSAGE: Final = 500
 _KEYS_A_READ: Final = 200
@@ -41,7 +41,6 @@ _FLOOR_SECONDS: Final = 0.02
 _DELIVERY_SECONDS: Final = 0.0004
 _BALANCE_SECONDS: Final = 0.00006
 """What a delivery costs, and each balance in it: processor time, measured on the machine of the benchmarks."""
-_DEFAULT_CHECKPOINT_SECONDS: Final = 15.0
 _SCAN_SHARE: Final = 10
 """A watched roll-up that has to scan spends at most one part in this many of the time scanning."""
 _SECOND: Final = 1_000_000
@@ -60,7 +59,8 @@ def watch_handlers(services: Services) -> Handlers:
     ) -> AsyncIterator[Response]:
         policy = await services.reader.policy(identity.organization)
         assert policy is not None, "every organization has a policy in force"
-        spec = _spec_of(request, identity.organization, policy)
+        spec = spec_of(request, identity.organization)
+        check_named(policy, request.filter, request.roll_up)
         services.counts.watchers += 1
         watcher = _Watcher(services, pacer, spec, policy)
         try:
@@ -75,60 +75,56 @@ def watch_handlers(services: Services) -> Handlers:
     return {method: server_stream("WatchBalances", request_type, watch, services.counts)}
 
 
-@dataclass(frozen=True)
-class _Spec:
-    """What is watched, and how."""
+class _Regrouped(Exception):
+    """A new policy puts other locations into the groups that are watched: what was sent is no first state any more."""
 
-    organization: str
-    wanted: BalanceFilter
-    roll_up: RollUp | None
-    min_interval: int
-    """Microseconds; 0: the server's floor."""
-    checkpoint_seconds: float
-    digest: bytes
-    """Of the filter and the roll-up: a token of another watch cannot be continued."""
-
-
-def _spec_of(request: balance_pb2.WatchBalancesRequest, organization: str, policy: Policy) -> _Spec:
-    faults: list[Violation] = []
-    wanted = filter_of(request.filter, faults)
-    roll_up = roll_up_of(request.roll_up, faults) if request.roll_up else None
-    min_interval = span_of(request.min_interval) if request.HasField("min_interval") else 0
-    if min_interval is None or not 0 <= min_interval <= 86_400 * _SECOND:
-        faults.append(Violation("min_interval", "OUT_OF_RANGE", "0 to 24 hours"))
-    checkpoint = span_of(request.checkpoint_interval) if request.HasField("checkpoint_interval") else 0
-    if checkpoint is None or (checkpoint and not _SECOND <= checkpoint <= 3_600 * _SECOND):
-        faults.append(Violation("checkpoint_interval", "OUT_OF_RANGE", "1 second to 1 hour, or 0 for 15 seconds"))
-    if faults:
-        raise Refused(Invalid(tuple(faults)))
-    digest = watch_digest(request)
-    seconds = (checkpoint or 0) / _SECOND or _DEFAULT_CHECKPOINT_SECONDS
-    return _Spec(organization, wanted, roll_up, min_interval or 0, seconds, digest)
-
-
-def watch_digest(request: balance_pb2.WatchBalancesRequest) -> bytes:
-    """What makes two watches the same: the filter and the roll-up; a pace may change."""
-    same = balance_pb2.WatchBalancesRequest(filter=request.filter, roll_up=request.roll_up)
-    return same.SerializeToString(deterministic=True)
+    def __init__(self, policy: Policy) -> None:
+        super().__init__()
+        self.policy = policy
 
 
 class _Watcher:
     """One stream."""
 
-    def __init__(self, services: Services, pacer: Pacer, spec: _Spec, policy: Policy) -> None:
+    def __init__(self, services: Services, pacer: Pacer, spec: Spec, policy: Policy) -> None:
         self._reader: Reader = services.reader
         self._clock = services.clock
         self._hub: Hub = services.hub
         self._pacer = pacer
         self._spec = spec
-        key_filter = spec.wanted.keys(spec.organization, policy)
-        interest = Interest(spec.organization, frozenset(spec.wanted.skus), key_filter.matches)
-        self._subscription: Subscription = self._hub.subscribe(interest)
-        self._revision = self._hub.revision
-        self._gone: set[tuple[StockKey, str]] = set()
-        self._rows: dict[Any, Balance] = {}
         self._scan_seconds = 0.0
         self._cost = 0.0
+        self._gone: set[tuple[StockKey, str]] = set()
+        self._rows: dict[Any, Balance] = {}
+        self._subscribe(policy)
+
+    def _subscribe(self, policy: Policy) -> None:
+        """Begins to hear of what the filter means by a policy, and knows of nothing sent."""
+        spec = self._spec
+        self._policy_revision = policy.revision
+        self._digest = watch_digest(spec.request, policy)
+        self._key_filter = spec.wanted.keys(spec.organization, policy)
+        interest = Interest(spec.organization, frozenset(spec.wanted.skus), self._key_filter.matches)
+        self._subscription: Subscription = self._hub.subscribe(interest)
+        self._revision = self._hub.revision
+        self._gone.clear()
+        self._rows = {}
+
+    def _judge(self, policy: Policy) -> None:
+        """Asked with the policy of every read, before what was read is sent.
+
+        Raises:
+            Refused: the policy has no longer what the watch names of it.
+            _Regrouped: other keys are meant than the subscription hears of.
+        """
+        if policy.revision == self._policy_revision:
+            return
+        spec = self._spec
+        check_named(policy, spec.request.filter, spec.request.roll_up)
+        if spec.wanted.keys(spec.organization, policy) != self._key_filter:
+            raise _Regrouped(policy)
+        self._policy_revision = policy.revision
+        self._digest = watch_digest(spec.request, policy)
 
     def close(self) -> None:
         """Hears no more."""
@@ -136,13 +132,26 @@ class _Watcher:
 
     async def run(self, resume_token: str) -> AsyncIterator[Response]:
         """Every message of the stream."""
-        if resume_token and await self._resume(resume_token):
-            pass
-        else:
-            if resume_token:
-                yield self._message(Event.WATCH_EVENT_RESET)
-            async for response in self._snapshot():
-                yield response
+        resumed = bool(resume_token) and await self._resume(resume_token)
+        reset = bool(resume_token)
+        while True:
+            try:
+                if not resumed:
+                    if reset:
+                        yield self._message(Event.WATCH_EVENT_RESET)
+                    async for response in self._snapshot():
+                        yield response
+                async for response in self._follow():
+                    yield response
+            except _Regrouped as regrouped:
+                self._subscription.close()
+                self._subscribe(regrouped.policy)
+                resumed, reset = False, True
+            else:
+                return
+
+    async def _follow(self) -> AsyncIterator[Response]:
+        """Every change, until the stream ends."""
         loop = asyncio.get_running_loop()
         delivered, delivered_at = loop.time(), self._clock.now()
         try:
@@ -172,7 +181,11 @@ class _Watcher:
 
     async def _resume(self, token: str) -> bool:
         """Marks what changed since the token; False when that cannot be told."""
-        revision = revision_of_watch(token, self._spec.organization, self._spec.digest)
+        policy = await self._reader.policy(self._spec.organization)
+        if policy.revision != self._policy_revision:
+            # Set between the stream's first look and its subscription: nobody would tell of it.
+            return False
+        revision = revision_of_watch(token, self._spec.organization, self._digest)
         if revision is None or revision > self._hub.revision:
             return False
         keys: Iterable[StockKey] | None = self._hub.since(revision, self._spec.organization)
@@ -206,8 +219,8 @@ class _Watcher:
         pending: list[Any] = []
         while True:
             async with self._reader.snapshot(spec.organization) as snapshot:
-                key_filter = spec.wanted.keys(spec.organization, snapshot.policy)
-                read = await snapshot.keys(key_filter, start_key, _KEYS_A_READ)
+                self._judge(snapshot.policy)
+                read = await snapshot.keys(self._key_filter, start_key, _KEYS_A_READ)
                 for stock in read.stocks:
                     pending.extend(
                         balance_fields(balance, snapshot.moment.instant)
@@ -247,6 +260,7 @@ class _Watcher:
 
     async def _changed_keys(self, keys: Sequence[StockKey]) -> tuple[list[Any], list[Any]]:
         read = await self._reader.points(self._spec.organization, keys)
+        self._judge(read.policy)
         balances: list[Any] = []
         removed: list[Any] = []
         for stock in read.stocks.values():
@@ -304,6 +318,7 @@ class _Watcher:
         started = loop.time()
         organization = self._spec.organization
         async with self._reader.snapshot(organization, long=True) as snapshot:
+            self._judge(snapshot.policy)
             sums = RollUps(snapshot.policy, wanted, by, most=_MOST_ROWS)
             start: KeyPosition | None = None
             while True:
@@ -348,7 +363,7 @@ class _Watcher:
             event=event,
             balances=balances,
             removed=removed,
-            resume_token=watch_token(self._revision, spec.organization, spec.digest) if token else "",
+            resume_token=watch_token(self._revision, spec.organization, self._digest) if token else "",
             server_time=time_fields(self._clock.now()),
         )
 

@@ -76,7 +76,8 @@ _OUTCOMES: Final = delimited_tag(1)
 
 
 def outcome(request_id: bytes, tag: bytes, payload: bytes) -> bytes:
-    """An Outcome as a field of ExecuteResponse: the id as text, the payload under the field that ``tag`` opens."""
+    """An Outcome as a field of ExecuteResponse, or a SyncStockOutcome as one of SyncStockResponse: the id as text, the
+    payload under the field that ``tag`` opens."""
     length = varint(len(request_id))
     payload_length = varint(len(payload))
     size = len(_OUTCOME_ID) + len(length) + len(request_id) + len(tag) + len(payload_length) + len(payload)
@@ -84,7 +85,7 @@ def outcome(request_id: bytes, tag: bytes, payload: bytes) -> bytes:
 
 
 def messages(outcomes: Iterable[bytes], most: int) -> list[bytes]:
-    """Outcomes joined to ExecuteResponses of at most ``most`` bytes, unless a single outcome is larger."""
+    """Outcomes joined to messages of at most ``most`` bytes, unless a single outcome is larger."""
     joined: list[bytes] = []
     pieces: list[bytes] = []
     size = 0

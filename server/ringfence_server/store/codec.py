@@ -1,4 +1,4 @@
-"""How names are written in columns: dimensions as sorted JSON pairs, policies as JSON."""
+"""How names are written in columns: dimensions as sorted JSON pairs, policies and marks as JSON."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from ringfence_server.ledger.policy import (
     Policy,
     SupplyTerm,
 )
+from ringfence_server.ledger.till_state import Mark
 
 Dimensions = tuple[tuple[str, str], ...]
 
@@ -33,6 +34,16 @@ def dimensions_text(dimensions: Dimensions) -> str:
 def dimensions_of(column: str) -> Dimensions:
     """The reverse of ``dimensions_text``."""
     return tuple(json.loads(column).items()) if column else ()
+
+
+def epoch_ends_text(ends: tuple[Mark, ...]) -> str | None:
+    """``(Mark(0, 17),)`` as ``[[0,17]]``; nothing as NULL."""
+    return json.dumps(ends, separators=(",", ":")) if ends else None
+
+
+def epoch_ends_of(column: str | None) -> tuple[Mark, ...]:
+    """The reverse of ``epoch_ends_text``."""
+    return tuple(Mark(*end) for end in json.loads(column)) if column else ()
 
 
 def policy_text(policy: Policy) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, func, literal_column, select
+from sqlalchemy import bindparam, func, literal_column, select
 from sqlalchemy.engine import Dialect
 from sqlalchemy.sql import ClauseElement
 
@@ -18,7 +18,10 @@ from ringfence_server.ledger.work import PolicyUse
 
 from . import schema
 from .codec import dimensions_of, dimensions_text, policy_of
+from .driver import DriverConnection
+from .load_till import TillLoader
 from .rows import SqlRow, measure_of, part_of, pool_of, reservation_of, stock_of
+from .sales import SaleRows
 from .statements import KeyedSelect, Statement, joined_select, keyed_select
 
 SLOT: Final = 0
@@ -94,11 +97,17 @@ class Loader:
         )
         self._next_end = Statement(
             select(func.min(part.c.expire_time)).where(
-                part.c.slot == bindparam("slot"), part.c.held > literal_column("0"), part.c.expire_time.is_not(None)
+                part.c.slot == bindparam("slot"),
+                part.c.held > literal_column("0"),
+                part.c.expire_time.is_not(None),
+                # True of all. Without it SQLite, when it has the statistics of a young database, walks all parts.
+                part.c.expire_time <= literal_column(str(MAX_INT64)),
             ),
             dialect,
             ["slot"],
         )
+        self._sales = SaleRows(dialect, SLOT)
+        self.till = TillLoader(dialect, SLOT)
         self._ids: dict[StockKey, int] = {}
         self._cached_policies: dict[str, Policy] = {}
 
@@ -135,7 +144,7 @@ class Loader:
         for stock in stocks:
             self._ids[stock.key] = stock.stock_id
 
-    def due(self, connection: Connection, until: int) -> tuple[list[bytes], bool]:
+    def due(self, connection: DriverConnection, until: int) -> tuple[list[bytes], bool]:
         """Reservations with holds that end at or before ``until``, the earliest first, and whether there may be more:
         of at most MOST_DUE holds."""
         if self._nothing_due_before is not None and until < self._nothing_due_before:
@@ -146,12 +155,12 @@ class Loader:
             self._nothing_due_before = MAX_INT64 if end is None else end
         return list(dict.fromkeys(row[0] for row in rows)), len(rows) >= MOST_DUE
 
-    def next_end(self, connection: Connection) -> int | None:
+    def next_end(self, connection: DriverConnection) -> int | None:
         """The instant (microseconds) at which the next hold ends; None when none has an end."""
         ((end,),) = self._next_end.run(connection, (SLOT,))
         return None if end is None else int(end)
 
-    def policies(self, connection: Connection, organizations: Collection[str]) -> dict[str, Policy]:
+    def policies(self, connection: DriverConnection, organizations: Collection[str]) -> dict[str, Policy]:
         """The policies in force; a remembered one is checked by its revision in this transaction, unless nobody else
         can have changed it."""
         if not organizations:
@@ -176,7 +185,7 @@ class Loader:
             in_force.update(found)
         return found
 
-    def reservations(self, connection: Connection, state: LoadedState, ids: Collection[bytes]) -> list[SqlRow]:
+    def reservations(self, connection: DriverConnection, state: LoadedState, ids: Collection[bytes]) -> list[SqlRow]:
         """Adds reservations; answers the rows of their parts, which need their stocks first."""
         if not ids:
             return []
@@ -187,7 +196,7 @@ class Loader:
         return list(self._parts.run(connection, SLOT, wanted))
 
     def stocks(
-        self, connection: Connection, state: LoadedState, keys: Collection[StockKey], ids: Collection[int]
+        self, connection: DriverConnection, state: LoadedState, keys: Collection[StockKey], ids: Collection[int]
     ) -> None:
         """Adds the stocks of these keys and numbers that exist and are not there yet."""
         wanted = {stock_id for stock_id in ids if stock_id not in state.by_id}
@@ -217,16 +226,17 @@ class Loader:
                 state.add(stock)
             self.remember(fresh)
 
-    def link_parts(self, state: LoadedState, rows: Iterable[SqlRow]) -> None:
-        """Puts parts on their reservations and stocks."""
+    def link_parts(self, connection: DriverConnection, state: LoadedState, rows: Collection[SqlRow]) -> None:
+        """Puts parts on their reservations and stocks, and on parts that have one the sale of their till."""
         for row in rows:
             reservation_id, *rest = row
             stock = state.by_id[rest[3]]
             state.reservations[reservation_id].parts.append(part_of(tuple(rest), stock))
         for reservation in state.reservations.values():
             reservation.parts.sort(key=lambda part: part.number)
+        self._sales.put(connection, state.reservations, rows)
 
-    def pools(self, connection: Connection, state: LoadedState, needs: Needs) -> None:
+    def pools(self, connection: DriverConnection, state: LoadedState, needs: Needs) -> None:
         """Adds the pools that commands and parts can touch, and marks which were looked for."""
         asked: dict[int, set[str]] = {}
         for key, paths in needs.pools.items():
@@ -249,7 +259,7 @@ class Loader:
                 raise LookupError(f"two paths of {stock.key} share the number of {pool.path!r}")
             stock.pools[pool.path] = pool
 
-    def measures(self, connection: Connection, state: LoadedState, stocks: Collection[Stock]) -> None:
+    def measures(self, connection: DriverConnection, state: LoadedState, stocks: Collection[Stock]) -> None:
         """Adds all measures of these stocks."""
         unknown = [stock for stock in stocks if not stock.measures_known]
         for stock in unknown:
@@ -259,7 +269,7 @@ class Loader:
             state.by_id[stock_id].measures[value.measure] = value
 
     def references(
-        self, connection: Connection, wanted: Collection[tuple[str, str, str]]
+        self, connection: DriverConnection, wanted: Collection[tuple[str, str, str]]
     ) -> dict[tuple[str, str, str], bytes]:
         """Which reservations carry these order references."""
         if not wanted:
@@ -268,7 +278,7 @@ class Loader:
         return {(organization, caller, reference): holder for organization, caller, reference, holder in rows}
 
     @staticmethod
-    def policy_use(connection: Connection, organization: str) -> PolicyUse:
+    def policy_use(connection: DriverConnection, organization: str) -> PolicyUse:
         """What stands in the way of a new policy of this organization: one living pool per path, dimension names."""
         stock, pool = schema.stock, schema.pool
         allocated = pool.c.free + pool.c.held
@@ -293,12 +303,19 @@ class Loader:
             QuotaInUse(StockKey(organization, sku, location, dimensions_of(dimensions)), path, units)
             for sku, location, dimensions, path, units in rows
         ]
+        unsettled = connection.execute(
+            select(stock.c.location, func.sum(pool.c.unsettled))
+            .join(pool, (pool.c.slot == stock.c.slot) & (pool.c.stock_id == stock.c.stock_id))
+            .where(stock.c.slot == SLOT, stock.c.organization == organization, pool.c.unsettled > 0)
+            .group_by(stock.c.location)
+        )
         texts = connection.execute(
             select(stock.c.dimensions)
             .distinct()
             .where(stock.c.slot == SLOT, stock.c.organization == organization, stock.c.dimensions != "")
         )
-        return PolicyUse(quotas, {name for (text,) in texts for name, _ in dimensions_of(text)})
+        names = {name for (text,) in texts for name, _ in dimensions_of(text)}
+        return PolicyUse(quotas, names, {location: int(units) for location, units in unsettled})
 
 
 def _all_but_slot(table: Any) -> list[Any]:

@@ -9,10 +9,13 @@ from sqlalchemy import Connection, Engine, create_engine, event, make_url
 
 from ringfence_server.ledger.work import StoreUnavailable
 
+from .driver import DriverConnection
+from .statistics import drop_statistics
+
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0001"
+HEAD = "0002"
 """The revision this code works with."""
 
 
@@ -25,20 +28,25 @@ def upgrade(url: str) -> None:
     try:
         with engine.connect() as connection:
             found = _stamped(connection)
-        if found == HEAD:
-            return
-        from alembic import command
-        from alembic.util import CommandError
-
-        try:
-            with engine.begin() as connection:
-                command.upgrade(_config(connection), "head")
-        except CommandError:
-            raise StoreUnavailable(
-                f"the database is at revision {found}, this version knows up to {HEAD}: run a newer ringfence"
-            ) from None
+        if found != HEAD:
+            _migrate(engine, found)
+        with engine.begin() as connection:
+            drop_statistics(DriverConnection(connection))
     finally:
         engine.dispose()
+
+
+def _migrate(engine: Engine, found: str | None) -> None:
+    from alembic import command
+    from alembic.util import CommandError
+
+    try:
+        with engine.begin() as connection:
+            command.upgrade(_config(connection), "head")
+    except CommandError:
+        raise StoreUnavailable(
+            f"the database is at revision {found}, this version knows up to {HEAD}: run a newer ringfence"
+        ) from None
 
 
 def current(url: str) -> str | None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from sqlalchemy import Connection, bindparam, delete, literal_column
+from sqlalchemy import bindparam, delete, literal_column
 from sqlalchemy.engine import Dialect
 
 from ringfence_server.ledger.idempotency import REFUSALS_KEPT_PER_CALLER, StoredOutcome, forgotten_until
 from ringfence_server.ledger.work import OutcomeRow, RequestKey
 
 from . import schema
+from .driver import DriverConnection
 from .load import SLOT
 from .rows import SqlRow
 from .statements import Statement, insert_rows, keyed_select, upsert_rows
@@ -68,7 +69,7 @@ class Outcomes:
             ["slot", "scope", "last"],
         )
 
-    def known(self, connection: Connection, keys: Collection[RequestKey]) -> dict[RequestKey, StoredOutcome]:
+    def known(self, connection: DriverConnection, keys: Collection[RequestKey]) -> dict[RequestKey, StoredOutcome]:
         """Outcomes already known under these ids."""
         wanted = set(keys)
         found: dict[RequestKey, StoredOutcome] = {}
@@ -79,7 +80,7 @@ class Outcomes:
                 found[scope, request_id] = StoredOutcome(fingerprint, refusal_number > 0, payload)
         return found
 
-    def callers(self, connection: Connection, keys: Collection[RequestKey]) -> dict[int, Caller]:
+    def callers(self, connection: DriverConnection, keys: Collection[RequestKey]) -> dict[int, Caller]:
         """The callers of these ids that were ever refused, by scope."""
         scopes = list(dict.fromkeys(scope for scope, _ in keys))
         remembered = self._remembered
@@ -96,7 +97,9 @@ class Outcomes:
         """Drops what was remembered: the transaction did not commit."""
         self._remembered.clear()
 
-    def keep(self, connection: Connection, rows: Sequence[OutcomeRow], callers: Mapping[int, Caller], now: int) -> None:
+    def keep(
+        self, connection: DriverConnection, rows: Sequence[OutcomeRow], callers: Mapping[int, Caller], now: int
+    ) -> None:
         """Writes outcomes; a caller's refusals beyond those kept are forgotten in the same transaction."""
         refused: dict[int, Caller] = {}
         written: list[SqlRow] = []

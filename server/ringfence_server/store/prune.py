@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import Connection, bindparam, delete, func, select, tuple_, update
+from sqlalchemy import bindparam, delete, func, select, tuple_, update
 
 from ringfence_server.ledger.idempotency import EFFECTS_KEPT, REFUSALS_KEPT, time_of, too_old
 from ringfence_server.ledger.policy import DAY
 
 from . import schema
+from .driver import DriverConnection
 from .load import SLOT
+from .statistics import drop_statistics
 
 ROWS_PER_STEP: Final = 2_000
 FEED_KEPT: Final = DAY
@@ -23,8 +25,9 @@ class Pruner:
     def __init__(self) -> None:
         self._after: tuple[bytes, int] = (b"", 0)
 
-    def step(self, connection: Connection, now: int) -> int:
-        """Looks at one piece and deletes what is past its keeping; answers the rows deleted."""
+    def step(self, connection: DriverConnection, now: int) -> int:
+        """Looks at one piece and deletes what is past its keeping; answers the rows deleted, and the tables of
+        statistics dropped."""
         outcome, state = schema.request_outcome, schema.slot_state
         rows = connection.execute(
             select(outcome.c.request_id, outcome.c.scope, outcome.c.refusal_number, outcome.c.record_time)
@@ -51,10 +54,10 @@ class Pruner:
             )
             # No later batch may take place before the instant for which this was forgotten, should the clock go back.
             connection.execute(update(state).where(state.c.slot == SLOT, state.c.now < now).values(now=now))
-        return len(gone) + self._prune_feed(connection, now)
+        return len(gone) + self._prune_feed(connection, now) + drop_statistics(connection)
 
     @staticmethod
-    def _prune_feed(connection: Connection, now: int) -> int:
+    def _prune_feed(connection: DriverConnection, now: int) -> int:
         feed = schema.feed
         oldest = connection.execute(select(func.min(feed.c.revision)).where(feed.c.slot == SLOT)).scalar()
         if oldest is None:
@@ -66,4 +69,4 @@ class Pruner:
         ).scalar()
         if end is None:
             return 0
-        return connection.execute(delete(feed).where(feed.c.slot == SLOT, feed.c.revision <= end)).rowcount
+        return int(connection.execute(delete(feed).where(feed.c.slot == SLOT, feed.c.revision <= end)).rowcount)

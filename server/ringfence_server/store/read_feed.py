@@ -5,18 +5,19 @@ from __future__ import annotations
 from struct import unpack
 from typing import Final
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import func, select
 
 from ringfence_server.ledger.names import StockKey
 
 from . import schema
 from .codec import dimensions_of
+from .driver import DriverConnection
 from .load import SLOT
 
 _STOCKS_A_STATEMENT: Final = 1_000
 
 
-def changed_since(connection: Connection, organization: str, revision: int, most: int) -> list[StockKey] | None:
+def changed_since(connection: DriverConnection, organization: str, revision: int, most: int) -> list[StockKey] | None:
     """Keys of an organization changed after ``revision``, oldest change first; None when that is not known any more
     (pruned), was never (a token of another database), or is more than ``most`` keys of all organizations."""
     feed = schema.feed

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, bindparam, func, literal_column, or_, select, tuple_
+from sqlalchemy import bindparam, func, literal_column, or_, select, tuple_
 from sqlalchemy.engine import Dialect
 
 from ringfence_server.ledger.balance import bring_to
@@ -16,16 +16,20 @@ from ringfence_server.ledger.names import StockKey
 from ringfence_server.ledger.policy import Fallback, Policy
 from ringfence_server.ledger.reading import KeyFilter, KeyPosition, KeysRead
 from ringfence_server.ledger.state import Part, Reservation, Stock
+from ringfence_server.ledger.till_state import Published
 
 from . import schema
 from .codec import dimensions_of, dimensions_text, policy_of
+from .driver import DriverConnection
 from .load import SLOT
-from .read_driver import on_driver
 from .read_past import Past
-from .rows import SqlRow, measure_of, pool_of, stock_of
+from .read_till import TillRows
+from .rows import SqlRow, has_published, measure_of, pool_of, stock_of
 from .statements import KeyedSelect, Statement, joined_select, keyed_select
 
 _DEFAULT_POLICY: Final = Policy()
+_NOTHING_PUBLISHED: Final[dict[tuple[str, str], Published]] = {}
+"""Of all keys of which nothing was: what is read is not written to."""
 
 
 class SlotState(NamedTuple):
@@ -86,15 +90,16 @@ class KeyRows:
             dialect,
             ["slot", "until"],
         )
+        self._till = TillRows(dialect, SLOT)
         # By version, not by organization: threads may look at different snapshots.
         self._policies: dict[tuple[str, int], Policy] = {}
 
-    def state(self, connection: Connection) -> SlotState:
+    def state(self, connection: DriverConnection) -> SlotState:
         """The slot's counters. As the first select of a transaction it fixes the snapshot."""
         rows = self._state.run(connection, (SLOT,))
         return SlotState(*rows[0]) if rows else SlotState()
 
-    def policies(self, connection: Connection, organizations: Sequence[str]) -> dict[str, Policy]:
+    def policies(self, connection: DriverConnection, organizations: Sequence[str]) -> dict[str, Policy]:
         """The policies in force."""
         heads: dict[str, int] = {row[0]: row[1] for row in self._policy_heads.run(connection, SLOT, organizations)}
         return {
@@ -102,7 +107,7 @@ class KeyRows:
             for name in organizations
         }
 
-    def policy_at(self, connection: Connection, organization: str, instant: int) -> Policy:
+    def policy_at(self, connection: DriverConnection, organization: str, instant: int) -> Policy:
         """The policy in force at an instant."""
         policy = schema.policy
         revision = connection.execute(
@@ -112,13 +117,13 @@ class KeyRows:
         ).scalar()
         return _DEFAULT_POLICY if revision is None else self.policy(connection, organization, revision)
 
-    def policy(self, connection: Connection, organization: str, revision: int) -> Policy:
+    def policy(self, connection: DriverConnection, organization: str, revision: int) -> Policy:
         """A version that is there."""
         found = self.policy_version(connection, organization, revision)
         assert found is not None, "a policy's head has a body"
         return found
 
-    def policy_version(self, connection: Connection, organization: str, revision: int) -> Policy | None:
+    def policy_version(self, connection: DriverConnection, organization: str, revision: int) -> Policy | None:
         """A version of the policy; the built-in one is the first."""
         known = self._policies.get((organization, revision))
         if known is None:
@@ -136,20 +141,20 @@ class KeyRows:
             self._policies[organization, revision] = known
         return known
 
-    def due(self, connection: Connection, until: int) -> dict[int, list[SqlRow]]:
+    def due(self, connection: DriverConnection, until: int) -> dict[int, list[SqlRow]]:
         """Holds that are over at an instant and not ended yet, by stock number; few, unless the sweeper is behind."""
         found: dict[int, list[SqlRow]] = {}
         for row in self._due.run(connection, (SLOT, until)):
             found.setdefault(row[0], []).append(tuple(row))
         return found
 
-    def by_key(self, connection: Connection, keys: Iterable[StockKey]) -> list[Stock]:
+    def by_key(self, connection: DriverConnection, keys: Iterable[StockKey]) -> list[Stock]:
         """These keys as far as they exist, as they are stored."""
         rows = [(key.organization, key.sku, key.location, dimensions_text(key.dimensions)) for key in keys]
         return self._filled(connection, self._stocks_by_key.run(connection, SLOT, rows)) if rows else []
 
     def in_order(
-        self, connection: Connection, view: View, wanted: KeyFilter, start: KeyPosition | None, most: int
+        self, connection: DriverConnection, view: View, wanted: KeyFilter, start: KeyPosition | None, most: int
     ) -> KeysRead:
         """Up to ``most`` matching keys from ``start`` on (included), brought to the view."""
         stock = schema.stock
@@ -177,12 +182,15 @@ class KeyRows:
             following = KeyPosition(last.sku, last.location, dimensions_of(last.dimensions))
         if wanted.dimensions:
             rows = [row for row in rows if wanted.matches_dimensions(dimensions_of(row.dimensions))]
-        return KeysRead(self.brought(connection, view, self._filled(on_driver(connection), rows)), following)
+        return KeysRead(self.brought(connection, view, self._filled(connection, rows)), following)
 
-    def brought(self, connection: Connection, view: View, stocks: list[Stock]) -> list[Stock]:
+    def brought(self, connection: DriverConnection, view: View, stocks: list[Stock]) -> list[Stock]:
         """Stored stocks as the view has them: taken back to its instant, and everything due until then applied."""
         if view.past is not None:
             stocks = view.past.rewound(connection, stocks)
+            for stock in stocks:
+                # Only the newest reports are kept.
+                stock.published = _NOTHING_PUBLISHED
         parts: list[tuple[Reservation, Part]] = []
         if view.due:
             for stock in stocks:
@@ -190,14 +198,19 @@ class KeyRows:
         bring_to(view.policy, stocks, parts, view.instant, value_all=view.past is not None)
         return stocks
 
-    def _filled(self, connection: Connection, rows: Iterable[Any]) -> list[Stock]:
-        """Stocks with all their pools and measures, in the order of their rows."""
+    def _filled(self, connection: DriverConnection, rows: Iterable[Any]) -> list[Stock]:
+        """Stocks with all their pools and measures and what was published of them, in the order of their rows."""
         stocks: dict[int, Stock] = {}
+        published: dict[int, Stock] = {}
         for row in rows:
             stock = stock_of(row)
             stock.known_paths = None
             stock.measures_known = True
             stocks[stock.stock_id] = stock
+            if has_published(row):
+                published[stock.stock_id] = stock
+            else:
+                stock.published = _NOTHING_PUBLISHED
         if stocks:
             ids = list(stocks)
             for row in self._pools.run(connection, SLOT, ids):
@@ -206,6 +219,8 @@ class KeyRows:
             for row in self._measures.run(connection, SLOT, ids):
                 stock_id, value = measure_of(row)
                 stocks[stock_id].measures[value.measure] = value
+        if published:
+            self._till.put_published(connection, published)
         return list(stocks.values())
 
 

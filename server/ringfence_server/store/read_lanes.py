@@ -13,13 +13,14 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from ringfence_server.ledger.work import StoreUnavailable
 
-from .errors import translated
+from .driver import DriverConnection
+from .errors import DATABASE_ERRORS, translated
 
 T = TypeVar("T")
 
@@ -39,10 +40,8 @@ class Lane:
     def __init__(self, engine: Engine, name: str) -> None:
         self._engine = engine
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"ringfence-read-{name}")
-        self._connection: Connection | None = None
+        self._connection: DriverConnection | None = None
         self._closed = False
-        driver: Any = engine.dialect.dbapi
-        self._driver_error: type[Exception] = driver.Error
 
     async def open(self) -> None:
         """Connects."""
@@ -77,14 +76,14 @@ class Lane:
 
     def _interrupt(self) -> None:
         connection = self._connection
-        if connection is not None and not connection.closed:
+        if connection is not None and not connection.core.closed:
             with contextlib.suppress(Exception):
-                raw: Any = connection.connection.dbapi_connection
-                raw.interrupt()
+                connection.interrupt()
 
     def _open(self) -> None:
         try:
-            self._connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+            core = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+            self._connection = DriverConnection(core)
         except SQLAlchemyError as error:
             raise translated(error) from error
 
@@ -93,15 +92,12 @@ class Lane:
             raise StoreUnavailable("the database is closed")
         try:
             return function(self._connection, *arguments)
-        except SQLAlchemyError as error:
+        except DATABASE_ERRORS as error:
             raise translated(error) from error
-        except self._driver_error as error:
-            # From a statement run on the bare driver.
-            raise StoreUnavailable(str(error)) from error
 
     def _close(self) -> None:
         if self._connection is not None:
-            self._connection.close()
+            self._connection.core.close()
             self._connection = None
 
 
@@ -157,16 +153,15 @@ class Lanes:
                 queue.put_nowait(lane)
 
 
-def begin_transaction(connection: Connection) -> None:
+def begin_transaction(connection: DriverConnection) -> None:
     """Begins a snapshot: the first select after it fixes what it contains."""
-    connection.exec_driver_sql("BEGIN")
+    connection.rows("BEGIN")
 
 
-def end_transaction(connection: Connection) -> None:
+def end_transaction(connection: DriverConnection) -> None:
     """Ends a snapshot, if there is one."""
-    raw: Any = connection.connection.dbapi_connection
-    if raw.in_transaction:
-        connection.exec_driver_sql("ROLLBACK")
+    if connection.in_transaction:
+        connection.rows("ROLLBACK")
 
 
 def _prepare(connection: Any, _record: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Select, and_, select
+from sqlalchemy import Row, Select, and_, select
 
 from ringfence_server.ledger.names import COMMON, StockKey
 from ringfence_server.ledger.policy import HOUR
@@ -13,6 +13,7 @@ from ringfence_server.ledger.reading import EntriesRead, EntryQuery, EntryRead
 
 from . import schema
 from .codec import dimensions_of, dimensions_text
+from .driver import DriverConnection
 from .load import SLOT
 from .read_past import newest_sequence
 
@@ -28,7 +29,7 @@ class EntryRows:
     """Answers pages of entries."""
 
     def page(
-        self, connection: Connection, query: EntryQuery, below: int | None, most: int, last_sequence: int
+        self, connection: DriverConnection, query: EntryQuery, below: int | None, most: int, last_sequence: int
     ) -> EntriesRead:
         """Up to ``most`` matching entries below a sequence, and where to go on."""
         found: list[Row[Any]] = []
@@ -42,7 +43,9 @@ class EntryRows:
         return EntriesRead(_named(connection, found), last)
 
 
-def _candidates(connection: Connection, query: EntryQuery, below: int | None, last_sequence: int) -> Iterator[Row[Any]]:
+def _candidates(
+    connection: DriverConnection, query: EntryQuery, below: int | None, last_sequence: int
+) -> Iterator[Row[Any]]:
     """Entries that may match, newest first, by the narrowest way in."""
     if query.request_id:
         ranges = _ranges_of_request(connection, query.request_id, last_sequence)
@@ -75,7 +78,7 @@ def _candidates(connection: Connection, query: EntryQuery, below: int | None, la
         yield from _in_range(connection, first, last if below is None else min(last, below - 1))
 
 
-def _along(connection: Connection, head: Select[Any], below: int | None, previous: Any) -> Iterator[Row[Any]]:
+def _along(connection: DriverConnection, head: Select[Any], below: int | None, previous: Any) -> Iterator[Row[Any]]:
     """A chain of entries from its newest, or from the one before ``below``."""
     if below is not None:
         head = select(previous).where(_entry.c.slot == SLOT, _entry.c.sequence == below)
@@ -95,7 +98,7 @@ def _along(connection: Connection, head: Select[Any], below: int | None, previou
     yield from connection.execute(query, execution_options={"yield_per": _ROWS_AT_ONCE})
 
 
-def _in_range(connection: Connection, first: int, last: int) -> Iterator[Row[Any]]:
+def _in_range(connection: DriverConnection, first: int, last: int) -> Iterator[Row[Any]]:
     """Entries with first < sequence <= last, newest first."""
     keys = [_stock.c.organization, _stock.c.sku, _stock.c.location, _stock.c.dimensions]
     query = (
@@ -107,7 +110,9 @@ def _in_range(connection: Connection, first: int, last: int) -> Iterator[Row[Any
     yield from connection.execute(query, execution_options={"yield_per": _ROWS_AT_ONCE})
 
 
-def _ranges_of_request(connection: Connection, request_id: bytes, last_sequence: int) -> Sequence[tuple[int, int]]:
+def _ranges_of_request(
+    connection: DriverConnection, request_id: bytes, last_sequence: int
+) -> Sequence[tuple[int, int]]:
     """Where entries of a request can be (first < sequence <= last), newest first.
 
     Its outcome tells exactly. When that is forgotten, an id with a time in it (UUIDv7) tells roughly: ids older than a
@@ -147,7 +152,7 @@ def _key_of(row: Row[Any]) -> StockKey:
     return StockKey(row.organization, row.sku, row.location, dimensions_of(row.dimensions))
 
 
-def _named(connection: Connection, rows: Iterable[Row[Any]]) -> list[EntryRead]:
+def _named(connection: DriverConnection, rows: Iterable[Row[Any]]) -> list[EntryRead]:
     """Entries with the texts of their pools."""
     rows = list(rows)
     pool = schema.pool

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Column, Connection, and_, func, select
+from sqlalchemy import Column, and_, func, select
 
 from ringfence_server.ledger.history import PastEntry, PastFact, Rewind
 from ringfence_server.ledger.state import Stock
 
 from . import schema
+from .driver import DriverConnection
 from .load import SLOT
 
 _ROWS_AT_ONCE: Final = 2_000
@@ -23,14 +24,14 @@ _ROWS_AT_ONCE: Final = 2_000
 class Past:
     """A snapshot's past at one instant, before its newest commit."""
 
-    def __init__(self, connection: Connection, instant: int, last_sequence: int) -> None:
+    def __init__(self, connection: DriverConnection, instant: int, last_sequence: int) -> None:
         self.instant = instant
         self.sequence = newest_sequence(connection, instant, last_sequence)
         """The newest entry recorded at or before the instant; 0: none was."""
         self.revision = newest_revision(connection, instant)
         """The newest group commit then; 0 when it is no longer known."""
 
-    def rewound(self, connection: Connection, stocks: Sequence[Stock]) -> list[Stock]:
+    def rewound(self, connection: DriverConnection, stocks: Sequence[Stock]) -> list[Stock]:
         """Those of the stocks, loaded whole, that existed at the instant, taken back to it."""
         by_id = {stock.stock_id: stock for stock in stocks}
         rewinds: dict[int, Rewind] = {}
@@ -59,7 +60,7 @@ class Past:
                 by_id[stock_id].revision = self.revision
         return list(by_id.values())
 
-    def _entries(self, connection: Connection, stock_ids: Sequence[int]) -> Iterable[tuple[int, PastEntry]]:
+    def _entries(self, connection: DriverConnection, stock_ids: Sequence[int]) -> Iterable[tuple[int, PastEntry]]:
         """Entries of these stocks recorded after the instant, each stock's newest first."""
         stock, entry, part = schema.stock, schema.entry, schema.part
         wanted = [
@@ -112,7 +113,7 @@ class Past:
         for stock_id, *rest in connection.execute(query, execution_options={"yield_per": _ROWS_AT_ONCE}):
             yield stock_id, PastEntry(*rest)
 
-    def _facts(self, connection: Connection, stock_ids: Sequence[int]) -> dict[int, list[PastFact]]:
+    def _facts(self, connection: DriverConnection, stock_ids: Sequence[int]) -> dict[int, list[PastFact]]:
         """Facts of these stocks recorded after the instant."""
         fact = schema.fact
         found: dict[int, list[PastFact]] = {}
@@ -128,7 +129,7 @@ class Past:
             found.setdefault(stock_id, []).append(PastFact(*rest))
         return found
 
-    def _facts_in_force(self, connection: Connection, stock_ids: Sequence[int]) -> dict[int, dict[str, PastFact]]:
+    def _facts_in_force(self, connection: DriverConnection, stock_ids: Sequence[int]) -> dict[int, dict[str, PastFact]]:
         """The newest fact of every measure recorded at or before the instant."""
         fact = schema.fact
         newest = (
@@ -150,20 +151,20 @@ class Past:
         return found
 
 
-def newest_sequence(connection: Connection, instant: int, last_sequence: int) -> int:
+def newest_sequence(connection: DriverConnection, instant: int, last_sequence: int) -> int:
     """The newest entry recorded at or before an instant; 0: none was."""
     entry = schema.entry
     return _newest(connection, entry.c.sequence, entry.c.record_time, instant, last_sequence)
 
 
-def newest_revision(connection: Connection, instant: int) -> int:
+def newest_revision(connection: DriverConnection, instant: int) -> int:
     """The newest group commit at or before an instant that the feed still knows; 0: none."""
     feed = schema.feed
     last = connection.execute(select(func.max(feed.c.revision)).where(feed.c.slot == SLOT)).scalar()
     return _newest(connection, feed.c.revision, feed.c.record_time, instant, last or 0)
 
 
-def _newest(connection: Connection, number: Column[Any], time: Column[Any], instant: int, last: int) -> int:
+def _newest(connection: DriverConnection, number: Column[Any], time: Column[Any], instant: int, last: int) -> int:
     """The highest number whose time is not after the instant: numbers rise with time and may have gaps."""
     found, low, high = 0, 1, last
     while low <= high:

@@ -12,13 +12,11 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
-from sqlalchemy import Connection
-
 from ringfence_server.ledger.names import StockKey
 from ringfence_server.ledger.reading import Moment, PointsRead
 from ringfence_server.ledger.state import Stock
 
-from .read_driver import on_driver
+from .driver import DriverConnection
 from .read_keys import KeyRows, SlotState, View
 from .read_lanes import Lane, begin_transaction, end_transaction
 
@@ -100,20 +98,19 @@ class PointReads:
                     one.answer.set_result(reads[one.organization])
         return len(asked)
 
-    def _read(self, connection: Connection, keys: dict[str, dict[StockKey, None]]) -> dict[str, PointsRead]:
+    def _read(self, connection: DriverConnection, keys: dict[str, dict[StockKey, None]]) -> dict[str, PointsRead]:
         rows = self._rows
-        driver = on_driver(connection)
-        begin_transaction(driver)
+        begin_transaction(connection)
         try:
-            state = rows.state(driver)
+            state = rows.state(connection)
             instant, due_until = self._instant(state)
-            policies = rows.policies(driver, list(keys))
-            due = rows.due(driver, due_until)
+            policies = rows.policies(connection, list(keys))
+            due = rows.due(connection, due_until)
             stocks: dict[str, dict[StockKey, Stock]] = {organization: {} for organization in keys}
-            for stock in rows.by_key(driver, [key for wanted in keys.values() for key in wanted]):
+            for stock in rows.by_key(connection, [key for wanted in keys.values() for key in wanted]):
                 stocks[stock.key.organization][stock.key] = stock
             for organization, policy in policies.items():
-                rows.brought(driver, View(due_until, policy, due, None), list(stocks[organization].values()))
+                rows.brought(connection, View(due_until, policy, due, None), list(stocks[organization].values()))
         finally:
             end_transaction(connection)
         moment = Moment(instant, state.revision)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, func, literal, select
+from sqlalchemy import and_, func, literal, select
 from sqlalchemy.engine import Dialect
 
 from ringfence_server.ledger.balance import scratch_batch
@@ -13,11 +13,15 @@ from ringfence_server.ledger.lease import apply_due
 from ringfence_server.ledger.names import pool_id
 from ringfence_server.ledger.reading import LiveHold, ReservationQuery
 from ringfence_server.ledger.state import Place, Reservation, Stock
+from ringfence_server.ledger.till_progress import stands_at
 
 from . import schema
+from .driver import DriverConnection
 from .load import SLOT
 from .read_keys import View
+from .read_till import stuck
 from .rows import part_of, reservation_of, stock_of
+from .sales import SaleRows
 from .statements import keyed_select
 
 _MOST_LOOKED_AT: Final = 10_000
@@ -36,8 +40,10 @@ class ReservationRows:
         )
         self._parts = keyed_select(dialect, _all_but_slot(schema.part), schema.part.c.reservation_id)
         self._stocks = keyed_select(dialect, _all_but_slot(schema.stock), schema.stock.c.stock_id)
+        self._heads_by_id = keyed_select(dialect, _head_columns(), schema.reservation.c.reservation_id)
+        self._sales = SaleRows(dialect, SLOT)
 
-    def by_id(self, connection: Connection, ids: Sequence[bytes], until: int) -> list[Reservation]:
+    def by_id(self, connection: DriverConnection, ids: Sequence[bytes], until: int) -> list[Reservation]:
         """These reservations as far as they exist, newest first, with what is due until an instant applied."""
         found = {}
         for row in self._reservations.run(connection, SLOT, ids):
@@ -56,18 +62,26 @@ class ReservationRows:
             found[reservation_id].parts.append(part_of(tuple(rest), stocks[rest[3]]))
         for reservation in found.values():
             reservation.parts.sort(key=lambda part: part.number)
+        self._sales.put(connection, found, part_rows, whole=False)
         apply_due(
             scratch_batch(until), [(owner, part) for owner in found.values() for part in owner.parts if part.held]
         )
         return [found[reservation_id] for reservation_id in sorted(found, reverse=True)]
 
     def page(
-        self, connection: Connection, query: ReservationQuery, after: bytes | None, most: int, until: int
+        self,
+        connection: DriverConnection,
+        query: ReservationQuery,
+        after: bytes | None,
+        most: int,
+        until: int,
+        instant: int,
     ) -> tuple[list[Reservation], bytes | None]:
-        """Matching reservations, newest first, and the id to go on after; None at the end."""
+        """Matching reservations, newest first, and the id to go on after; None at the end. What is due until ``until``
+        is applied, and what is stuck is so at ``instant``."""
         if query.order_reference:
             ids = [found for found in _by_reference(connection, query) if after is None or found < after]
-            matching = [found for found in self.by_id(connection, ids, until) if _matches(query, found)]
+            matching = [found for found in self.by_id(connection, ids, until) if _matches(query, found, instant)]
             rest = matching[most:]
             return matching[:most], matching[most - 1].reservation_id if rest else None
         found: list[Reservation] = []
@@ -79,11 +93,11 @@ class ReservationRows:
         if query.create_time_from is not None:
             oldest = _first_id(max(0, (query.create_time_from - _SECOND) // 1_000))
         for _ in range(0, _MOST_LOOKED_AT, _ROWS_AT_ONCE):
-            rows = self._heads(connection, below, oldest)
+            rows = self._heads(connection, query, below, oldest, instant)
             wanted = [row[0] for row in rows if _head_matches(query, *row[1:])]
             for start in range(0, len(wanted), most):
                 for reservation in self.by_id(connection, wanted[start : start + most], until):
-                    if _matches(query, reservation):
+                    if _matches(query, reservation, instant):
                         found.append(reservation)
                         if len(found) == most:
                             return found, reservation.reservation_id
@@ -92,22 +106,34 @@ class ReservationRows:
             below = rows[-1][0]
         return found, below
 
-    @staticmethod
-    def _heads(connection: Connection, below: bytes | None, oldest: bytes | None) -> Sequence[Any]:
+    def _heads(
+        self,
+        connection: DriverConnection,
+        query: ReservationQuery,
+        below: bytes | None,
+        oldest: bytes | None,
+        instant: int,
+    ) -> Sequence[Any]:
+        """What may match, newest first: all reservations, or those that tills keep waiting."""
         table = schema.reservation
-        query = select(table.c.reservation_id, table.c.organization, table.c.owner, table.c.create_time)
-        query = query.where(table.c.slot == SLOT)
+        if query.till_progress is None:
+            number, heads = table.c.reservation_id, select(*_head_columns()).where(table.c.slot == SLOT)
+        else:
+            number, heads = schema.till_sale.c.reservation_id, stuck(query, SLOT, instant)
         if below is not None:
-            query = query.where(table.c.reservation_id < below)
+            heads = heads.where(number < below)
         if oldest is not None:
-            query = query.where(table.c.reservation_id >= oldest)
-        return connection.execute(query.order_by(table.c.reservation_id.desc()).limit(_ROWS_AT_ONCE)).all()
+            heads = heads.where(number >= oldest)
+        rows: Sequence[Any] = connection.execute(heads.order_by(number.desc()).limit(_ROWS_AT_ONCE)).all()
+        if query.till_progress is None or not rows:
+            return rows
+        return sorted(self._heads_by_id.run(connection, SLOT, [row[0] for row in rows]), reverse=True)
 
 
 class HoldRows:
     """Finds the live holds of a pool by its key's chain of entries: every held unit came by an entry of it."""
 
-    def of_pool(self, connection: Connection, view: View, stock: Stock, path: str, most: int) -> list[LiveHold]:
+    def of_pool(self, connection: DriverConnection, view: View, stock: Stock, path: str, most: int) -> list[LiveHold]:
         """Live holds, earliest end first, those without an end last; the search ends when they add up to what the pool
         holds, or after 20,000 entries."""
         pool = stock.pools.get(path)
@@ -190,7 +216,7 @@ def _by_end(hold: LiveHold) -> tuple[bool, int, bytes]:
     return hold.expire_time is None, hold.expire_time or 0, hold.reservation_id
 
 
-def _by_reference(connection: Connection, query: ReservationQuery) -> list[bytes]:
+def _by_reference(connection: DriverConnection, query: ReservationQuery) -> list[bytes]:
     """Reservations of the organization with an order reference, newest first. The reference is unique per caller, and
     callers are few: each is skipped to, none of the references between is read."""
     reference = schema.order_reference
@@ -220,7 +246,7 @@ def _head_matches(query: ReservationQuery, organization: str, owner: str, create
     )
 
 
-def _matches(query: ReservationQuery, found: Reservation) -> bool:
+def _matches(query: ReservationQuery, found: Reservation, instant: int) -> bool:
     if not _head_matches(query, found.organization, found.owner, found.create_time):
         return False
     if query.states and found.state not in query.states:
@@ -228,12 +254,24 @@ def _matches(query: ReservationQuery, found: Reservation) -> bool:
     parts = found.parts
     if query.sku and not any(part.stock.key.sku == query.sku for part in parts):
         return False
+    progress, until = query.till_progress, instant - query.stuck_for
+    if progress is not None and not any(
+        stands_at(found, part, progress, until)
+        for part in parts
+        if not query.location or part.stock.key.location == query.location
+    ):
+        return False
     return not query.location or any(part.stock.key.location == query.location for part in parts if part.granted)
 
 
 def _first_id(millisecond: int) -> bytes:
     """The lowest UUIDv7 of a millisecond."""
     return (millisecond << 80).to_bytes(16, "big")
+
+
+def _head_columns() -> list[Any]:
+    table = schema.reservation
+    return [table.c.reservation_id, table.c.organization, table.c.owner, table.c.create_time]
 
 
 def _all_but_slot(table: Any) -> list[Any]:

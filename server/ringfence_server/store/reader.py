@@ -7,12 +7,12 @@ import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Final
 
-from sqlalchemy import Connection
-
 from ringfence_server.clock import Clock
 from ringfence_server.ledger.names import StockKey
 from ringfence_server.ledger.policy import Policy
 from ringfence_server.ledger.reading import (
+    DiscrepanciesRead,
+    DiscrepancyQuery,
     EntriesRead,
     EntryQuery,
     KeyFilter,
@@ -29,6 +29,8 @@ from ringfence_server.ledger.reading import (
 from ringfence_server.ledger.state import Reservation, Stock
 from ringfence_server.ledger.work import StoreUnavailable
 
+from .driver import DriverConnection
+from .load import SLOT
 from .moments import Moments
 from .read_feed import changed_since
 from .read_keys import KeyRows, SlotState, View
@@ -37,6 +39,7 @@ from .read_ledger import EntryRows
 from .read_past import Past
 from .read_points import PointReads
 from .read_reservations import HoldRows, ReservationRows
+from .read_till import TillRows
 from .verify import Verification
 
 _MOST_WAITS: Final = 400
@@ -61,6 +64,7 @@ class Reader:
         self._reservations = ReservationRows(dialect)
         self._holds = HoldRows()
         self._entries = EntryRows()
+        self._till = TillRows(dialect, SLOT)
         self._points = PointReads(self._lanes.points, self._keys, self._instant)
 
     async def open(self) -> None:
@@ -102,7 +106,9 @@ class Reader:
                 await asyncio.sleep(_WAIT_SECONDS)
             raise StoreUnavailable("a write takes too long to become visible")
 
-    def _begin(self, connection: Connection, organization: str, read_time: int | None) -> tuple[Moment, View] | None:
+    def _begin(
+        self, connection: DriverConnection, organization: str, read_time: int | None
+    ) -> tuple[Moment, View] | None:
         begin_transaction(connection)
         try:
             state = self._keys.state(connection)
@@ -145,7 +151,7 @@ class Reader:
             return await lane.run(self._read_reservation, organization, reservation_id)
 
     def _read_reservation(
-        self, connection: Connection, organization: str, reservation_id: bytes
+        self, connection: DriverConnection, organization: str, reservation_id: bytes
     ) -> tuple[int, Reservation | None]:
         begin_transaction(connection)
         instant, due_until = self._instant(self._keys.state(connection))
@@ -159,11 +165,11 @@ class Reader:
             return await lane.run(self._read_reservations, query, after, most)
 
     def _read_reservations(
-        self, connection: Connection, query: ReservationQuery, after: bytes | None, most: int
+        self, connection: DriverConnection, query: ReservationQuery, after: bytes | None, most: int
     ) -> ReservationsRead:
         begin_transaction(connection)
         instant, due_until = self._instant(self._keys.state(connection))
-        found, last = self._reservations.page(connection, query, after, most, due_until)
+        found, last = self._reservations.page(connection, query, after, most, due_until, instant)
         return ReservationsRead(instant, found, last)
 
     async def entries(self, query: EntryQuery, below: int | None, most: int) -> EntriesRead:
@@ -171,16 +177,42 @@ class Reader:
         async with self._lanes.lease() as lane:
             return await lane.run(self._read_entries, query, below, most)
 
-    def _read_entries(self, connection: Connection, query: EntryQuery, below: int | None, most: int) -> EntriesRead:
+    def _read_entries(
+        self, connection: DriverConnection, query: EntryQuery, below: int | None, most: int
+    ) -> EntriesRead:
         begin_transaction(connection)
-        return self._entries.page(connection, query, below, most, self._keys.state(connection).last_sequence)
+        read = self._entries.page(connection, query, below, most, self._keys.state(connection).last_sequence)
+        if query.key is None or not query.key.dimensions:
+            return read
+        return read._replace(policy=self._keys.policies(connection, [query.organization])[query.organization])
+
+    async def discrepancies(self, query: DiscrepancyQuery, below: int | None, most: int) -> DiscrepanciesRead:
+        """A page of what did not fit, newest first. It may be short, even empty, before the end."""
+        async with self._lanes.lease() as lane:
+            return await lane.run(self._read_discrepancies, query, below, most)
+
+    def _read_discrepancies(
+        self, connection: DriverConnection, query: DiscrepancyQuery, below: int | None, most: int
+    ) -> DiscrepanciesRead:
+        begin_transaction(connection)
+        instant, _ = self._instant(self._keys.state(connection))
+        return DiscrepanciesRead(instant, *self._till.discrepancies(connection, query, below, most))
+
+    async def orders_due(self, organization: str, locations: Sequence[str]) -> int | None:
+        """The first instant at which an order event of these locations that is held back may be handed over."""
+        async with self._lanes.lease() as lane:
+            return await lane.run(self._read_orders_due, organization, locations)
+
+    def _read_orders_due(self, connection: DriverConnection, organization: str, locations: Sequence[str]) -> int | None:
+        begin_transaction(connection)
+        return self._till.orders_due(connection, organization, locations)
 
     async def policy(self, organization: str) -> Policy:
         """The policy in force."""
         async with self._lanes.lease() as lane:
             return await lane.run(self._read_policy, organization)
 
-    def _read_policy(self, connection: Connection, organization: str) -> Policy:
+    def _read_policy(self, connection: DriverConnection, organization: str) -> Policy:
         begin_transaction(connection)
         return self._keys.policies(connection, [organization])[organization]
 
@@ -196,7 +228,7 @@ class Reader:
 
     @staticmethod
     def _read_changed_since(
-        connection: Connection, organization: str, revision: int, most: int
+        connection: DriverConnection, organization: str, revision: int, most: int
     ) -> list[StockKey] | None:
         begin_transaction(connection)
         return changed_since(connection, organization, revision, most)
@@ -251,5 +283,5 @@ class SqlSnapshot:
         owner and end those of now: changes of these move nothing and stand in no ledger."""
         return await self._lane.run(self._holds.of_pool, self._view, stock, path, most)
 
-    def _read_stocks(self, connection: Connection, keys: Sequence[StockKey]) -> list[Stock]:
+    def _read_stocks(self, connection: DriverConnection, keys: Sequence[StockKey]) -> list[Stock]:
         return self._keys.brought(connection, self._view, self._keys.by_key(connection, keys))

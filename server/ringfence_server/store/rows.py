@@ -8,7 +8,7 @@ from ringfence_server.ledger.names import StockKey
 from ringfence_server.ledger.policy import Fallback
 from ringfence_server.ledger.state import MeasureValue, Part, Pool, Reservation, Stock
 
-from .codec import dimensions_of, dimensions_text
+from .codec import dimensions_of, dimensions_text, epoch_ends_of, epoch_ends_text
 
 SqlRow = tuple[Any, ...]
 
@@ -38,12 +38,18 @@ PART_CHANGES = (
     "received_time",
     "settled_time",
     "document_number",
+    "has_sale",
 )
+
+
+def has_published(row: SqlRow) -> bool:
+    """Whether anything was published of the key of a row of ``stock``."""
+    return bool(row[-1])
 
 
 def stock_of(row: SqlRow) -> Stock:
     """A row of ``stock`` without its slot."""
-    stock_id, organization, sku, location, dimensions, supply, promised, policy_revision, revision, last_sequence = row
+    stock_id, organization, sku, location, dimensions, supply, promised, policy_revision, revision, last, _ = row
     stock = Stock(
         stock_id,
         StockKey(organization, sku, location, dimensions_of(dimensions)),
@@ -51,7 +57,7 @@ def stock_of(row: SqlRow) -> Stock:
         promised,
         policy_revision,
         revision,
-        last_sequence,
+        last,
         stored=True,
     )
     stock.known_paths = set()
@@ -74,6 +80,7 @@ def stock_row(slot: int, stock: Stock) -> SqlRow:
         stock.policy_revision,
         stock.revision,
         stock.last_sequence,
+        None,
     )
 
 
@@ -129,8 +136,12 @@ def pool_changes(slot: int, stock: Stock, pool: Pool) -> SqlRow:
 
 def measure_of(row: SqlRow) -> tuple[int, MeasureValue]:
     """(stock_id, figure in force) of a row of ``measure`` without its slot."""
-    stock_id, measure, value, _, position, source, count_time, record_time = row
-    return stock_id, MeasureValue(measure, value, position, source, count_time, record_time)
+    stock_id, measure, value, epoch, position, source, count_time, record_time, epoch_ends, count_id = row
+    ends = epoch_ends_of(epoch_ends) if epoch_ends else ()
+    figure = MeasureValue(
+        measure, value, position, source, count_time, record_time, epoch=epoch, epoch_ends=ends, count_id=count_id or ""
+    )
+    return stock_id, figure
 
 
 def measure_row(slot: int, stock: Stock, value: MeasureValue) -> SqlRow:
@@ -140,11 +151,13 @@ def measure_row(slot: int, stock: Stock, value: MeasureValue) -> SqlRow:
         stock.stock_id,
         value.measure,
         value.value,
-        0,
+        value.epoch,
         value.position,
         value.source,
         value.count_time,
         value.record_time,
+        epoch_ends_text(value.epoch_ends) if value.epoch_ends else None,
+        value.count_id or None,
     )
 
 
@@ -215,6 +228,11 @@ def reservation_changes(slot: int, reservation: Reservation) -> SqlRow:
     )
 
 
+def has_sale(row: SqlRow) -> bool:
+    """Whether a row of ``part`` has one of ``till_sale``, which its caller has to load."""
+    return bool(row[-1])
+
+
 def part_of(row: SqlRow, stock: Stock) -> Part:
     """A row of ``part`` without its slot and reservation, on its stock."""
     (
@@ -238,6 +256,7 @@ def part_of(row: SqlRow, stock: Stock) -> Part:
         received_time,
         settled_time,
         document_number,
+        _has_sale,
     ) = row
     part = Part(
         number,
@@ -291,6 +310,7 @@ def part_row(slot: int, reservation: Reservation, part: Part) -> SqlRow:
         part.received_time,
         part.settled_time,
         part.document_number,
+        part.till is not None or None,
     )
 
 
@@ -309,6 +329,7 @@ def part_changes(slot: int, reservation: Reservation, part: Part) -> SqlRow:
         part.received_time,
         part.settled_time,
         part.document_number,
+        part.till is not None or None,
         slot,
         reservation.reservation_id,
         part.number,

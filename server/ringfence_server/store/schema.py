@@ -10,8 +10,6 @@ million entries; following the chain costs one primary-key look-up per entry tha
 
 from __future__ import annotations
 
-from typing import Any, Final
-
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -19,43 +17,43 @@ from sqlalchemy import (
     Column,
     Index,
     LargeBinary,
-    MetaData,
     PrimaryKeyConstraint,
     SmallInteger,
     Table,
-    Text,
     UniqueConstraint,
     text,
 )
 
-metadata: Final = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "ck": "ck_%(table_name)s_%(constraint_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
+from .columns import CLUSTERED as _CLUSTERED
+from .columns import big_column as _big
+from .columns import id_column as _id
+from .columns import metadata
+from .columns import slot_column as _slot
+from .columns import text_column as _text
+from .schema_till import booking, count_session, discrepancy, order_event, published, till_sale
 
-
-def _slot() -> Column[Any]:
-    return Column("slot", SmallInteger, nullable=False)
-
-
-def _big(name: str, *, nullable: bool = False) -> Column[Any]:
-    return Column(name, BigInteger, nullable=nullable)
-
-
-def _text(name: str) -> Column[Any]:
-    return Column(name, Text, nullable=False)
-
-
-def _id(name: str) -> Column[Any]:
-    return Column(name, LargeBinary(16), nullable=False)
-
-
-# One b-tree per table instead of a hidden row number and an index beside it.
-_CLUSTERED: Final[dict[str, Any]] = {"sqlite_with_rowid": False}
+__all__ = [
+    "booking",
+    "caller",
+    "count_session",
+    "discrepancy",
+    "entry",
+    "fact",
+    "feed",
+    "measure",
+    "metadata",
+    "order_event",
+    "order_reference",
+    "part",
+    "policy",
+    "pool",
+    "published",
+    "request_outcome",
+    "reservation",
+    "slot_state",
+    "stock",
+    "till_sale",
+]
 
 slot_state = Table(
     "slot_state",
@@ -84,12 +82,16 @@ stock = Table(
     _big("policy_revision"),
     _big("revision"),
     _big("last_sequence"),
+    # NULL: no adapter ever said what it published of the key. So what nobody published is not looked for.
+    Column("has_published", Boolean, nullable=True),
     PrimaryKeyConstraint("slot", "stock_id"),
     UniqueConstraint("slot", "organization", "sku", "location", "dimensions"),
     CheckConstraint("promised >= 0", name="promised_not_negative"),
     comment="Stock keys. supply - promised = sum of free over the key's pools",
     **_CLUSTERED,
 )
+# Written once per key: by it the end of a full count finds what it did not mention.
+Index("ix_stock_location", stock.c.slot, stock.c.organization, stock.c.location)
 
 pool = Table(
     "pool",
@@ -124,6 +126,9 @@ measure = Table(
     _text("source"),
     _big("count_time", nullable=True),
     _big("record_time"),
+    # NULL, as at every OWNED location: no epoch is over, no full count mentioned it.
+    _text("epoch_ends", nullable=True),
+    _text("count_id", nullable=True),
     PrimaryKeyConstraint("slot", "stock_id", "measure"),
     comment="The figure in force of each measure",
     **_CLUSTERED,
@@ -221,6 +226,8 @@ part = Table(
     _big("received_time", nullable=True),
     _big("settled_time", nullable=True),
     _text("document_number"),
+    # NULL: no till has to do with it, so none of the till's tables is looked into.
+    Column("has_sale", Boolean, nullable=True),
     PrimaryKeyConstraint("slot", "reservation_id", "part_number"),
     CheckConstraint("granted = held + unsettled + settled + cancelled + expired", name="granted_accounted"),
     CheckConstraint(

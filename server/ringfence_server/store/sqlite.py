@@ -11,8 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, Any, Final, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event, func, make_url, select
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import Engine, create_engine, event, func, make_url, select
 from sqlalchemy.pool import StaticPool
 
 from ringfence_server.clock import Clock
@@ -22,7 +21,8 @@ from ringfence_server.ledger.work import Committed, StoreUnavailable, Work
 
 from . import schema
 from .codec import dimensions_of
-from .errors import StoreInUse, translated
+from .driver import DriverConnection
+from .errors import DATABASE_ERRORS, StoreInUse, translated
 from .ids import Ids
 from .load import SLOT
 from .migrate import upgrade
@@ -74,7 +74,7 @@ class SqliteStore:
         self.path = Path(make_url(url).database or "ringfence.db").resolve()
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ringfence-store")
         self._engine: Engine | None = None
-        self._connection: Connection | None = None
+        self._connection: DriverConnection | None = None
         self._transactor: Transactor | None = None
         self._pruner = Pruner()
         self._lock_file: IO[str] | None = None
@@ -132,7 +132,7 @@ class SqliteStore:
         except OSError as error:
             self._close()
             raise StoreUnavailable(f"the database {self.path} cannot be written: {error.strerror}") from None
-        except SQLAlchemyError as error:
+        except DATABASE_ERRORS as error:
             self._close()
             raise StoreUnavailable(f"the database {self.path} cannot be opened: {translated(error)}") from None
         except StoreUnavailable:
@@ -140,14 +140,15 @@ class SqliteStore:
             raise
 
     def _connect(self, engine: Engine) -> None:
-        connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        core = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        connection = DriverConnection(core)
         try:
             # Asks for the write lock once: a file that can only be read is found out here, not by the first caller.
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            connection.rows("BEGIN IMMEDIATE")
             stock_id = schema.stock.c.stock_id
             last = connection.execute(select(func.max(stock_id)).where(schema.stock.c.slot == SLOT)).scalar()
-            connection.exec_driver_sql("ROLLBACK")
-            if connection.exec_driver_sql("PRAGMA journal_mode").scalar() != "wal":
+            connection.rows("ROLLBACK")
+            if connection.rows("PRAGMA journal_mode") != [("wal",)]:
                 # SQLite goes on without one in silence, and readers would then hold up the writer.
                 raise StoreUnavailable(f"the database {self.path} cannot have a write-ahead log on this file system")
         except BaseException:
@@ -180,7 +181,7 @@ class SqliteStore:
         connection, transactor = self._ready()
         committed = False
         try:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            connection.rows("BEGIN IMMEDIATE")
             transacted = transactor.run(connection, work)
             self._end(connection, commit=transacted.wrote)
             committed = transacted.wrote
@@ -188,39 +189,38 @@ class SqliteStore:
             return transacted
         except BaseException as error:
             self._roll_back(connection)
-            if isinstance(error, SQLAlchemyError):
+            if isinstance(error, DATABASE_ERRORS):
                 raise translated(error) from error
             raise
         finally:
             self.moments.end(committed=committed)
 
-    def _ready(self) -> tuple[Connection, Transactor]:
+    def _ready(self) -> tuple[DriverConnection, Transactor]:
         if self._engine is None:
             raise StoreUnavailable("the database is closed")
         if self._connection is None:
             try:
                 self._connect(self._engine)
-            except SQLAlchemyError as error:
+            except DATABASE_ERRORS as error:
                 raise translated(error) from error
         assert self._connection is not None
         assert self._transactor is not None
         return self._connection, self._transactor
 
-    def _end(self, connection: Connection, *, commit: bool) -> None:
+    def _end(self, connection: DriverConnection, *, commit: bool) -> None:
         if commit:
             for path, identity in self._files:
                 # What is written to a file that has no name any more would be answered for and lost.
                 if _identity(path) != identity:
                     raise StoreUnavailable(f"{path} was moved or replaced: put it back, or restart the server")
-        connection.exec_driver_sql("COMMIT" if commit else "ROLLBACK")
+        connection.rows("COMMIT" if commit else "ROLLBACK")
 
-    def _roll_back(self, connection: Connection) -> None:
+    def _roll_back(self, connection: DriverConnection) -> None:
         assert self._transactor is not None
         self._transactor.forget()
         try:
-            raw: Any = connection.connection.dbapi_connection
-            if raw is not None and raw.in_transaction:
-                connection.exec_driver_sql("ROLLBACK")
+            if connection.in_transaction:
+                connection.rows("ROLLBACK")
         except Exception:
             # The connection itself is gone; the next one finds the file as the last commit left it.
             _discard(connection)
@@ -230,7 +230,7 @@ class SqliteStore:
         connection, transactor = self._ready()
         try:
             return transactor.loader.next_end(connection)
-        except SQLAlchemyError as error:
+        except DATABASE_ERRORS as error:
             raise translated(error) from error
 
     def _stale_keys(self, after: int, most: int) -> tuple[list[StockKey], int]:
@@ -261,7 +261,7 @@ class SqliteStore:
                 .limit(most)
             ).all()
             policies = transactor.loader.policies(connection, {row.organization for row in rows})
-        except SQLAlchemyError as error:
+        except DATABASE_ERRORS as error:
             raise translated(error) from error
         for row in rows:
             if row.policy_revision < policies[row.organization].formula_revision:
@@ -271,21 +271,21 @@ class SqliteStore:
     def _prune(self) -> int:
         connection, transactor = self._ready()
         try:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            connection.rows("BEGIN IMMEDIATE")
             # What is forgotten stays forgotten: a clock in doubt must not be trusted here either.
             deleted = self._pruner.step(connection, min(self._clock.now(), self._clock.due_until()))
             self._end(connection, commit=deleted > 0)
             transactor.reread()
         except BaseException as error:
             self._roll_back(connection)
-            if isinstance(error, SQLAlchemyError):
+            if isinstance(error, DATABASE_ERRORS):
                 raise translated(error) from error
             raise
         return deleted
 
     def _close(self) -> None:
         if self._connection is not None:
-            self._connection.close()
+            self._connection.core.close()
             self._connection = None
         if self._engine is not None:
             self._engine.dispose()
@@ -310,9 +310,9 @@ def _identity(path: Path) -> tuple[int, int]:
     return found.st_dev, found.st_ino
 
 
-def _discard(connection: Connection) -> None:
-    connection.invalidate()
-    connection.close()
+def _discard(connection: DriverConnection) -> None:
+    connection.core.invalidate()
+    connection.core.close()
 
 
 def _take_file(path: Path) -> IO[str]:

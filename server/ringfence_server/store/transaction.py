@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import bindparam, select
 from sqlalchemy.engine import Dialect
 
 from ringfence_server.ledger.decide import bring_up_to_date
@@ -15,12 +15,17 @@ from ringfence_server.ledger.state import Part, Reservation
 from ringfence_server.ledger.work import Committed, OutcomeRow, Work
 
 from . import schema
+from .driver import DriverConnection
 from .ids import Ids
 from .load import SLOT, LoadedState, Loader, needed_measures
+from .load_till import TillState, needs_till
 from .moments import Moments
 from .outcomes import Outcomes
 from .statements import Statement
 from .write import Writer
+
+_NO_TILL: Final = TillState()
+"""Of batches without a command of the till side; never written to."""
 
 
 class Transacted(NamedTuple):
@@ -89,7 +94,7 @@ class Transactor:
         """The counters were written by somebody else on this connection."""
         self._head = None
 
-    def run(self, connection: Connection, work: Work) -> Transacted:
+    def run(self, connection: DriverConnection, work: Work) -> Transacted:
         """Loads, decides and writes. Call with the database's write lock held: time is read after it."""
         head = self._head
         if head is None:
@@ -111,19 +116,33 @@ class Transactor:
             # Far more leases ended at once than one transaction should carry: end these first, by themselves.
             needs = Needs()
         state = LoadedState()
+        till = _NO_TILL
+        if needs_till(needs):
+            loader.stocks(connection, state, needs.pools, ())
+            till = loader.till.resolve(connection, needs, state.stocks, now)
         named = set(needs.reservations)
         part_rows = loader.reservations(connection, state, [*named, *(due for due in due_ids if due not in named)])
-        loader.stocks(connection, state, needs.pools, {row[4] for row in part_rows})
-        loader.link_parts(state, part_rows)
+        loader.stocks(connection, state, needs.pools if till is _NO_TILL else (), {row[4] for row in part_rows})
+        loader.link_parts(connection, state, part_rows)
         if not more_due:
             known = len(needs.pools)
-            work.needs_after(needs, policies, state.reservations)
+            work.needs_after(needs, policies, state.reservations, till.orders)
+            if needs.counts:
+                work.needs_after_counts(needs, policies, till.counts)
+                till.scopes = loader.till.scopes(connection, needs.scopes)
+                for key in [key for scope in till.scopes.values() for key in scope.keys]:
+                    needs.add_pools(key, ())
+                    needs.measures.add(key)
             if len(needs.pools) > known:
                 loader.stocks(connection, state, needs.pools, ())
+            if needs.scopes:
+                named |= self._load_sales_of_scopes(connection, state, till)
         unknown = {stock.key.organization for stock in state.stocks.values()} - policies.keys()
         policies.update(loader.policies(connection, unknown))
         loader.pools(connection, state, needs)
         loader.measures(connection, state, needed_measures(needs, state, named, policies))
+        if needs.published:
+            loader.till.published(connection, [state.stocks[key] for key in needs.published if key in state.stocks])
         self._ids.now = now
         batch = Batch(
             now=now,
@@ -136,6 +155,9 @@ class Transactor:
         batch.stocks = state.stocks
         batch.reservations = state.reservations
         batch.policies = policies
+        if till is not _NO_TILL:
+            batch.orders, batch.counts, batch.scopes = till.orders, till.counts, till.scopes
+            batch.events = till.events(state.reservations)
         batch.forgotten_until = {scope: caller.forgotten_until for scope, caller in callers.items()}
         due: list[tuple[Reservation, Part]] = [
             (state.reservations[reservation_id], part)
@@ -150,12 +172,32 @@ class Transactor:
             batch.order_references = loader.references(connection, needs.references)
             use = loader.policy_use(connection, work.policy_organization) if work.policy_organization else None
             outcomes.extend(work.decide(batch, stored, due, use))
-        wrote = bool(outcomes or batch.entries or any(stock.changed for stock in batch.stocks.values()))
+        wrote = bool(
+            outcomes
+            or batch.entries
+            or any(stock.changed for stock in batch.stocks.values())
+            # Handing order events over keeps no outcome and moves nothing.
+            or any(reservation.changed for reservation in batch.reservations.values())
+        )
         if not wrote:
             return Transacted(Committed(revision, last_record_time, ()), False, False, batch)
         changed = self._writer.write(connection, batch)
         self._outcomes.keep(connection, outcomes, callers, now)
         committed = Committed(
-            batch.revision, record_time, [stock.key for stock in changed], [name for name, _ in batch.new_policies]
+            batch.revision,
+            record_time,
+            [stock.key for stock in changed],
+            [name for name, _ in batch.new_policies],
+            self._writer.opened,
         )
         return Transacted(committed, True, more_due, batch)
+
+    def _load_sales_of_scopes(self, connection: DriverConnection, state: LoadedState, till: TillState) -> set[bytes]:
+        """The sales that zeroes of full counts may move; answers the reservations added."""
+        loader = self.loader
+        keys = {key for scope in till.scopes.values() for key in scope.keys}
+        ids = loader.till.awaiting(connection, [state.stocks[key] for key in keys]) - state.reservations.keys()
+        rows = loader.reservations(connection, state, ids)
+        loader.stocks(connection, state, (), {row[4] for row in rows})
+        loader.link_parts(connection, state, rows)
+        return ids

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, case, func, literal, select, union_all
+from sqlalchemy import and_, case, func, literal, select, union_all
 
 from ringfence_server.ledger.audit import KeySums, PartSums, flaws_of
 from ringfence_server.ledger.policy import Policy
@@ -14,6 +14,7 @@ from ringfence_server.ledger.reading import Flaw, VerifyProgress
 from ringfence_server.ledger.state import Place, Stock
 
 from . import schema
+from .driver import DriverConnection
 from .load import SLOT
 from .read_keys import KeyRows
 from .read_lanes import begin_transaction
@@ -45,7 +46,7 @@ class Verification:
             self._checked, self._entries, self._total, self._done, tuple(self._flaws) if self._done else ()
         )
 
-    def advance(self, connection: Connection, seconds: float) -> VerifyProgress:
+    def advance(self, connection: DriverConnection, seconds: float) -> VerifyProgress:
         """Goes on for about so long. Sorting the ledger's sums is one statement and may take longer."""
         if self._steps is None:
             begin_transaction(connection)
@@ -58,7 +59,7 @@ class Verification:
         self._done = True
         return self.progress()
 
-    def _check(self, connection: Connection) -> Iterator[None]:
+    def _check(self, connection: DriverConnection) -> Iterator[None]:
         stock = schema.stock
         mine = self._mine()
         counted = select(func.count()).select_from(stock).where(mine)
@@ -179,7 +180,7 @@ class _Rows:
     """What a statement answers, a piece at a time, straight from the driver: ten rows a key are too many to be wrapped
     each."""
 
-    def __init__(self, connection: Connection, query: Any) -> None:
+    def __init__(self, connection: DriverConnection, query: Any) -> None:
         self._result = connection.execute(query)
         self._cursor: Any = self._result.cursor
 
@@ -192,7 +193,7 @@ class _Rows:
 class _Merge(_Rows):
     """An ordered scan that gives up the rows of one stock key after the other."""
 
-    def __init__(self, connection: Connection, query: Any) -> None:
+    def __init__(self, connection: DriverConnection, query: Any) -> None:
         super().__init__(connection, query)
         self._rows = self.some()
         self._at = 0

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from operator import attrgetter
 from struct import pack
 
-from sqlalchemy import Connection
 from sqlalchemy.engine import Dialect
 
 from ringfence_server.ledger.journal import Batch
-from ringfence_server.ledger.state import Stock
+from ringfence_server.ledger.state import Part, Reservation, Stock
 
 from . import schema
 from .codec import policy_text
+from .driver import DriverConnection
 from .load import SLOT
 from .rows import (
     PART_CHANGES,
@@ -31,6 +32,7 @@ from .rows import (
     stock_row,
 )
 from .statements import insert_rows, update_rows, upsert_rows
+from .write_till import TillWriter
 
 _by_id = attrgetter("stock_id")
 
@@ -54,8 +56,11 @@ class Writer:
         self._insert_policy = insert_rows(dialect, schema.policy)
         self._insert_feed = insert_rows(dialect, schema.feed)
         self._upsert_state = upsert_rows(dialect, schema.slot_state)
+        self._till = TillWriter(dialect, SLOT)
+        self.opened: Collection[tuple[str, str]] = ()
+        """Where the batch written last opened order events: (organization, location)."""
 
-    def write(self, connection: Connection, batch: Batch) -> list[Stock]:
+    def write(self, connection: DriverConnection, batch: Batch) -> list[Stock]:
         """Writes everything marked as changed, and clears the marks: the objects are the rows then, if the transaction
         commits. Answers the stocks whose balances moved."""
         changed = sorted((stock for stock in batch.stocks.values() if stock.changed), key=_by_id)
@@ -66,6 +71,7 @@ class Writer:
         new_pools: list[SqlRow] = []
         old_pools: list[SqlRow] = []
         measures: list[SqlRow] = []
+        published: list[Stock] = []
         # In the order of the keys on disk: neighbours share pages.
         for stock in sorted(batch.stocks.values(), key=_by_id):
             for pool in stock.pools.values():
@@ -80,6 +86,8 @@ class Writer:
                 if value.changed:
                     measures.append(measure_row(SLOT, stock, value))
                     value.changed = False
+            if stock.published:
+                published.append(stock)
         self._insert_pool.run_many(connection, new_pools)
         self._update_pool.run_many(connection, old_pools)
         self._upsert_measure.run_many(connection, measures)
@@ -88,7 +96,11 @@ class Writer:
             [(SLOT, *fact) for fact in batch.facts],
         )
         self._insert_entry.run_many(connection, [(SLOT, *entry) for entry in batch.entries])
+        if published:
+            self._till.write_published(connection, published)
         self._write_reservations(connection, batch)
+        if batch.counts or batch.discrepancies:
+            self._till.write_rest(connection, batch)
         self._insert_reference.run_many(connection, [(SLOT, *row) for row in batch.new_order_references])
         self._insert_policy.run_many(
             connection,
@@ -108,11 +120,12 @@ class Writer:
         self._upsert_state.run_many(connection, [(SLOT, batch.revision, batch.sequence, batch.now, batch.record_time)])
         return changed
 
-    def _write_reservations(self, connection: Connection, batch: Batch) -> None:
+    def _write_reservations(self, connection: DriverConnection, batch: Batch) -> None:
         new_reservations: list[SqlRow] = []
         old_reservations: list[SqlRow] = []
         new_parts: list[SqlRow] = []
         old_parts: list[SqlRow] = []
+        sold: list[tuple[Reservation, Part]] = []
         for reservation in batch.reservations.values():
             if not reservation.changed:
                 continue
@@ -121,6 +134,8 @@ class Writer:
             else:
                 new_reservations.append(reservation_row(SLOT, reservation))
             for part in reservation.parts:
+                if part.till is not None and (part.changed or part.till.changed):
+                    sold.append((reservation, part))
                 if part.changed:
                     if part.stored:
                         old_parts.append(part_changes(SLOT, reservation, part))
@@ -130,3 +145,4 @@ class Writer:
         self._update_reservation.run_many(connection, old_reservations)
         self._insert_part.run_many(connection, new_parts)
         self._update_part.run_many(connection, old_parts)
+        self.opened = self._till.write_sales(connection, batch, sold) if sold else ()

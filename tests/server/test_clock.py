@@ -1,0 +1,184 @@
+"""The wall clock against the monotonic one: what a jump pauses, and what ends the pause."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import grpc.aio
+import pytest
+
+from ringfence.v1 import allocation_service_pb2_grpc, balance_pb2, stock_service_pb2, stock_service_pb2_grpc
+from ringfence_server.app import Server, ServerConfig
+from ringfence_server.clock import SystemClock
+from ringfence_server.upkeep import watch_clock
+from tests.rpc.messages import figure, new_id, reserve
+
+MINUTE = 60 * 1_000_000
+HOUR = 60 * MINUTE
+
+
+class Hands:
+    """A machine's two clocks, moved by hand; in microseconds."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.wall = 1_700_000_000_000_000
+        self.monotonic = 5_000_000
+        self.clock = SystemClock(
+            wall_ns=lambda: self.wall * 1_000, monotonic_ns=lambda: self.monotonic * 1_000, **settings
+        )
+
+    def run(self, span: int) -> None:
+        """Time passes."""
+        self.wall += span
+        self.monotonic += span
+
+    def jump(self, span: int) -> None:
+        """Somebody sets the wall clock."""
+        self.wall += span
+
+    @property
+    def held_back(self) -> int:
+        """By how much expiry is behind the wall clock."""
+        return self.clock.now() - self.clock.due_until()
+
+
+def test_a_jump_is_not_trusted_before_it_has_stood_for_ten_minutes() -> None:
+    """Until then leases end as if it had not been."""
+    hands = Hands()
+    assert hands.held_back == 0
+    hands.jump(HOUR)
+    assert hands.held_back == HOUR
+    assert (hands.clock.in_doubt, hands.clock.jumps, hands.clock.jumped_by) == (True, 1, HOUR)
+    hands.run(10 * MINUTE - 1)
+    assert hands.held_back == HOUR
+    hands.run(1)
+    assert hands.held_back == 0
+    assert not hands.clock.in_doubt
+
+
+def test_how_long_is_a_setting() -> None:
+    """0 trusts every jump at once, and counts it."""
+    hands = Hands(trust_after_seconds=1.5)
+    hands.jump(HOUR)
+    assert hands.held_back == HOUR
+    hands.run(1_500_000)
+    assert hands.held_back == 0
+    hands = Hands(trust_after_seconds=0)
+    hands.jump(HOUR)
+    assert (hands.held_back, hands.clock.jumps, hands.clock.in_doubt) == (0, 1, False)
+
+
+def test_a_time_that_is_accepted_is_trusted_at_once() -> None:
+    """Whether or not anybody saw the jump before; the next one is doubted again."""
+    hands = Hands()
+    for looked in (True, False):
+        hands.jump(HOUR)
+        if looked:
+            assert hands.held_back == HOUR
+        assert hands.clock.accept()
+        assert hands.held_back == 0
+        assert not hands.clock.in_doubt
+    hands.jump(HOUR)
+    assert hands.held_back == HOUR
+    assert hands.clock.jumps == 3
+
+
+def test_there_is_nothing_to_accept_in_a_clock_that_is_not_in_doubt() -> None:
+    """And nothing is accepted in advance."""
+    hands = Hands()
+    assert not hands.clock.accept()
+    hands.jump(HOUR)
+    assert hands.held_back == HOUR
+
+
+def test_a_second_jump_begins_anew() -> None:
+    """Its time has not stood at all yet."""
+    hands = Hands()
+    hands.jump(HOUR)
+    assert hands.held_back == HOUR
+    hands.run(9 * MINUTE)
+    hands.jump(HOUR)
+    assert hands.held_back == 2 * HOUR
+    hands.run(9 * MINUTE)
+    assert hands.held_back == 2 * HOUR
+    hands.run(MINUTE)
+    assert (hands.held_back, hands.clock.jumps) == (0, 2)
+
+
+def test_a_jump_that_is_taken_back_was_none() -> None:
+    """Expiry goes on with the clocks in step."""
+    hands = Hands()
+    hands.jump(-HOUR)
+    assert hands.held_back == 0, "a clock that went back ends no lease early"
+    assert hands.clock.in_doubt
+    hands.jump(HOUR)
+    assert (hands.held_back, hands.clock.in_doubt) == (0, False)
+
+
+def test_what_drifts_slowly_is_followed() -> None:
+    """Three seconds at a time, a minute in all: no jump."""
+    hands = Hands()
+    for _ in range(20):
+        hands.run(MINUTE)
+        hands.jump(3_000_000)
+        assert hands.held_back == 0
+    assert hands.clock.jumps == 0
+
+
+async def _eventually(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110  # nothing tells when: it is another task's doing
+            await asyncio.sleep(0.002)
+
+
+async def test_a_jump_is_told_of_though_nobody_asks(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once, with what an operator can do; and so is its end."""
+    monkeypatch.setattr("ringfence_server.upkeep._CLOCK_SECONDS", 0.001)
+    caplog.set_level(logging.INFO, "ringfence_server.upkeep")
+    hands = Hands()
+    watching = asyncio.create_task(watch_clock(hands.clock, "kill -USR1 7 trusts it"))
+    await asyncio.sleep(0)
+    hands.jump(-HOUR)
+    await _eventually(lambda: caplog.messages)
+    hands.clock.accept()
+    await _eventually(lambda: len(caplog.messages) > 1)
+    watching.cancel()
+    assert caplog.messages == [
+        "the wall clock jumped by -3600.0 s against the monotonic one: no lease ends by it until the new time is "
+        "trusted; kill -USR1 7 trusts it",
+        "the wall clock is trusted again: leases end by it",
+    ]
+
+
+async def test_leases_end_when_an_operator_accepts_the_clock() -> None:
+    """A hold outlives a jump of an hour, for reads as for new orders, until the new time is accepted."""
+    hands = Hands()
+    server = Server(ServerConfig(port=0, in_memory=True), clock=hands.clock)
+    port = await server.start()
+    try:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            stocks: Any = stock_service_pb2_grpc.StockServiceStub(channel)
+            allocation: Any = allocation_service_pb2_grpc.AllocationServiceStub(channel)
+            await stocks.PostStock(stock_service_pb2.PostStockRequest(request_id=new_id(), figures=[figure(value=1)]))
+            await allocation.Reserve(reserve(ttl=timedelta(minutes=15)))
+
+            async def held() -> int:
+                answer = await allocation.QueryBalance(balance_pb2.QueryBalanceRequest())
+                return int(answer.balances[0].own.held)
+
+            hands.jump(HOUR)
+            assert await held() == 1
+            with pytest.raises(grpc.aio.AioRpcError):
+                await allocation.Reserve(reserve())
+            assert server.accept_clock()
+            assert await held() == 0
+            await allocation.Reserve(reserve())
+            assert not server.accept_clock()
+    finally:
+        await server.stop(0)
