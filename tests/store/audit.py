@@ -12,12 +12,22 @@ from ringfence_server.ledger.journal import Entry, Fact
 from ringfence_server.ledger.names import MAX_INT64
 from ringfence_server.ledger.policy import Policy
 from ringfence_server.ledger.state import MeasureValue, Pool, Reservation, Stock
+from ringfence_server.ledger.till_state import CountKey, CountSession, Discrepancy
 from ringfence_server.store import schema
 from ringfence_server.store.codec import policy_of
 from ringfence_server.store.outcomes import Caller
 from ringfence_server.store.rows import SqlRow, measure_of, part_of, pool_of, reservation_of, stock_of
+from ringfence_server.store.rows_till import (
+    booking_of,
+    count_of,
+    discrepancy_of,
+    event_of,
+    published_of,
+    readiness_of,
+    sale_of,
+)
 from ringfence_server.store.transaction import Transactor
-from tests.ledger.checks import Journal, check_promises, check_stock, snapshot
+from tests.ledger.checks import Journal, check_promises, check_sales, check_stock, snapshot
 
 
 class Contents(NamedTuple):
@@ -27,6 +37,8 @@ class Contents(NamedTuple):
     reservations: dict[bytes, Reservation]
     entries: list[Entry]
     facts: list[Fact]
+    counts: dict[CountKey, CountSession]
+    discrepancies: list[Discrepancy]
 
 
 def _rows(connection: Connection, table: Table) -> list[SqlRow]:
@@ -48,9 +60,40 @@ def contents(connection: Connection) -> Contents:
     reservations = {reservation.reservation_id: reservation for reservation in found}
     for reservation_id, *rest in _rows(connection, schema.part):
         reservations[reservation_id].parts.append(part_of(tuple(rest), stocks[rest[3]]))
+    _put_sales(connection, reservations)
+    for stock_id, report in map(published_of, _rows(connection, schema.published)):
+        reports = stocks[stock_id].published = stocks[stock_id].published or {}
+        reports[report.publisher, report.path] = report
+    counts = {
+        (session.organization, session.source, session.count_id): session
+        for session in map(count_of, _rows(connection, schema.count_session))
+    }
+    discrepancies = [discrepancy_of(row) for row in _rows(connection, schema.discrepancy)]
     entries = [Entry(*row) for row in _rows(connection, schema.entry)]
     facts = [Fact(*row) for row in _rows(connection, schema.fact)]
-    return Contents(stocks, reservations, entries, facts)
+    return Contents(stocks, reservations, entries, facts, counts, discrepancies)
+
+
+def _put_sales(connection: Connection, reservations: dict[bytes, Reservation]) -> None:
+    """Every part that says so has a sale, and no other row of the till side is without one."""
+    sales = dict(map(sale_of, _rows(connection, schema.till_sale)))
+    columns = schema.part.c
+    wanted = connection.execute(
+        select(columns.reservation_id, columns.part_number).where(columns.has_sale).order_by(columns.part_number)
+    )
+    assert {tuple(row) for row in wanted} == sales.keys(), "a part says whether it has a sale"
+    for (reservation_id, number), sale in sales.items():
+        next(part for part in reservations[reservation_id].parts if part.number == number).till = sale
+    for name, mark, quantity in map(booking_of, _rows(connection, schema.booking)):
+        sales[name].bookings[mark] = quantity
+    for row in _rows(connection, schema.order_event):
+        name, event = event_of(row)
+        sales[name].events.append(event)
+    stored = {row[3]: row[-3:-1] for row in _rows(connection, schema.order_event)}
+    for sale in sales.values():
+        sale.events.sort(key=lambda event: event.sequence)
+        for event_id, readiness in readiness_of(sale).items():
+            assert stored[event_id] == readiness, "an event says when it may be handed over"
 
 
 def audit(connection: Connection, policy: Policy) -> Contents:
@@ -65,6 +108,7 @@ def audit(connection: Connection, policy: Policy) -> Contents:
         check_stock(stock, policy)
         journal.check(stock)
     check_promises(stocks, found.reservations.values(), {})
+    check_sales(policy, found.reservations.values())
     for reservation in found.reservations.values():
         newest = [entry.sequence for entry in found.entries if entry.reservation_id == reservation.reservation_id]
         assert reservation.last_sequence == max(newest, default=0), "an order names its newest entry"
@@ -96,6 +140,13 @@ def _check_counters(connection: Connection, found: Contents) -> None:
         assert not found.entries
         return
     numbers = [entry.sequence for entry in found.entries] + [fact.sequence for fact in found.facts]
+    numbers += [each.sequence for each in found.discrepancies]
+    numbers += [
+        event.sequence
+        for reservation in found.reservations.values()
+        for part in reservation.parts
+        for event in (part.till.events if part.till is not None else ())
+    ]
     assert len(set(numbers)) == len(numbers)
     assert max(numbers, default=0) <= state.last_sequence
     assert max((entry.record_time for entry in found.entries), default=0) <= state.record_time
@@ -113,6 +164,8 @@ def check_memory(transactor: Transactor, connection: Connection, found: Contents
     for stock_id, stock in loader._resident.items():
         stored = deepcopy(found.stocks[stock_id])
         stored.known_paths, stored.measures_known = stock.known_paths, stock.measures_known
+        assert not stock.published, "what was published is not kept"
+        stored.published = None
         if stock.known_paths is not None:
             stored.pools = {path: pool for path, pool in stored.pools.items() if path in stock.known_paths}
         if not stock.measures_known:

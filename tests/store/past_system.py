@@ -84,13 +84,14 @@ class PastEngine(StoreEngine):
             while True:
                 read = await snapshot.keys(KeyFilter(ORGANIZATION), start, _KEYS_A_READ)
                 for stock in read.stocks:
-                    found[f"{stock.key.sku} {stock.key.location}"] = _seen(snapshot.policy, stock)
+                    found[f"{stock.key.sku} {stock.key.location}"] = seen(snapshot.policy, stock)
                 start = read.last
                 if start is None:
                     return snapshot.moment.instant, found
 
 
-def _seen(policy: Policy, stock: Stock) -> Seen:
+def seen(policy: Policy, stock: Stock) -> Seen:
+    """What is remembered of a stock key."""
     return Seen(
         # A token of a past state need not be the same, only cover as much.
         [balance._replace(revision=0) for balance in balances_of(policy, stock, BalanceFilter())],
@@ -102,7 +103,7 @@ def _seen(policy: Policy, stock: Stock) -> Seen:
             if any(figures := (pool.free, pool.held, pool.unsettled, pool.consumed, pool.taken))
         },
         {
-            value.measure: (value.value, value.position, value.source, value.count_time, value.record_time)
+            value.measure: (value.value, value.mark, value.source, value.count_time, value.record_time)
             for value in stock.measures.values()
         },
     )

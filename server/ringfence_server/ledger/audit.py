@@ -5,13 +5,15 @@ Pure: one stock key's rows and sums come in, flaws come out.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
+from uuid import UUID
 
 from .names import pool_id
-from .policy import Policy
+from .policy import LocationKind, Policy
 from .reading import Flaw
-from .state import Pool, Stock
+from .settle import Standing, figure_in_force, line_parts, spread, standing_of
+from .state import Part, Pool, Reservation, Stock
 from .supply import supply_of
 
 
@@ -72,6 +74,43 @@ def flaws_of(stock: Stock, policy: Policy | None, sums: KeySums) -> Iterator[Fla
         if value != posted - sold:
             text = f"{name} is {value}, but {posted} were posted and {sold} sold"
             yield _flaw(stock, "", "MEASURE_IS_SUM_OF_FACTS", text)
+
+
+def sale_flaws(stock: Stock, policy: Policy, orders: Iterable[Reservation]) -> Iterator[Flaw]:
+    """What does not add up of the sales that the key's till owes a figure: c has to be what rule S says is owed.
+
+    ``policy`` is the one in force; ``orders`` have their parts at the key, those of an order together.
+    """
+    till = policy.location(stock.key.location).kind is LocationKind.TILL
+    for order in orders:
+        judged: set[int] = set()
+        name = f"reservation {UUID(bytes=order.reservation_id)}"
+        for part in order.parts:
+            places = part.held + part.unsettled + part.settled + part.cancelled + part.expired
+            if part.granted != places:
+                text = f"part {part.number} of {name} was granted {part.granted}, its units sum to {places}"
+                yield _flaw(stock, part.path, "GRANTED_ACCOUNTED", text)
+            if part.till is None:
+                if part.unsettled:
+                    text = f"part {part.number} of {name} has {part.unsettled} unsettled, and no till has to do with it"
+                    yield _flaw(stock, part.path, "UNSETTLED_IS_OWED", text)
+            elif till and part.number not in judged:
+                line = line_parts(order, part)
+                judged.update(each.number for each in line)
+                yield from _line_flaws(stock, policy, name, line)
+
+
+def _line_flaws(stock: Stock, policy: Policy, name: str, line: Sequence[Part]) -> Iterator[Flaw]:
+    figure = figure_in_force(policy, stock)
+    for part, bookings in spread(line):
+        sale = part.till
+        assert sale is not None
+        standing = standing_of(sale, bookings, figure)
+        stored = Standing(part.settled, part.unsettled, sale.undecided, sale.booked, sale.awaiting)
+        for field, kept, found in zip(Standing._fields, stored, standing, strict=True):
+            if kept != found:
+                text = f"{field} of part {part.number} of {name} is {kept}, its bookings and the figure say {found}"
+                yield _flaw(stock, part.path, "UNSETTLED_IS_OWED", text)
 
 
 def _pool_flaws(stock: Stock, pool: Pool, sums: KeySums) -> Iterator[Flaw]:

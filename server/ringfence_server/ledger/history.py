@@ -38,6 +38,7 @@ class PastFact(NamedTuple):
     source: str
     count_time: int | None
     record_time: int
+    epoch: int = 0
 
 
 class Rewind:
@@ -67,6 +68,8 @@ class Rewind:
             if earlier is not None:
                 value.position, value.source = earlier.position, earlier.source
                 value.count_time, value.record_time = earlier.count_time, earlier.record_time
+                value.epoch = earlier.epoch
+                value.epoch_ends = tuple(end for end in value.epoch_ends if end.epoch < earlier.epoch)
             elif value.value:
                 # Sold below zero before any source had posted it.
                 measures[name] = MeasureValue(name, value.value)

@@ -204,7 +204,8 @@ class TillLoader:
                 limit, last_state = holders.get(name, (0, EventState.WAITING))
                 if command.resume:
                     last_state = EventState.HANDED
-                holders[name] = (limit + command.limit, last_state)
+                # What it was handed already lies before what it is still to be handed.
+                holders[name] = (limit + command.limit + len(command.holding or ()), last_state)
         for (organization, location), asked in most.items():
             limit = min(asked, MOST_EVENTS)
             place = (self._slot, organization, location)

@@ -35,21 +35,27 @@ class Past:
         """Those of the stocks, loaded whole, that existed at the instant, taken back to it."""
         by_id = {stock.stock_id: stock for stock in stocks}
         rewinds: dict[int, Rewind] = {}
+        oldest: dict[int, int] = {}
+        """The entry before the oldest of those recorded later; 0: there is none."""
         for stock in stocks:
             if stock.last_sequence > self.sequence:
                 rewinds[stock.stock_id] = Rewind(stock, self.instant)
         if rewinds:
-            for stock_id, entry in self._entries(connection, list(rewinds)):
+            for stock_id, previous, entry in self._entries(connection, list(rewinds)):
                 rewinds[stock_id].undo((entry,))
+                oldest[stock_id] = min(previous, oldest.get(stock_id, previous))
         facts = self._facts(connection, list(by_id))
-        if facts:
-            in_force = self._facts_in_force(connection, list(facts))
-            for stock_id, later in facts.items():
-                earlier = in_force.get(stock_id, {})
-                if not earlier:
-                    # The first post of any measure makes a key known.
+        unmoved = {stock_id for stock_id, stock in by_id.items() if not oldest.get(stock_id, stock.last_sequence)}
+        if facts or unmoved:
+            in_force = self._facts_in_force(connection, list(facts.keys() | unmoved))
+            for stock_id in unmoved:
+                if not in_force.get(stock_id):
+                    # The first post of any measure makes a key known, or a till that booked there.
                     del by_id[stock_id]
+            for stock_id, later in facts.items():
+                if stock_id not in by_id:
                     continue
+                earlier = in_force.get(stock_id, {})
                 rewind = rewinds.get(stock_id)
                 if rewind is None:
                     rewind = rewinds[stock_id] = Rewind(by_id[stock_id], self.instant)
@@ -60,8 +66,9 @@ class Past:
                 by_id[stock_id].revision = self.revision
         return list(by_id.values())
 
-    def _entries(self, connection: DriverConnection, stock_ids: Sequence[int]) -> Iterable[tuple[int, PastEntry]]:
-        """Entries of these stocks recorded after the instant, each stock's newest first."""
+    def _entries(self, connection: DriverConnection, stock_ids: Sequence[int]) -> Iterable[tuple[int, int, PastEntry]]:
+        """Entries of these stocks recorded after the instant, each stock's newest first, with the number of the entry
+        before."""
         stock, entry, part = schema.stock, schema.entry, schema.part
         wanted = [
             entry.c.stock_id,
@@ -92,6 +99,7 @@ class Past:
         )
         query = select(
             chain.c.stock_id,
+            chain.c.previous_sequence,
             chain.c.kind,
             chain.c.quantity,
             chain.c.from_place,
@@ -110,8 +118,8 @@ class Past:
                 part.c.part_number == chain.c.part_number,
             ),
         )
-        for stock_id, *rest in connection.execute(query, execution_options={"yield_per": _ROWS_AT_ONCE}):
-            yield stock_id, PastEntry(*rest)
+        for stock_id, previous, *rest in connection.execute(query, execution_options={"yield_per": _ROWS_AT_ONCE}):
+            yield stock_id, previous, PastEntry(*rest)
 
     def _facts(self, connection: DriverConnection, stock_ids: Sequence[int]) -> dict[int, list[PastFact]]:
         """Facts of these stocks recorded after the instant."""
@@ -193,4 +201,5 @@ def _fact_columns() -> list[Column[Any]]:
         fact.c.source,
         fact.c.count_time,
         fact.c.record_time,
+        fact.c.epoch,
     ]

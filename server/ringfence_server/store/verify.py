@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from sqlalchemy import and_, case, func, literal, select, union_all
 
-from ringfence_server.ledger.audit import KeySums, PartSums, flaws_of
+from ringfence_server.ledger.audit import KeySums, PartSums, flaws_of, sale_flaws
 from ringfence_server.ledger.policy import Policy
 from ringfence_server.ledger.reading import Flaw, VerifyProgress
 from ringfence_server.ledger.state import Place, Stock
@@ -19,6 +19,7 @@ from .load import SLOT
 from .read_keys import KeyRows
 from .read_lanes import begin_transaction
 from .rows import measure_of, pool_of, stock_of
+from .verify_sales import booking_rows, orders_of, sale_rows
 
 MOST_FLAWS: Final = 1_000
 _ROWS_AT_ONCE: Final = 2_000
@@ -71,6 +72,9 @@ class Verification:
         pools = _Merge(connection, self._rows_of(schema.pool))
         measures = _Merge(connection, self._rows_of(schema.measure))
         facts = _Merge(connection, self._fact_sums())
+        sales = _Merge(connection, self._of_my_keys(sale_rows(SLOT), schema.part))
+        bookings = _Merge(connection, self._of_my_keys(booking_rows(SLOT), schema.part))
+        in_force = self._keys.policies(connection, [self._organization])[self._organization]
         columns = [column for column in stock.c if column.name != "slot"]
         stocks = _Rows(connection, select(*columns).where(mine).order_by(stock.c.stock_id))
         while rows := stocks.some():
@@ -100,6 +104,7 @@ class Verification:
                     {path: PartSums(*values) for _, path, *values in part_sums.take(stock_id)},
                 )
                 self._judge(found, sums)
+                self._note(sale_flaws(found, in_force, orders_of(found, sales.take(stock_id), bookings.take(stock_id))))
                 self._checked += 1
                 if self._checked % _KEYS_BETWEEN_LOOKS == 0:
                     yield
@@ -110,7 +115,10 @@ class Verification:
         if revision not in self._policies:
             found = self._keys.policy_version(self._connection, self._organization, revision)
             self._policies[revision] = found
-        for flaw in flaws_of(stock, self._policies[revision], sums):
+        self._note(flaws_of(stock, self._policies[revision], sums))
+
+    def _note(self, flaws: Iterable[Flaw]) -> None:
+        for flaw in flaws:
             if len(self._flaws) < MOST_FLAWS:
                 self._flaws.append(flaw)
 

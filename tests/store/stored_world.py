@@ -1,0 +1,171 @@
+"""A world whose every command is decided twice, in memory and by a store on a file, with the same rows in the end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import tempfile
+from collections.abc import Coroutine
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+from sqlalchemy import create_engine
+
+from ringfence_server.clock import ManualClock
+from ringfence_server.ledger.commands import Command
+from ringfence_server.ledger.outcomes import Decision
+from ringfence_server.ledger.policy import Policy
+from ringfence_server.ledger.reading import Flaw
+from ringfence_server.store import schema
+from ringfence_server.store.codec import policy_text
+from ringfence_server.store.load import SLOT
+from tests.ledger.checks import snapshot
+from tests.ledger.engine import CALLER, ORGANIZATION, SECOND, START
+from tests.ledger.world import World
+from tests.store.audit import Contents, audit, check_memory
+from tests.store.desk import Answered, Desk
+from tests.store.reading import reading
+
+T = TypeVar("T")
+
+RESTARTS_EVERY = 5
+"""Commands between two servers on the file."""
+
+
+class _Ids:
+    """Numbers its ids as the world in memory does: the same decisions give the same rows."""
+
+    def __init__(self) -> None:
+        self.now = 0
+        self._last = 0
+
+    def reservation_id(self) -> bytes:
+        return self.stock_id().to_bytes(16, "big")
+
+    def stock_id(self) -> int:
+        self._last += 1
+        return self._last
+
+
+class StoredWorld(World):
+    """After each command everything in the file is what the rules made in memory: every column of every row, entries,
+    facts, discrepancies. After every fifth the server is another one on the same file."""
+
+    opened: ClassVar[list[StoredWorld]] = []
+    """Worlds to be closed."""
+
+    def __init__(self, policy: Policy | None = None, **on_hand: int) -> None:
+        base = "/dev/shm" if os.path.isdir("/dev/shm") else None
+        self._directory = tempfile.mkdtemp(prefix="ringfence-", dir=base)
+        self._runner = asyncio.Runner()
+        self._ids_of_store = _Ids()
+        self._clock = ManualClock(datetime.fromtimestamp(START / SECOND, UTC))
+        self.desk = Desk(Path(self._directory) / "ringfence.db", self._clock)
+        self._run(self.desk.__aenter__())
+        self._beside = create_engine(f"sqlite:///{self.desk.path}")
+        in_force = policy or Policy()
+        if policy is not None:
+            with self._beside.begin() as connection:
+                row = (SLOT, ORGANIZATION, policy.revision, policy_text(policy), 0)
+                connection.execute(schema.policy.insert().values(row))
+        self._prepare()
+        self._decided = 0
+        StoredWorld.opened.append(self)
+        super().__init__(in_force, **on_hand)
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        return self._runner.run(work)
+
+    def _prepare(self) -> None:
+        """Batches of one instant get one record time, as in memory."""
+        store = self.desk.store
+        assert store._transactor is not None
+        store._transactor._ids = self._ids_of_store  # type: ignore[assignment]
+        store.moments.begin = lambda now, _last: now  # type: ignore[method-assign]
+
+    def advance(self, *, minutes: int = 0, seconds: int = 0, microseconds: int = 0) -> None:
+        super().advance(minutes=minutes, seconds=seconds, microseconds=microseconds)
+        self._clock.advance(timedelta(minutes=minutes, seconds=seconds, microseconds=microseconds))
+        self._run(self.desk.committer.revalue(list(self.stocks)))
+        self.compare()
+
+    def decide(self, command: Command, *, caller: str = CALLER) -> Decision:
+        decision = super().decide(command, caller=caller)
+        answered = self._run(self._send(command, caller))
+        assert answered.answer.failure is None
+        assert type(answered.decision) is type(decision), f"{answered.decision} in the store, {decision} in memory"
+        assert _rid(answered.decision) == _rid(decision)
+        self.compare()
+        self._decided += 1
+        if self._decided % RESTARTS_EVERY == 0:
+            self.restart()
+        return decision
+
+    async def _send(self, command: Command, caller: str) -> Answered:
+        return await self.desk.send(command, request_id=self.batch.request_id, caller=caller)
+
+    def restart(self) -> None:
+        """Another server on the file: it knows nothing but what is stored."""
+        self._run(self.desk.reopen())
+        self._prepare()
+
+    def stored(self) -> Contents:
+        """Everything in the file, once it adds up."""
+        assert self.desk.store._transactor is not None
+        with self._beside.connect() as connection:
+            found = audit(connection, self.policy)
+            check_memory(self.desk.store._transactor, connection, found)
+        return found
+
+    def compare(self) -> None:
+        """What is in the file is what is in memory."""
+        found = self.stored()
+        for stock in found.stocks.values():
+            # Told by the store alone.
+            stock.revision = 0
+        in_file = snapshot(found.stocks.values(), found.reservations.values(), found.counts)
+        in_memory = self.snapshot()
+        different = {
+            name: (in_file.get(name), in_memory.get(name))
+            for name in in_file.keys() | in_memory.keys()
+            if in_file.get(name) != in_memory.get(name)
+        }
+        assert not different, f"in the file and in memory: {different}"
+        assert found.entries == self.journal.entries
+        assert sorted(found.facts) == sorted(self.journal.facts)
+        assert found.discrepancies == self.discrepancies
+
+    def verify(self) -> list[Flaw]:
+        """What the service itself says of the file."""
+        return self._run(self._verify())
+
+    async def _verify(self) -> list[Flaw]:
+        flaws: list[Flaw] = []
+        async with reading(self.desk) as reader:
+            async for progress in reader.verify(ORGANIZATION):
+                flaws.extend(progress.flaws)
+        return flaws
+
+    def close(self) -> None:
+        """Removes the file."""
+        self._run(self.desk.__aexit__(None, None, None))
+        self._runner.close()
+        self._beside.dispose()
+        shutil.rmtree(self._directory)
+
+    @classmethod
+    def close_all(cls) -> None:
+        """Closes every world, once what the service says of it was asked."""
+        while cls.opened:
+            world = cls.opened.pop()
+            try:
+                assert world.verify() == []
+            finally:
+                world.close()
+
+
+def _rid(decision: Decision | None) -> bytes | None:
+    reservation = getattr(decision, "reservation", None)
+    return reservation.reservation_id if reservation is not None else None
