@@ -13,7 +13,14 @@ from ringfence_server.ledger.commands import (
     TakeOrders,
 )
 from ringfence_server.ledger.names import COMMON
-from ringfence_server.ledger.outcomes import Invalid, OrderReplied, PublishedReported, ReplyResult, StockNotFound
+from ringfence_server.ledger.outcomes import (
+    Invalid,
+    OrderReplied,
+    OrdersTaken,
+    PublishedReported,
+    ReplyResult,
+    StockNotFound,
+)
 from ringfence_server.ledger.policy import MINUTE, Location, LocationKind, Policy
 from ringfence_server.ledger.state import Reservation, ReservationState
 from ringfence_server.ledger.till_state import EventKind
@@ -134,6 +141,37 @@ def test_a_cancellation_of_some_units_leaves_the_others_owed() -> None:
     assert (world.net(), order.parts[0].unsettled) == (9, 1)
     world.post(booked(order, (104, 1), closed=True), figure(9, position=104))
     assert (world.net(), order.state, world.listed()) == (9, ReservationState.SETTLED, [])
+
+
+def test_an_adapter_that_comes_back_is_handed_its_own_bit_by_bit() -> None:
+    """It had two orders and died; back with room for one it gets the first, then the second, each before its
+    cancellation, and nothing that it holds twice."""
+    world = shop()
+    orders = [sold(world), sold(world)]
+    world.take()
+    for each in orders:
+        world.cancel(each)
+    holding: frozenset[bytes] = frozenset()
+    kinds = []
+    for _ in range(4):
+        command = TakeOrders("pos", "", (NORTH,), 1, MINUTE, True, holding)
+        (handed,) = world.effect(OrdersTaken, command).orders
+        holding |= {handed.event.event_id}
+        kinds.append((handed.reservation, handed.event.kind))
+    assert kinds == [(each, kind) for kind in EventKind for each in orders]
+    assert world.effect(OrdersTaken, TakeOrders("pos", "", (NORTH,), 1, MINUTE, True, holding)).orders == ()
+
+
+def test_an_order_does_not_come_again_behind_its_confirmed_cancellation() -> None:
+    """Handed both, the till answers the cancellation alone: nothing is left to be booked."""
+    world = shop()
+    order = sold(world)
+    world.take()
+    world.cancel(order)
+    (cancellation,) = world.take()
+    world.reply(cancellation, CancellationConfirmed())
+    world.advance(minutes=2)
+    assert (world.take(), order.state) == ([], ReservationState.CANCELLED)
 
 
 def test_a_subscription_names_tills_of_its_source() -> None:

@@ -61,14 +61,14 @@ class TestHandingOver:
     async def test_a_sale_wakes_the_streams_of_its_location_only(self, tilled: Tilled) -> None:
         """Nothing is asked of the store in between: nobody polls."""
         north, south = tilled.stream("a", "north"), tilled.stream("b", "south")
-        await north.nothing(tilled.clock)
-        await south.nothing(tilled.clock)
+        await north.nothing()
+        await south.nothing()
         tilled.store.batches.clear()
         await tilled.sell()
         await north.event()
         # The sale, and what took it; what the other side of the shop has to do it does not ask.
         assert tilled.store.batches == [1, 1]
-        await south.nothing(tilled.clock)
+        await south.nothing()
 
     async def test_what_was_sold_before_comes_too(self, tilled: Tilled) -> None:
         """Oldest first."""
@@ -80,7 +80,7 @@ class TestHandingOver:
         sold = [await tilled.sell() for _ in range(3)]
         stream = tilled.stream(max_in_flight=2)
         first, _ = await stream.events(2)
-        await stream.nothing(tilled.clock)
+        await stream.nothing()
         await stream.reply(first, **RECEIVED)
         assert (await stream.event()).reservation_id == sold[2]
 
@@ -121,7 +121,7 @@ class TestLeases:
         first = await dead.event()
         dead.call.cancel()
         other = tilled.stream("other")
-        await other.nothing(tilled.clock)
+        await other.nothing()
         tilled.clock.advance(timedelta(seconds=30))
         second = await other.event()
         assert (second.event_id, second.attempt) == (first.event_id, 2)
@@ -145,12 +145,26 @@ class TestLeases:
         assert (second.event_id, second.attempt) == (first.event_id, 2)
         assert (await again.reply(second, **RECEIVED)).result == RECORDED
 
+    async def test_back_with_less_room_it_gets_its_own_one_after_the_other(self, tilled: Tilled) -> None:
+        """In their order, and a cancellation never before the order that the crash may have lost."""
+        sold = [await tilled.sell() for _ in range(3)]
+        stream = tilled.stream("erp")
+        before = await stream.events(3)
+        stream.call.cancel()
+        await tilled.cancel(sold[2])
+        again = tilled.stream("erp", max_in_flight=1)
+        for event in before:
+            handed = await again.event()
+            assert (handed.event_id, handed.attempt) == (event.event_id, 2)
+            await again.reply(handed, **RECEIVED)
+        assert (await again.event()).kind == CANCELLATION
+
     async def test_the_same_adapter_elsewhere_replaces_the_earlier_stream(self, tilled: Tilled) -> None:
         """Whose connection may be dead without knowing: it takes nothing any more."""
         stream = tilled.stream("erp")
-        await stream.nothing(tilled.clock)
+        await stream.nothing()
         again = tilled.stream("erp")
-        await again.nothing(tilled.clock)
+        await again.nothing()
         error = await stream.failure()
         assert error.code() == grpc.StatusCode.ABORTED
         assert reason(status_of(error)) == "ADAPTER_REPLACED"
@@ -160,9 +174,9 @@ class TestLeases:
     async def test_streams_of_one_name_at_other_locations_live_together(self, tilled: Tilled) -> None:
         """One program may serve each store by a stream of its own."""
         north, south = tilled.stream("erp", "north"), tilled.stream("erp", "south")
-        await north.nothing(tilled.clock)
-        await south.nothing(tilled.clock)
-        await north.nothing(tilled.clock)
+        await north.nothing()
+        await south.nothing()
+        await north.nothing()
 
     async def test_a_slow_reader_has_nothing_taken_for_it(self, tilled: Tilled) -> None:
         """What was taken before waits to be read; its lease may end, and then others take it."""
@@ -238,7 +252,7 @@ class TestReplies:
         tilled.clock.advance(timedelta(seconds=10))
         await late.reply(event, **RECEIVED)
         assert part_of(tilled, sold).document_number == "D-1"
-        await other.nothing(tilled.clock)
+        await other.nothing()
 
     async def test_a_rejected_order_waits_for_the_channel(self, tilled: Tilled) -> None:
         """The sale stands."""
@@ -258,7 +272,7 @@ class TestReplies:
         second = await stream.event()
         assert (second.event_id, second.attempt) == (first.event_id, 2)
         await stream.reply(second, failed={"error": "still offline", "retry_after": Duration(seconds=600)})
-        await stream.nothing(tilled.clock)
+        await stream.nothing()
         tilled.clock.advance(timedelta(seconds=600))
         assert (await stream.event()).attempt == 3
         till = part_of(tilled, sold).till
@@ -302,7 +316,7 @@ class TestCancellations:
         """Nothing comes at all, and the units are back at once."""
         answer = await tilled.cancel(await tilled.sell())
         assert answer.reservation.state == common_pb2.RESERVATION_STATE_CANCELLED
-        await tilled.stream().nothing(tilled.clock)
+        await tilled.stream().nothing()
 
     async def test_a_cancellation_comes_after_its_order(self, tilled: Tilled) -> None:
         """Another adapter gets it only when the order was replied to."""
@@ -310,7 +324,7 @@ class TestCancellations:
         one, two = tilled.stream("one", max_in_flight=1), tilled.stream("two")
         order = await one.event()
         await tilled.cancel(sold)
-        await two.nothing(tilled.clock)
+        await two.nothing()
         await one.reply(order, **RECEIVED)
         cancellation = await (await _first(one, two)).event()
         assert (cancellation.kind, cancellation.document_number) == (CANCELLATION, "D-1")
@@ -425,7 +439,7 @@ class TestTheStream:
     async def test_a_second_subscription_ends_the_stream(self, tilled: Tilled) -> None:
         """One stream, one adapter."""
         stream = tilled.stream()
-        await stream.nothing(tilled.clock)
+        await stream.nothing()
         subscription = feed.OrderSubscription(adapter="erp", locations=["north"])
         await stream.call.write(feed.StreamOrdersRequest(subscribe=subscription))
         assert reason(status_of(await stream.failure())) == "SUBSCRIBED_ALREADY"

@@ -149,6 +149,11 @@ class AdapterStream:
         (event,) = await self.events()
         return event
 
+    def waiting(self) -> list[feed.OrderEvent]:
+        """Events that came with what was read."""
+        taken, self._events = self._events, []
+        return taken
+
     async def send(self, *replies: feed.OrderReply) -> None:
         """Replies, without waiting."""
         await self._begin()
@@ -167,10 +172,15 @@ class AdapterStream:
         taken, self._acks = self._acks[:count], self._acks[count:]
         return taken
 
-    async def nothing(self, clock: ManualClock) -> None:
-        """Nothing is there that was not read: the answer to a reply to no event comes first."""
-        ack = await self.reply("00000000-0000-4000-8000-000000000000", received={})
-        assert ack.result == feed.ORDER_REPLY_RESULT_UNKNOWN_EVENT
+    async def settled(self) -> None:
+        """Whatever was to be handed over at this moment was read: the answer to a reply to no event comes behind it."""
+        for _ in range(2):
+            ack = await self.reply("00000000-0000-4000-8000-000000000000", received={})
+            assert ack.result == feed.ORDER_REPLY_RESULT_UNKNOWN_EVENT
+
+    async def nothing(self) -> None:
+        """Nothing is handed over."""
+        await self.settled()
         assert not self._events
 
     async def failure(self) -> grpc.aio.AioRpcError:

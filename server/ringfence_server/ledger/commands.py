@@ -263,6 +263,9 @@ class TakeOrders(NamedTuple):
     """Microseconds."""
     resume: bool
     """True when the adapter comes back: what it holds is handed to it again."""
+    holding: frozenset[bytes] | None = None
+    """Events that it was handed since it came back: these are not handed over again before their lease ends, and only
+    these count as being with it; None: all that is its own."""
 
 
 class OrderReceived(NamedTuple):

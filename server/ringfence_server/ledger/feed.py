@@ -5,6 +5,7 @@ Sent, received and a document number settle nothing. Handing over is at least on
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import assert_never
 
 from .commands import (
@@ -68,11 +69,14 @@ def take_orders(batch: Batch, organization: str, command: TakeOrders) -> OrdersT
     ]
     candidates.sort(key=lambda candidate: candidate[2].sequence)
     taken: list[HandedOrder] = []
+    holding = None if command.holding is None else set(command.holding)
     for reservation, part, event in candidates:
         if len(taken) == command.limit:
             break
-        if _is_available(batch, command, part, event):
+        if _is_available(batch, command, holding, part, event):
             _hand_over(batch, command, reservation, part, event)
+            if holding is not None:
+                holding.add(event.event_id)
             taken.append(HandedOrder(reservation, part, event))
     return OrdersTaken(tuple(taken))
 
@@ -111,6 +115,8 @@ def reply_order(batch: Batch, organization: str, command: ReplyOrder) -> OrderRe
                 # The units are no longer the till's to book: n falls, and c with it as far as it was owed.
                 till.cancelling = max(0, till.cancelling - event.quantity)
                 till.ordered = max(0, till.ordered - event.quantity)
+                if not till.ordered:
+                    _end_orders(till)
                 rule_s(batch, policy, reservation, line_parts(reservation, part))
             case CancellationRefused():
                 till.cancelling = max(0, till.cancelling - event.quantity)
@@ -120,6 +126,15 @@ def reply_order(batch: Batch, organization: str, command: ReplyOrder) -> OrderRe
                 assert_never(reply)
     reservation.touch()
     return OrderReplied(command.event_id, ReplyResult.RECORDED)
+
+
+def _end_orders(till: TillSale) -> None:
+    """Nothing is left to be booked: an order that was not replied to must not come again behind its cancellation."""
+    for event in till.events:
+        if event.kind is EventKind.ORDER and event.open:
+            event.state = EventState.DONE
+            event.lease_until = 0
+            event.changed = True
 
 
 def reject(till: TillSale, reason: str) -> None:
@@ -163,14 +178,20 @@ def _subscription_violations(policy: Policy, command: TakeOrders) -> list[Violat
     return found
 
 
-def _is_available(batch: Batch, command: TakeOrders, part: Part, event: OrderEvent) -> bool:
+def _is_available(
+    batch: Batch, command: TakeOrders, holding: Collection[bytes] | None, part: Part, event: OrderEvent
+) -> bool:
     mine = event.state is EventState.HANDED and event.adapter == command.adapter
-    if not is_waiting(event, batch.now) and not (command.resume and mine):
+    again = command.resume and mine and (holding is None or event.event_id not in holding)
+    if not is_waiting(event, batch.now) and not again:
         return False
     assert part.till is not None
     earlier = (each for each in part.till.events if each.open and each.sequence < event.sequence)
     return all(
-        each.state is EventState.HANDED and each.adapter == command.adapter and each.lease_until > batch.now
+        each.state is EventState.HANDED
+        and each.adapter == command.adapter
+        and each.lease_until > batch.now
+        and (holding is None or each.event_id in holding)
         for each in earlier
     )
 

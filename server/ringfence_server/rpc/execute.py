@@ -157,9 +157,9 @@ class _Stream:
         self._reading = False
         self._stopping = False
         self._ended = False
-        self._reader = asyncio.create_task(self._read(), name=f"{kind.name}-reader")
+        self._reader = asyncio.create_task(self._read(), name=f"{kind.name.lower()}-reader")
         self._reader.add_done_callback(lambda _: self._wake.set())
-        self._drain = asyncio.create_task(services.draining.wait(), name=f"{kind.name}-drain")
+        self._drain = asyncio.create_task(services.draining.wait(), name=f"{kind.name.lower()}-drain")
         self._drain.add_done_callback(self._stop)
 
     async def serve(self) -> bool:

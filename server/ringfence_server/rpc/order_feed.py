@@ -40,7 +40,7 @@ METHOD: Final = "StreamOrders"
 _LARGEST_MESSAGE: Final = 1_048_576
 _MOST_REPLIES: Final = 1_000
 _MOST_A_TAKE: Final = 200
-"""Events of one transaction, so that a stream with much to do holds up no others; a comeback takes its own at once."""
+"""Events of one transaction, so that a stream with much to do holds up no others."""
 _LONGEST_ID: Final = 64
 _SHORTEST_PAUSE_SECONDS: Final = 0.05
 _LONGEST_PAUSE_SECONDS: Final = 1.0
@@ -285,14 +285,14 @@ class _Stream:
             self._look.clear()
             now = self._clock.now()
             self._in_flight = {event: until for event, until in self._in_flight.items() if until > now}
-            room = wanted.limit - len(self._in_flight)
-            if not resume:
-                room = min(room, _MOST_A_TAKE)
+            room = min(wanted.limit - len(self._in_flight), _MOST_A_TAKE)
             if not room:
                 await self._until(min(self._in_flight.values()))
                 continue
-            taken = await self._take(wanted._replace(limit=room, resume=resume))
-            resume = False
+            command = wanted._replace(limit=room, resume=resume, holding=frozenset(self._in_flight))
+            taken = await self._take(command)
+            # Of what it had before it came back the rest follows as it gets room.
+            resume = resume and len(taken) == room
             self._hand_over(taken)
             if taken or self._look.is_set():
                 pause = _SHORTEST_PAUSE_SECONDS

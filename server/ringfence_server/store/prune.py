@@ -1,4 +1,5 @@
-"""Forgetting, in bounded steps: outcomes past their keeping, and feed rows no watch can resume from."""
+"""Forgetting, in bounded steps: outcomes past their keeping, feed rows no watch can resume from, and old rows of the
+till side."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ from ringfence_server.ledger.policy import DAY
 from . import schema
 from .driver import DriverConnection
 from .load import SLOT
+from .prune_till import TillPruner
 from .statistics import drop_statistics
 
 ROWS_PER_STEP: Final = 2_000
@@ -24,6 +26,7 @@ class Pruner:
 
     def __init__(self) -> None:
         self._after: tuple[bytes, int] = (b"", 0)
+        self._till = TillPruner()
 
     def step(self, connection: DriverConnection, now: int) -> int:
         """Looks at one piece and deletes what is past its keeping; answers the rows deleted, and the tables of
@@ -54,7 +57,8 @@ class Pruner:
             )
             # No later batch may take place before the instant for which this was forgotten, should the clock go back.
             connection.execute(update(state).where(state.c.slot == SLOT, state.c.now < now).values(now=now))
-        return len(gone) + self._prune_feed(connection, now) + drop_statistics(connection)
+        rest = self._prune_feed(connection, now) + self._till.step(connection, now)
+        return len(gone) + rest + drop_statistics(connection)
 
     @staticmethod
     def _prune_feed(connection: DriverConnection, now: int) -> int:
