@@ -106,13 +106,17 @@ class Day:
     async def _one_minute(self) -> None:
         minute, plan = self._minute, self._plan
         await self._rules.at(minute)
+        for location in LOCATIONS:
+            # What waited while the way was down goes first: whether a till has an order must not hang on a race.
+            if self._expected[location] and not self._is_away(location):
+                await self._hand_over(location)
         for message in self._messages.due(minute):
             await self._deliver(message)
         await self._reply()
         await self._cancel()
         await self._sell(plan.orders.get(minute, []))
         for location in LOCATIONS:
-            if plan.away(location, minute) and minute < plan.minutes:
+            if self._is_away(location):
                 await self._rules.leave(location)
             elif self._expected[location]:
                 await self._hand_over(location)
@@ -178,6 +182,9 @@ class Day:
             sale.told_rejected = True
             self._decisions.add(self._minute + _DECIDES_AFTER, sale)
 
+    def _is_away(self, location: str) -> bool:
+        return self._minute < self._plan.minutes and self._plan.away(location, self._minute)
+
     # --- the tills ---------------------------------------------------------------------------------------------------
 
     async def _hand_over(self, location: str) -> None:
@@ -225,7 +232,7 @@ class Day:
     async def _reply(self) -> None:
         by_location: dict[str, list[Reply]] = defaultdict(list)
         for reply in self._replies.due(self._minute):
-            if self._plan.away(reply.location, self._minute) and self._minute < self._plan.minutes:
+            if self._is_away(reply.location):
                 self._replies.add(self._minute + 1, reply)
             else:
                 by_location[reply.location].append(reply)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -29,6 +30,7 @@ class ServerProcess:
         self._port = 0
         self._now = START
         self._process: subprocess.Popen[str] | None = None
+        self._lock = threading.Lock()
 
     @property
     def target(self) -> str:
@@ -49,14 +51,23 @@ class ServerProcess:
         self._port = int(self._line())
 
     def move_to(self, moment: datetime) -> None:
-        """Sets its clock; a server that was killed meanwhile starts at that moment."""
-        self._now = moment
-        process = self._process
-        if process is None or process.stdin is None:
-            return
-        process.stdin.write(f"{_micros(moment)}\n")
-        process.stdin.flush()
-        self._line()
+        """Sets its clock."""
+        with self._lock:
+            self._now = moment
+            assert self._process is not None
+            assert self._process.stdin is not None
+            self._process.stdin.write(f"{_micros(moment)}\n")
+            self._process.stdin.flush()
+            self._line()
+
+    def restart(self) -> None:
+        """SIGKILL, so that it gets no chance to finish anything, and a new start on the same file and port."""
+        with self._lock:
+            process, self._process = self._process, None
+            assert process is not None
+            process.kill()
+            self._end(process)
+            self.start()
 
     def resident_bytes(self) -> int:
         """Memory resident now."""
@@ -65,13 +76,6 @@ class ServerProcess:
             ["ps", "-o", "rss=", "-p", str(self._process.pid)], capture_output=True, text=True, check=True
         )
         return int(shown.stdout) * 1024
-
-    def kill(self) -> None:
-        """SIGKILL: it gets no chance to finish anything."""
-        process, self._process = self._process, None
-        if process is not None:
-            process.kill()
-            self._end(process)
 
     def stop(self) -> None:
         """Ends it in good order. Stopping twice is nothing."""
