@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import signal
 import sys
@@ -147,6 +148,9 @@ def main() -> None:
     parser.add_argument("--start", type=int, required=True)
     parser.add_argument("--no-orders", action="store_true")
     options = parser.parse_args()
+    options.state.mkdir(parents=True, exist_ok=True)
+    # A server that is killed is no news here.
+    logging.basicConfig(filename=options.state / "adapter.log")
     day_time = options.start
     own_time = datetime.fromtimestamp(day_time / 1_000, UTC)
     death = _Death()

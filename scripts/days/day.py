@@ -279,9 +279,8 @@ class Day:
             verdict.too_low += shown < right
             if shown != right and len(verdict.samples) < _SAMPLES:
                 mark = self._in_force[location, sku]
-                verdict.samples.append(
-                    f"minute {self._minute}, {location}, {sku} at position {mark.position}: {shown}, and {right} is right"
-                )
+                place = f"minute {self._minute}, {location}, {sku} at position {mark.position}"
+                verdict.samples.append(f"{place}: {shown}, and {right} is right")
 
     def _right(self, location: str, sku: str) -> int:
         """What may be sold by the figure in force: it, less what it does not contain yet."""

@@ -6,6 +6,7 @@ It reads the time from its input, microseconds since the epoch a line, and answe
 from __future__ import annotations
 
 import argparse
+import contextlib
 import subprocess
 import sys
 import threading
@@ -14,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 
 from ringfence.testing import RingfenceServer
+from scripts.benchmarks.processes import helper_environment
 
 __all__ = ["START", "ServerProcess"]
 
@@ -44,10 +46,20 @@ class ServerProcess:
 
     def start(self) -> None:
         """Returns when it serves. RuntimeError when it does not."""
-        command = [sys.executable, "-m", "scripts.days.host", "--port", str(self._port), "--start", str(_micros(self._now))]
+        command = [
+            sys.executable,
+            "-m",
+            "scripts.days.host",
+            "--port",
+            str(self._port),
+            "--start",
+            str(_micros(self._now)),
+        ]
         if self.database is not None:
             command += ["--database", str(self.database)]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=helper_environment()
+        )
         self._port = int(self._line())
 
     def move_to(self, moment: datetime) -> None:
@@ -110,10 +122,8 @@ class ServerProcess:
         process.wait()
         for pipe in (process.stdin, process.stdout):
             if pipe is not None:
-                try:
+                with contextlib.suppress(BrokenPipeError):
                     pipe.close()
-                except BrokenPipeError:
-                    pass
 
 
 def _micros(moment: datetime) -> int:

@@ -16,8 +16,6 @@ DAY = 24 * 60
 """Minutes."""
 READ_EVERY = 60
 """Minutes from one count of a till to the next."""
-_OPEN = (8 * 60, 20 * 60)
-"""Customers walk in between these minutes of a day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +81,13 @@ T = TypeVar("T", Order, Visit)
 class Plan:
     """A day, or several."""
 
-    def __init__(self, *, seed: int = 1, days: int = 1, orders: int = 10_000, skus: int = 40) -> None:
+    def __init__(
+        self, *, seed: int = 1, days: int = 1, orders: int = 10_000, skus: int = 40, minutes_a_day: int = DAY
+    ) -> None:
         """`orders` is for each day."""
         self.seed = seed
-        self.minutes = days * DAY
+        self._day = minutes_a_day
+        self.minutes = days * minutes_a_day
         """How long customers come; what they left is worked off afterwards."""
         self.skus = tuple(f"ITEM-{number:02}" for number in range(1, skus + 1))
         keys = len(LOCATIONS) * skus
@@ -94,7 +95,8 @@ class Plan:
         """Units of one item that a day asks for at one store, about."""
         chance = random.Random(f"{seed}/opening")
         self.opening = {
-            location: {sku: chance.randint(3, 6 + round(self.each * 0.4)) for sku in self.skus} for location in LOCATIONS
+            location: {sku: chance.randint(3, 6 + round(self.each * 0.4)) for sku in self.skus}
+            for location in LOCATIONS
         }
         self.orders: dict[int, list[Order]] = _by_minute(self._orders(days, orders))
         self.visits: dict[int, list[Visit]] = _by_minute(self._visits(days))
@@ -132,7 +134,7 @@ class Plan:
             fate = chance.random()
             yield Order(
                 reference=f"WEB-{number + 1}",
-                minute=chance.randrange(1, days * DAY),
+                minute=chance.randrange(1, self.minutes),
                 location=chance.choice(LOCATIONS),
                 sku=chance.choice(self.skus),
                 quantity=quantity,
@@ -142,18 +144,18 @@ class Plan:
                 second=chance.randint(5, 60) if quantity > 1 and chance.random() < 0.3 else 0,
                 rejected=0.15 <= fate < 0.19,
                 by_reply=chance.random() < 0.5,
-                cancelled=_cancelled_after(chance) if fate < 0.15 else None,
+                cancelled=self._cancelled_after(chance) if fate < 0.15 else None,
                 answered=chance.randint(1, 120) if chance.random() < 0.3 else chance.randint(1, 10),
                 taken_back=chance.random() < 0.5,
             )
 
     def _visits(self, days: int) -> Iterator[Visit]:
         chance = random.Random(f"{self.seed}/visits")
-        open_minutes = _OPEN[1] - _OPEN[0]
+        opens, closes = self._day // 3, self._day * 5 // 6
         for day in range(days):
             for location in LOCATIONS:
                 for _ in range(round(self.each * len(self.skus) * 0.6)):
-                    minute = day * DAY + _OPEN[0] + chance.randrange(open_minutes)
+                    minute = day * self._day + chance.randrange(opens, closes)
                     quantity = chance.choice((1, 1, 1, 2))
                     back = chance.random() < 0.1
                     yield Visit(minute, location, chance.choice(self.skus), quantity if back else -quantity)
@@ -161,13 +163,12 @@ class Plan:
                     # Goods arrive four times a day, a little less than is asked for: it is at the last units that
                     # rules show what they are worth.
                     for _ in range(4):
-                        minute = day * DAY + chance.randrange(DAY)
+                        minute = day * self._day + chance.randrange(self._day)
                         yield Visit(minute, location, sku, chance.randint(1, max(2, round(self.each * 0.5))))
 
-
-def _cancelled_after(chance: random.Random) -> int:
-    return chance.randint(1, 20) if chance.random() < 0.5 else chance.randint(21, 480)
-
+    def _cancelled_after(self, chance: random.Random) -> int:
+        """Half of those who change their mind do so soon; the others within a third of the day."""
+        return chance.randint(1, 20) if chance.random() < 0.5 else chance.randint(21, self._day // 3)
 
 
 def _by_minute(items: Iterable[T]) -> dict[int, list[T]]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from ringfence import OrderEventKind
 from ringfence.adapters import NotCancelled, Received, Rejected
+from scripts.benchmarks.processes import helper_environment
 from scripts.days.host import ServerProcess
 from scripts.days.killing import Killer
 from scripts.days.messages import Expected, Handed, Message, Reply
@@ -194,6 +195,7 @@ class ServiceByRunners(Shop):
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             limit=1 << 24,
+            env=helper_environment(),
         )
 
 
