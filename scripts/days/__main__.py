@@ -21,7 +21,7 @@ from scripts.days.host import ServerProcess
 from scripts.days.judge import Verdict
 from scripts.days.killing import Killer
 from scripts.days.messages import Rules
-from scripts.days.plan import Plan
+from scripts.days.plan import DAY, READ_EVERY, Plan
 from scripts.days.rivals import CountOverwrites, SettledOnAcknowledgement
 from scripts.days.runners import ServiceByRunners
 from scripts.days.service import Service, ServiceFault, organization_of
@@ -35,9 +35,12 @@ _MOST_DIFFERENCES = 10
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command with these arguments, or the process's, and gives its exit code."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.minutes < READ_EVERY:
+        parser.error(f"--minutes is at least {READ_EVERY}: the tills are counted once an hour")
     orders = options.orders or (_ORDERS_TO_KILL if options.kill else _ORDERS)
-    plan = Plan(seed=options.seed, days=options.days, orders=orders, skus=options.skus)
+    plan = Plan(seed=options.seed, days=options.days, orders=orders, skus=options.skus, minutes_a_day=options.minutes)
     try:
         with Display(Console(stderr=True)) as display:
             right = _kill(plan, options, display) if options.kill else _compare(plan, options, display)
@@ -141,6 +144,9 @@ def _parser() -> argparse.ArgumentParser:
         "--orders", type=_count, metavar="N", help=f"for each day ({_ORDERS:,}; {_ORDERS_TO_KILL:,} with --kill)"
     )
     parser.add_argument("--skus", type=_count, default=40, metavar="N", help="items of each store (default: 40)")
+    parser.add_argument(
+        "--minutes", type=_count, default=DAY, metavar="N", help="length of a day, at least 60 (default: 1,440)"
+    )
     parser.add_argument("--database", type=Path, help="keep the ledger in this SQLite file (default: in memory)")
     parser.add_argument(
         "--runner",

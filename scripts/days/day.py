@@ -79,8 +79,8 @@ class Day:
         self._till_work: _Agenda[Callable[[], None]] = _Agenda()
         self._expected: dict[str, dict[Expected, None]] = {location: {} for location in LOCATIONS}
 
-    async def run(self, progress: Callable[[int], None]) -> None:
-        """From the first minute until everything is told."""
+    async def run(self, progress: Callable[[int], None], *, until: int | None = None) -> None:
+        """From the first minute until everything is told, or only `until` a minute."""
         await self._rules.at(0)
         for store in self.stores.values():
             await self._deliver(store.count(frozenset()))
@@ -91,6 +91,8 @@ class Day:
             self._minute += 1
             await self._one_minute()
             progress(self._minute)
+            if self._minute == until:
+                return
         for store in self.stores.values():
             await self._deliver(store.count(frozenset()))
         await self._check_end()

@@ -86,7 +86,8 @@ class Plan:
     ) -> None:
         """`orders` is for each day."""
         self.seed = seed
-        self._day = minutes_a_day
+        self.days = days
+        self.minutes_a_day = minutes_a_day
         self.minutes = days * minutes_a_day
         """How long customers come; what they left is worked off afterwards."""
         self.skus = tuple(f"ITEM-{number:02}" for number in range(1, skus + 1))
@@ -151,11 +152,11 @@ class Plan:
 
     def _visits(self, days: int) -> Iterator[Visit]:
         chance = random.Random(f"{self.seed}/visits")
-        opens, closes = self._day // 3, self._day * 5 // 6
+        opens, closes = self.minutes_a_day // 3, self.minutes_a_day * 5 // 6
         for day in range(days):
             for location in LOCATIONS:
                 for _ in range(round(self.each * len(self.skus) * 0.6)):
-                    minute = day * self._day + chance.randrange(opens, closes)
+                    minute = day * self.minutes_a_day + chance.randrange(opens, closes)
                     quantity = chance.choice((1, 1, 1, 2))
                     back = chance.random() < 0.1
                     yield Visit(minute, location, chance.choice(self.skus), quantity if back else -quantity)
@@ -163,12 +164,12 @@ class Plan:
                     # Goods arrive four times a day, a little less than is asked for: it is at the last units that
                     # rules show what they are worth.
                     for _ in range(4):
-                        minute = day * self._day + chance.randrange(self._day)
+                        minute = day * self.minutes_a_day + chance.randrange(self.minutes_a_day)
                         yield Visit(minute, location, sku, chance.randint(1, max(2, round(self.each * 0.5))))
 
     def _cancelled_after(self, chance: random.Random) -> int:
         """Half of those who change their mind do so soon; the others within a third of the day."""
-        return chance.randint(1, 20) if chance.random() < 0.5 else chance.randint(21, self._day // 3)
+        return chance.randint(1, 20) if chance.random() < 0.5 else chance.randint(21, max(40, self.minutes_a_day // 3))
 
 
 def _by_minute(items: Iterable[T]) -> dict[int, list[T]]:

@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Self
 
 from ringfence import (
     AsyncClient,
@@ -70,7 +71,7 @@ class Shop:
         self._reservations: dict[str, str] = {}
         self._now = START
 
-    async def __aenter__(self) -> Shop:
+    async def __aenter__(self) -> Self:
         policy = await self.client.get_policy()
         places = [Location(name, LocationKind.TILL, "on_hand", source="pos") for name in LOCATIONS]
         await self.client.set_policy(dataclasses.replace(policy, locations=places))

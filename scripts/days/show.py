@@ -26,12 +26,10 @@ _HEADER = (
 
 def described(plan: Plan) -> str:
     """The day in one line."""
-    days = plan.minutes // DAY
+    days = f"{plan.days} {'day' if plan.days == 1 else 'days'}"
+    length = "" if plan.minutes_a_day == DAY else f" of {plan.minutes_a_day} minutes"
     orders = sum(len(found) for found in plan.orders.values())
-    return (
-        f"{days} {'day' if days == 1 else 'days'}, seed {plan.seed}: {len(LOCATIONS)} tills, {len(plan.skus)} items, "
-        f"{orders:,} orders"
-    )
+    return f"{days}{length}, seed {plan.seed}: {len(LOCATIONS)} tills, {len(plan.skus)} items, {orders:,} orders"
 
 
 def table(verdicts: Sequence[Verdict]) -> str:
