@@ -11,7 +11,7 @@ from ringfence import _feed, _rpcs
 from ringfence._async_stream import AsyncStream
 from ringfence._async_transport import AsyncTransport
 from ringfence._enums import OrderReplyResult
-from ringfence._errors import ClientClosed, RingfenceError
+from ringfence._errors import ClientClosed, InternalError, RingfenceError
 from ringfence._feed import EventLike, FeedCursor
 from ringfence._till_types import OrderEvent
 from ringfence.v1 import order_feed_service_pb2 as pb
@@ -142,6 +142,12 @@ class AsyncOrderFeed:
                 await asyncio.sleep(pause)
         except RingfenceError as error:
             self._end(error)
+        except Exception as error:
+            # A fault of this client must not leave anybody waiting.
+            fault = InternalError(f"the order feed failed: {error!r}")
+            fault.__cause__ = error
+            self._end(fault)
+            raise
 
     async def _one_stream(self) -> RingfenceError | None:
         """One stream from its opening to its end. Gives why it ended; None is in good order."""

@@ -16,7 +16,7 @@ import grpc
 from ringfence import _feed, _rpcs
 from ringfence._enums import OrderReplyResult
 from ringfence._error_mapping import from_rpc_error
-from ringfence._errors import ClientClosed, RingfenceError
+from ringfence._errors import ClientClosed, InternalError, RingfenceError
 from ringfence._feed import EventLike, FeedCursor
 from ringfence._sync_transport import SyncTransport
 from ringfence._till_types import OrderEvent
@@ -171,6 +171,15 @@ class OrderFeed:
                 self._closing.wait(pause)
         except RingfenceError as error:
             self._end(error)
+        except Exception as error:
+            if self._transport.closed:  # gRPC has many words for a channel that was closed under it
+                self._end(ClientClosed("the client was closed"))
+                return
+            # A fault of this client must not leave anybody waiting.
+            fault = InternalError(f"the order feed failed: {error!r}")
+            fault.__cause__ = error
+            self._end(fault)
+            raise
 
     def _one_stream(self) -> RingfenceError | None:
         """One stream from its opening to its end. Gives why it ended; None is in good order, or by this side."""

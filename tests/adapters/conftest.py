@@ -13,6 +13,12 @@ from ringfence.adapters import PosAdapter, PosRunner, QueriedBalances, RunnerCon
 from tests.adapters.service import TillService
 
 
+@pytest.fixture(autouse=True)
+def quick_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """These tests end programs, not the power; test_state.py looks at what is made durable, and when."""
+    monkeypatch.setattr("os.fsync", lambda descriptor: None)
+
+
 class Clock:
     """A clock that a test moves."""
 

@@ -51,15 +51,19 @@ class Sale:
 
     def owed(self, at: Instant) -> int:
         """Units by which the till's figure has still to fall."""
-        contained = self.contained(at)
+        contained, sold = self.contained(at), self.quantity - self.cancelled
         if not self.closed:
-            return max(0, self.quantity - self.cancelled - contained)
-        total = highest = contained
+            return max(0, sold - contained)
+        highest = contained
+        ever = 0
         for instant in sorted(self.bookings):
+            total = self.contained(instant)
+            ever = max(ever, total)
             if instant > at:
-                total += self.bookings[instant]
                 highest = max(highest, total)
-        return max(0, highest - contained)
+        owed = max(0, min(highest, sold) - contained)
+        # Rejected or closed short: the channel decides about the rest.
+        return owed + (max(0, sold - ever) if self.rejected or ever else 0)
 
 
 @dataclass
@@ -76,6 +80,7 @@ class TillService:
     def __init__(self) -> None:
         self.figures: dict[Key, tuple[Instant, int, str]] = {}
         self.sales: list[Sale] = []
+        self._by_name: dict[str, Sale] = {}
         self.held: dict[str, tuple[Key, int]] = {}
         self.events: list[Event] = []
         self.handed: Counter[str] = Counter()
@@ -127,6 +132,7 @@ class TillService:
         with self._lock:
             sale = Sale(str(uuid.uuid4()), (sku, location), quantity, order_reference)
             self.sales.append(sale)
+            self._by_name |= {order_reference: sale, sale.reservation_id: sale}
             self._tell(sale, "ORDER_EVENT_KIND_ORDER", quantity)
             return sale
 
@@ -197,19 +203,10 @@ class TillService:
             outcome.result = stock_pb2.FIGURE_RESULT_DUPLICATE if same else stock_pb2.FIGURE_RESULT_CONFLICT
 
     def _book(self, booking: stock_pb2.SaleBooking, outcome: stock_pb2.BookingOutcome) -> None:
-        found = [
-            sale
-            for sale in self.sales
-            if (
-                sale.reservation_id == booking.part.reservation_id
-                if booking.HasField("part")
-                else sale.order_reference == booking.order.order_reference and booking.order.sku in {"", sale.key[0]}
-            )
-        ]
-        if not found:
+        sale = self._by_name.get(booking.part.reservation_id or booking.order.order_reference)
+        if sale is None:
             outcome.result = stock_pb2.BOOKING_RESULT_UNKNOWN_ORDER
             return
-        sale = found[0]
         outcome.result = stock_pb2.BOOKING_RESULT_DUPLICATE
         for movement in booking.bookings:
             instant = (movement.epoch, movement.position)
@@ -219,6 +216,7 @@ class TillService:
             elif sale.bookings[instant] != movement.quantity:
                 outcome.result = stock_pb2.BOOKING_RESULT_CONFLICT
         sale.closed = sale.closed or booking.closed or bool(booking.reject_reason)
+        sale.rejected = sale.rejected or booking.reject_reason
 
     def _reserve(self, request: allocation_pb2.ReserveRequest) -> allocation_pb2.ReserveResponse:
         line = request.lines[0]
@@ -252,7 +250,11 @@ class TillService:
         restock = "RESTOCK_AT_ONCE"
         if self.held.pop(request.reservation_id, None) is None:
             for sale in self.sales:
-                if sale.reservation_id == request.reservation_id:
+                if sale.reservation_id != request.reservation_id:
+                    continue
+                if sale.rejected:
+                    sale.cancelled = sale.quantity
+                else:
                     self.cancel(sale)
                     restock = "RESTOCK_WHEN_TILL_CONFIRMS"
         answer.lines.add(line_id="1", quantity=1, restock=restock)
@@ -264,6 +266,7 @@ class TillService:
                 {
                     "key": {"sku": sku, "location": location},
                     "available_to_reserve": max(0, self.available(sku, location)),
+                    "net": self.available(sku, location),
                 }
                 for sku, location in sorted(self.figures)
             ]
@@ -296,7 +299,7 @@ class TillService:
             elif reply.HasField("rejected"):
                 sale.rejected = reply.rejected.reason
             elif reply.HasField("confirm_cancellation"):
-                sale.closed = True
+                sale.cancelled = event.message.quantity
             return feed_pb2.OrderAck(event_id=reply.event_id, result="ORDER_REPLY_RESULT_RECORDED")
         return feed_pb2.OrderAck(event_id=reply.event_id, result="ORDER_REPLY_RESULT_UNKNOWN_EVENT")
 

@@ -157,3 +157,23 @@ def test_acknowledgements_that_are_lost(service: TillService, make_runner: MakeR
     )
     assert runner.counters.reply_failures == 1
     assert till.times_posted == ["4711"]
+
+
+def test_what_may_have_reached_the_till_is_marked(service: TillService, make_runner: MakeRunner) -> None:
+    """A program that ends after the till was told, before it noted the answer, tells it again as a repetition: a till
+    that cannot tell twice from once must look."""
+    till = Till({"LAMP": 10})
+
+    def crash(step: str) -> None:
+        if step == "till told":
+            raise Crash(step)
+
+    service.sell("LAMP", "berlin", 1, "4711")
+    runner = make_runner(TillAdapter(till), checkpoint=crash)
+    with pytest.raises(Crash):
+        wait_for(lambda: runner.step(wait=timedelta(milliseconds=50)) < timedelta(0))
+    assert (till.times_posted, till.repeated) == (["4711"], [])
+    runner.close()
+    runner = make_runner(TillAdapter(till))
+    wait_for(lambda: runner.step(wait=timedelta(milliseconds=50)) is not None and runner.counters.replies == 1)
+    assert (till.times_posted, till.repeated) == (["4711"], ["4711"])

@@ -55,6 +55,7 @@ def test_these_are_the_commands() -> None:
         "watch",
         "reservations",
         "ledger",
+        "discrepancies",
         "verify",
         "policy show",
         "policy set",

@@ -37,7 +37,11 @@ FULL = Policy(
         PathRule("web", Fallback.ANCESTORS, quota_cap=0, sales_cap=10**12),
         PathRule("web/london"),
     ),
-    locations=(Location("berlin", LocationKind.OWNED, "wms.on_hand", ("north", "stores")), Location("paris")),
+    locations=(
+        Location("berlin", LocationKind.TILL, "wms.on_hand", ("north", "stores"), "pos-berlin"),
+        Location("paris"),
+    ),
+    full_count_confirm_share=0,
     location_order=("berlin", "paris"),
     allow_split=True,
     measures=(Measure("wms.on_hand"), Measure("inbound", MeasureKind.COUNTER)),

@@ -12,6 +12,8 @@ import grpc.aio
 import pytest
 
 from ringfence.v1 import stock_service_pb2 as pb
+from ringfence_server.rpc import execute
+from ringfence_server.rpc.identity import identity_of
 from ringfence_server.rpc.services import RpcLimits
 from tests.rpc.messages import new_id, reason, status_of, stock_key, violations
 from tests.rpc.tilling import Tilled, tills_served
@@ -210,3 +212,37 @@ async def test_a_draining_server_answers_what_it_took(tilled: Tilled) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as raised:
         await call.read()
     assert reason(status_of(raised.value)) == "DRAINING"
+
+
+class DeafContext:
+    """A call whose caller sends without end and reads nothing."""
+
+    def __init__(self) -> None:
+        self.reads = 0
+
+    def time_remaining(self) -> None:
+        """No deadline."""
+
+    async def read(self) -> pb.SyncStockRequest:
+        """The next message."""
+        self.reads += 1
+        await asyncio.sleep(0)
+        return pb.SyncStockRequest(posts=[post(figures=[figure(1, self.reads + 1)])])
+
+    async def write(self, message: bytes) -> None:
+        """Never comes to an end."""
+        await asyncio.Event().wait()
+
+
+async def test_answers_that_nobody_reads_are_bounded(tilled: Tilled, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In bytes: the answers of large requests are large. Then nothing more is read of the caller."""
+    monkeypatch.setattr(execute, "_MOST_UNSENT", 1_000)
+    context = DeafContext()
+    stream = execute._Stream(tilled.services, execute.SYNC_STOCK, identity_of(()), context)
+    serving = asyncio.create_task(stream.serve())
+    for _ in range(3_000):
+        await asyncio.sleep(0)
+    # An answer has 100 to 200 bytes; what was in flight when the bound was reached comes on top.
+    assert 5 < context.reads < 50
+    serving.cancel()
+    stream.close()

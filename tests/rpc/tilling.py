@@ -23,6 +23,7 @@ from ringfence_server.clock import ManualClock
 from ringfence_server.committer import Committer
 from ringfence_server.ledger.policy import Location, LocationKind, Policy
 from ringfence_server.ledger.reading import Reader
+from ringfence_server.ledger.state import Part
 from ringfence_server.ledger.till_state import EventState
 from ringfence_server.rpc.commands import command_handlers
 from ringfence_server.rpc.execute import execute_handlers
@@ -115,6 +116,10 @@ class Tilled(NamedTuple):
         figure = stock_service_pb2.StockFigure(key=stock_key("LAMP", location), value=value, position=position)
         request = stock_service_pb2.PostStockRequest(request_id=new_id(), figures=[figure], **fields)
         return await self.stock.PostStock(request)
+
+    def part(self, reservation_id: str) -> Part:
+        """The only part of a reservation, as stored."""
+        return self.store.rows.reservations[bytes.fromhex(reservation_id.replace("-", ""))].parts[0]
 
     def stream(self, adapter: str = "erp", *locations: str, lease: int = 60, **fields: Any) -> AdapterStream:
         """An adapter's stream, subscribed."""

@@ -118,6 +118,7 @@ class Desk:
         caller: str = CALLER,
         weight: int = 1,
         deadline: float | None = None,
+        kept: bool = True,
     ) -> asyncio.Future[Answered]:
         """Queues a request."""
         answered: asyncio.Future[Answered] = asyncio.get_running_loop().create_future()
@@ -143,6 +144,7 @@ class Desk:
                 deadline=deadline,
                 encode=encode,
                 sink=sink,
+                kept=kept,
             )
         )
         return answered

@@ -83,7 +83,7 @@ class StoredWorld(World):
         store = self.desk.store
         assert store._transactor is not None
         store._transactor._ids = self._ids_of_store  # type: ignore[assignment]
-        store.moments.begin = lambda now, _last: now  # type: ignore[method-assign]
+        store.moments.begin = _at_once  # type: ignore[method-assign]
 
     def advance(self, *, minutes: int = 0, seconds: int = 0, microseconds: int = 0) -> None:
         super().advance(minutes=minutes, seconds=seconds, microseconds=microseconds)
@@ -164,6 +164,10 @@ class StoredWorld(World):
                 assert world.verify() == []
             finally:
                 world.close()
+
+
+def _at_once(now: int, last_record_time: int) -> int:
+    return max(now, last_record_time)
 
 
 def _rid(decision: Decision | None) -> bytes | None:

@@ -275,9 +275,9 @@ def test_what_was_published_comes_back(engine: Engine) -> None:
         with engine.begin() as core:
             connection = DriverConnection(core)
             Writer(engine.dialect).write(connection, batch)
-            assert stock.published is None
+            assert not stock.published
             Loader(engine.dialect).till.published(connection, [stock])
-            found: dict[tuple[str, str], Published] = stock.published
+            found = stock.published
             assert {name: _fields(report) for name, report in found.items()} == {
                 name: _fields(report) for name, report in reports.items()
             }

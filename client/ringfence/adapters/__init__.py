@@ -9,7 +9,7 @@ what survives a crash, orders in, availability out. `ChannelAdapter` and `Channe
     runner = PosRunner(MyTill(), Client(), RunnerConfig(name="till-1", locations=["berlin"], state=Path("state")))
     runner.run()
 
-`csv_folder` and `sql_tables` are two adapters for real, and `ringfence adapter run` runs them from a configuration file.
+`csv_folder` and `sql_tables` are two adapters for real; `ringfence adapter run` runs them from a configuration file.
 `simulated_till` is a till whose journal is known: what an adapter's behaviour is judged by.
 """
 

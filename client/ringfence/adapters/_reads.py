@@ -153,7 +153,11 @@ class ReadDesk:
         keys = len({(figure.sku, figure.location, *sorted(figure.dimensions.items())) for figure in figures})
         self._checkpoint("count posted")
         for _ in range(MOST_CONTINUES):
-            result = self._client.post_stock(source=self._source, count_id=count_id, end_count=CountEnd(keys))
+            try:
+                result = self._client.post_stock(source=self._source, count_id=count_id, end_count=CountEnd(keys))
+            except (InvalidArgument, Refused) as error:
+                posted.refusals.append(_words(error))
+                return
             outcome = result.end_outcome
             if outcome is None or outcome.result is not CountResult.CONTINUE:
                 break

@@ -1,4 +1,4 @@
-"""`adapter run` and `adapter check`: between a till and the service."""
+"""`adapter run`, `adapter check` and `adapter certify`: between a till and the service."""
 
 from __future__ import annotations
 
@@ -10,20 +10,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .failures import AWAY, BadInput, tell
+from .failures import AWAY, REFUSED, BadInput, tell
 
 if TYPE_CHECKING:
     from ringfence.adapters import PosRunner
     from ringfence.adapters._config import AdapterSetup
+    from ringfence.adapters.certify import Verdict
 
 ConfigArgument = Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="The adapter's configuration.")]
 
 
 def add_commands(app: typer.Typer) -> None:
     """Adds the group `adapter`."""
-    adapter = typer.Typer(no_args_is_help=True, help="Run an adapter between a till and the service.")
+    adapter = typer.Typer(no_args_is_help=True, help="Adapters between a till and the service.")
     adapter.command("run")(run)
     adapter.command("check")(check)
+    adapter.command("certify")(certify)
     app.add_typer(adapter, name="adapter", rich_help_panel="Adapters")
 
 
@@ -67,6 +69,54 @@ def check(config: ConfigArgument) -> None:
         setup = _load(config, start_anew=False)
     run_config = setup.config
     print(f"{config}: {run_config.name} for {', '.join(run_config.locations)}, state in {run_config.state}")
+
+
+def certify(
+    till: Annotated[
+        str,
+        typer.Argument(
+            metavar="TILL", help="live, csv_folder, sql_tables, or your own as package.module:TillUnderTest."
+        ),
+    ],
+    scenario: Annotated[
+        list[str] | None, typer.Option("--scenario", metavar="NAME", help="Only this one; may be given again.")
+    ] = None,
+    hours: Annotated[int, typer.Option(min=1, max=48, help="How long a day is, in virtual hours.")] = 8,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="The same number is the same day.")] = 1,
+) -> None:
+    """Put an adapter through simulated days and judge every count against the till's own journal.
+
+    A service in memory is started for it; its clock is moved by hand, so a day takes seconds. Exit code 1 when the
+    adapter fails: when anything was counted twice, lost, or oversold by the rule.
+
+    Example: ringfence adapter certify csv_folder
+    """
+    import logging
+    from dataclasses import replace
+
+    from ringfence.adapters.certify import SCENARIOS, table, till_named
+    from ringfence.adapters.certify import certify as certified
+    from ringfence.adapters.certify._host import ServerHost
+
+    # Failures are the bench's own doing: they are in the table.
+    logging.getLogger("ringfence.adapters").setLevel(logging.CRITICAL)
+    known = {found.name: found for found in SCENARIOS}
+    if unknown := [name for name in scenario or () if name not in known]:
+        raise typer.Exit(tell(BadInput(f"there is no scenario {unknown[0]!r}; there are: {', '.join(known)}")) or AWAY)
+    chosen = [replace(known[name], hours=hours) for name in scenario or known]
+    verdicts: list[Verdict] = []
+    with _told(), ServerHost() as host:
+        make = till_named(till)
+
+        def run() -> Iterator[Verdict]:
+            for verdict in certified(make, host, scenarios=chosen, seed=seed):
+                verdicts.append(verdict)
+                yield verdict
+
+        for line in table(run()):
+            print(line, flush=True)
+    if not all(verdict.passed for verdict in verdicts):
+        raise typer.Exit(REFUSED)
 
 
 def _once(runner: PosRunner) -> None:

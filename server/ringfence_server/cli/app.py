@@ -30,6 +30,7 @@ _MODULES: Final = (
     "quotas",
     "orders",
     "lists",
+    "discrepancies",
     "verify",
     "policy",
     # Adapters.

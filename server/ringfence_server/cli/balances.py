@@ -44,7 +44,10 @@ RollUpOption = Annotated[
     ),
 ]
 WideOption = Annotated[
-    bool, typer.Option("--wide", "-w", help="More columns: subtree, supply, net, what is short, the figures' age.")
+    bool,
+    typer.Option(
+        "--wide", "-w", help="More columns: subtree, supply, net, what is short, what was published, the figures' age."
+    ),
 ]
 _BOUNDS = {
     "POOL": "the free units of its pools",
@@ -207,6 +210,10 @@ def _write_why(found: Balance) -> None:
         fresh = found.freshness
         counted = f", counted {time_text(fresh.count_time)}" if fresh.count_time else ""
         print(f"oldest figure {fresh.measure}, position {fresh.position}, {age_text(fresh.age)} old{counted}")
+    if found.unsettled:
+        print(f"unsettled {found.unsettled}: promised to orders that the till has not booked in its figure yet")
+    for report in found.published:
+        print(f"published {report.quantity} by {report.publisher}, {time_text(report.publish_time)}")
     print("\npools")
     write_pools(why.pools)
     if why.holds:

@@ -16,12 +16,13 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_LimitOption = Annotated[int, typer.Option(min=0, metavar="N", help="At most N, the newest; 0: all.")]
-_SinceOption = Annotated[
+LimitOption = Annotated[int, typer.Option(min=0, metavar="N", help="At most N, the newest; 0: all.")]
+SinceOption = Annotated[
     str | None, typer.Option(metavar="TIME", help="From this instant on: 2026-01-31T12:00:00Z, or 2h ago: 2h.")
 ]
-_BeforeOption = Annotated[str | None, typer.Option(metavar="TIME", help="Before this instant, or before 2h ago: 2h.")]
-_PAGE = 1_000
+BeforeOption = Annotated[str | None, typer.Option(metavar="TIME", help="Before this instant, or before 2h ago: 2h.")]
+PAGE = 1_000
+_TIMED = ("not_sent", "not_received", "not_settled")
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -43,23 +44,43 @@ def reservations(
     sku: Annotated[str, typer.Option(metavar="SKU", help="Only with a line of this SKU.")] = "",
     location: Annotated[str, typer.Option(metavar="NAME", help="Only with a part at this location.")] = "",
     order_reference: Annotated[str, typer.Option(metavar="TEXT", help="Only this order reference, exactly.")] = "",
-    since: _SinceOption = None,
-    before: _BeforeOption = None,
-    limit: _LimitOption = 100,
+    till_progress: Annotated[
+        str,
+        typer.Option(
+            metavar="WHERE",
+            help="Only with a part on its way into a till: not_sent, not_received, not_settled, rejected, cancelling.",
+        ),
+    ] = "",
+    stuck_for: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SPAN", help="Only where it stands for at least so long; with not_sent, not_received, not_settled."
+        ),
+    ] = None,
+    since: SinceOption = None,
+    before: BeforeOption = None,
+    limit: LimitOption = 100,
     as_json: JsonOption = False,
 ) -> None:
     """List reservations, newest first, or show one.
 
+    What is stuck: ringfence reservations --till-progress not_received --stuck-for 10m
+
     Example: ringfence reservations --state held --sku LAMP
     """
-    from ringfence import ReservationState
+    from ringfence import ReservationState, TillProgress
 
+    progress = inputs.choice(TillProgress, till_progress, "--till-progress") if till_progress else None
+    if stuck_for is not None and progress not in _TIMED:
+        raise BadInput(f"--stuck-for is how long a part stands at --till-progress {', '.join(_TIMED)}")
     filters: dict[str, Any] = {
         "states": tuple(inputs.choice(ReservationState, one, "--state") for one in state or ()),
         "owner": owner,
         "sku": sku,
         "location": location,
         "order_reference": order_reference,
+        "till_progress": progress,
+        "stuck_for": inputs.span(stuck_for, "--stuck-for") if stuck_for is not None else None,
         "create_time_from": inputs.past_instant(since, "--since") if since else None,
         "create_time_until": inputs.past_instant(before, "--before") if before else None,
     }
@@ -69,9 +90,9 @@ def reservations(
                 raise BadInput("a reservation by its id, or filters, not both")
             _show(client.get_reservation(reservation), as_json)
             return
-        pager = client.list_reservations(**filters, page_size=min(limit, _PAGE) if limit else _PAGE)
+        pager = client.list_reservations(**filters, page_size=min(limit, PAGE) if limit else PAGE)
         if as_json:
-            _write_json("reservations", pager, limit)
+            write_json_of("reservations", pager, limit)
             return
         from .output import Column
 
@@ -85,7 +106,7 @@ def reservations(
             Column("expire time"),
             Column("order reference"),
         ]
-        _write_newest(columns, pager, _reservation_cells, limit)
+        write_newest(columns, pager, _reservation_cells, limit)
 
 
 def ledger(
@@ -95,10 +116,10 @@ def ledger(
     dimension: DimensionOption = None,
     reservation: Annotated[str, typer.Option(metavar="ID", help="Only this reservation.")] = "",
     request: Annotated[str, typer.Option(metavar="UUID", help="Only what this request caused.")] = "",
-    since: _SinceOption = None,
-    before: _BeforeOption = None,
+    since: SinceOption = None,
+    before: BeforeOption = None,
     wide: Annotated[bool, typer.Option("--wide", "-w", help="Also measure, request and effective time.")] = False,
-    limit: _LimitOption = 100,
+    limit: LimitOption = 100,
     as_json: JsonOption = False,
 ) -> None:
     """List ledger entries, newest first: every movement of a quantity between two places.
@@ -121,10 +142,10 @@ def ledger(
             request_id=request,
             record_time_from=inputs.past_instant(since, "--since") if since else None,
             record_time_until=inputs.past_instant(before, "--before") if before else None,
-            page_size=min(limit, _PAGE) if limit else _PAGE,
+            page_size=min(limit, PAGE) if limit else PAGE,
         )
         if as_json:
-            _write_json("entries", pager, limit)
+            write_json_of("entries", pager, limit)
             return
         from .output import Column
 
@@ -137,7 +158,7 @@ def ledger(
             *map(Column, ("from", "to", "reservation")),
             *map(Column, ("measure", "request", "effective time") if wide else ()),
         ]
-        _write_newest(columns, pager, lambda entry: _entry_cells(entry, dimensions, wide), limit)
+        write_newest(columns, pager, lambda entry: _entry_cells(entry, dimensions, wide), limit)
 
 
 def _show(found: Reservation, as_json: bool) -> None:
@@ -198,7 +219,8 @@ def _place_text(place: Place, path: str) -> str:
     return place.value if place in {Place.OUTSIDE, Place.SOLD} else f"{place.value}:{path_text(path)}"
 
 
-def _write_newest(columns: Any, pager: Pager[T], cells: Callable[[T], list[Any]], limit: int) -> None:
+def write_newest(columns: Any, pager: Pager[T], cells: Callable[[T], list[Any]], limit: int) -> None:
+    """A list as a table; says on stderr when it is cut."""
     from .output import Limited, write_note, write_table
 
     items = Limited(pager, limit)
@@ -208,7 +230,8 @@ def _write_newest(columns: Any, pager: Pager[T], cells: Callable[[T], list[Any]]
         write_note(f"these are the newest {limit}; --limit 0 shows all")
 
 
-def _write_json(name: str, pager: Pager[Any], limit: int) -> None:
+def write_json_of(name: str, pager: Pager[Any], limit: int) -> None:
+    """A list as JSON, item by item as the contract has it."""
     from .output import Limited, write_json_list
     from .plain import plain
 

@@ -32,6 +32,7 @@ def document_of(policy: Policy) -> dict[str, Any]:
         span = getattr(policy.leases, name)
         if span is not None:
             leases[name] = span_text(span)
+    share = policy.full_count_confirm_share
     leases["allow_never"] = policy.leases.allow_never
     leases["revive_by_default"] = policy.leases.revive_by_default
     return {
@@ -39,6 +40,7 @@ def document_of(policy: Policy) -> dict[str, Any]:
         "dimensions": list(policy.dimensions),
         "location_order": list(policy.location_order),
         "allow_split": policy.allow_split,
+        **({"full_count_confirm_share": share} if share is not None else {}),
         "leases": leases,
         "supply": dict(policy.supply),
         "measures": [{"name": measure.name, "kind": measure.kind.value} for measure in policy.measures],
@@ -49,6 +51,7 @@ def document_of(policy: Policy) -> dict[str, Any]:
                 "kind": place.kind.value,
                 "settlement_measure": place.settlement_measure,
                 "groups": list(place.groups),
+                **({"source": place.source} if place.source else {}),
             }
             for place in policy.locations
         ],
@@ -143,6 +146,7 @@ class _Reader:
             dimensions=self._texts(table, "dimensions", ""),
             location_order=self._texts(table, "location_order", ""),
             allow_split=self._flag(table, "allow_split", ""),
+            full_count_confirm_share=self._number(table, "full_count_confirm_share", "", least=0),
             leases=self._leases(self._table(table.get("leases", {}), "leases", (*_LEASE_SPANS, *_LEASE_FLAGS))),
             supply=self._supply(table.get("supply", {})),
             measures=tuple(
@@ -162,6 +166,7 @@ class _Reader:
                     self._choice(LocationKind, item, "kind", at) or LocationKind.OWNED,
                     self._text(item, "settlement_measure", at),
                     self._texts(item, "groups", at),
+                    self._text(item, "source", at),
                 )
                 for at, item in self._tables(table, "locations")
             ),
@@ -277,10 +282,19 @@ _LEASE_FLAGS: Final = ("allow_never", "revive_by_default")
 _TABLES: Final[dict[str, tuple[str, ...]]] = {
     "measures": ("name", "kind"),
     "levels": ("name", "values"),
-    "locations": ("name", "kind", "settlement_measure", "groups"),
+    "locations": ("name", "kind", "settlement_measure", "groups", "source"),
     "path_rules": ("path", "fallback", "quota_cap", "sales_cap"),
 }
-_FIELDS: Final = ("revision", "dimensions", "location_order", "allow_split", "leases", "supply", *_TABLES)
+_FIELDS: Final = (
+    "revision",
+    "dimensions",
+    "location_order",
+    "allow_split",
+    "full_count_confirm_share",
+    "leases",
+    "supply",
+    *_TABLES,
+)
 
 
 def _shown(value: Any) -> str:

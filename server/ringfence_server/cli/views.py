@@ -10,7 +10,7 @@ from .inputs import did_you_mean
 from .output import Cell, Column, age_text, path_text, printable, time_text, write_note, write_table
 
 if TYPE_CHECKING:
-    from ringfence import Balance, Client, PoolBalance, Reservation, StockKey
+    from ringfence import Balance, Client, PoolBalance, Published, Reservation, StockKey
 
 POOL_FIGURES: Final = ("allocated", "available", "held", "unsettled", "consumed")
 
@@ -75,6 +75,44 @@ def write_reservation(reservation: Reservation) -> None:
         if value:
             print(f"  {name:<15}  {_one_line(value)}")
     write_parts(reservation)
+    _write_tills(reservation)
+
+
+def _write_tills(reservation: Reservation) -> None:
+    """What tills have to do with the parts: one row per part that one was sent or has booked."""
+    parts = [
+        part
+        for line in reservation.lines
+        for part in line.parts
+        if part.attempts or part.booked or part.closed or part.owed
+    ]
+    if not parts:
+        return
+    print("\nat the till")
+    times = ("sent_time", "received_time", "settled_time")
+    figures = ("owed", "booked", "rejected", "cancelling", "attempts")
+    columns = [
+        Column("part", numeric=True),
+        Column("location"),
+        *(Column(name.replace("_", " ")) for name in times),
+        Column("document"),
+        *(Column(name, numeric=True) for name in figures),
+        Column("said"),
+    ]
+    write_table(
+        columns,
+        (
+            [
+                part.part_number,
+                part.key.location,
+                *(time_text(getattr(part, name)) for name in times),
+                part.document_number,
+                *(getattr(part, name) for name in figures),
+                _one_line(part.rejected_reason or part.cancellation_refused_reason or part.last_error),
+            ]
+            for part in parts
+        ),
+    )
 
 
 def write_parts(reservation: Reservation) -> None:
@@ -132,6 +170,7 @@ class BalanceView:
         if wide:
             for name in ("supply", "net", "quotas_short", "promises_short"):
                 self._add_field(name)
+            self._add("published", lambda balance: published_text(balance.published))
             self._add("count time", lambda balance: time_text(balance.freshness and balance.freshness.count_time))
             self._add("age", lambda balance: age_text(balance.freshness.age) if balance.freshness else "")
         if kept:
@@ -154,6 +193,11 @@ class BalanceView:
 
     def _add_number(self, heading: str, cell: Callable[..., Any]) -> None:
         self._cells.append((Column(heading, numeric=True), cell))
+
+
+def published_text(reports: Sequence[Published]) -> str:
+    """``8 (web-feed)``: what adapters last showed, by publisher."""
+    return ", ".join(f"{report.quantity} ({printable(report.publisher)})" for report in reports)
 
 
 def note_replay(replayed: bool) -> None:

@@ -24,36 +24,42 @@ class InForce(NamedTuple):
     """The value of a measure and the mark of its figure."""
 
     value: int
-    mark: Mark
+    epoch: int
+    position: int
+
+    @property
+    def mark(self) -> Mark:
+        """The mark of the figure."""
+        return Mark(self.epoch, self.position)
 
 
-NOTHING_POSTED = InForce(0, NO_MARK)
+NOTHING_POSTED = InForce(0, *NO_MARK)
 
 
 def in_force(batch: Batch, key: StockKey, measure: str) -> InForce:
     """What is in force of a measure of a key."""
     stock = batch.stocks.get(key)
     known = stock.measures.get(measure) if stock is not None else None
-    return InForce(known.value, known.mark) if known is not None else NOTHING_POSTED
+    return InForce(known.value, known.epoch, known.position) if known is not None else NOTHING_POSTED
 
 
 def judge(figure: Figure, known: InForce) -> tuple[FigureResult, InForce]:
     """What comes of a figure, with what is in force after it."""
-    value, mark = known
-    posted = Mark(figure.epoch, figure.position)
+    value, epoch, position = known
+    if not figure.delta and not figure.position:
+        return FigureResult.APPLIED, InForce(figure.amount, epoch, position)
+    posted, in_force = (figure.epoch, figure.position), (epoch, position)
     if figure.previous_position is not None:
-        if posted <= mark:
+        if posted <= in_force:
             return FigureResult.STALE, known
-        if figure.epoch > mark.epoch or figure.previous_position > mark.position:
+        if figure.epoch > epoch or figure.previous_position > position:
             return FigureResult.GAP, known
-        return FigureResult.APPLIED, InForce(value + figure.amount, posted)
+        return FigureResult.APPLIED, InForce(value + figure.amount, *posted)
     if figure.delta:
-        return FigureResult.APPLIED, InForce(value + figure.amount, max(mark, posted))
-    if not figure.position:
-        return FigureResult.APPLIED, InForce(figure.amount, mark)
-    if posted > mark:
-        return FigureResult.APPLIED, InForce(figure.amount, posted)
-    if posted < mark:
+        return FigureResult.APPLIED, InForce(value + figure.amount, *max(in_force, posted))
+    if posted > in_force:
+        return FigureResult.APPLIED, InForce(figure.amount, *posted)
+    if posted < in_force:
         return FigureResult.STALE, known
     return (FigureResult.DUPLICATE if figure.amount == value else FigureResult.CONFLICT), known
 
@@ -112,10 +118,9 @@ def apply_figure(
     if batch.scopes:
         _tell_scopes(batch, stock.key, known if posted_before else None, measure, new)
     delta = new.value - known.value
-    if new.mark.epoch != known.epoch and posted_before:
+    if new.epoch != known.epoch and posted_before:
         known.epoch_ends = (*known.epoch_ends, known.mark)
-    known.value = new.value
-    known.epoch, known.position = new.mark
+    known.value, known.epoch, known.position = new
     known.source = source
     known.count_time = count_time
     known.record_time = batch.record_time
@@ -123,9 +128,10 @@ def apply_figure(
     stock.changed = True
     move_supply(batch, stock, policy.coefficient(measure) * delta, EntryKind.SUPPLY, measure)
     batch.record_fact(stock, known, delta)
-    location = policy.location(stock.key.location)
-    if location.kind is LocationKind.TILL and measure == location.settlement_measure:
-        settle_key(batch, policy, stock)
+    if policy.has_tills:
+        location = policy.location(stock.key.location)
+        if location.kind is LocationKind.TILL and measure == location.settlement_measure:
+            settle_key(batch, policy, stock)
 
 
 def settle_key(batch: Batch, policy: Policy, stock: Stock) -> None:

@@ -118,7 +118,7 @@ def end_count(
         known = stock.measure(session.measure)
         if known.mark < session.mark:
             watch(stock)
-            zero = InForce(0, session.mark)
+            zero = InForce(0, *session.mark)
             apply_figure(batch, policy, stock, session.measure, command.source, None, zero)
     zeroed = units - scope.lower_units
     if scope.lower_keys:

@@ -121,6 +121,10 @@ class Policy:
         return {location.name: location for location in self.locations}
 
     @cached_property
+    def _unlisted(self) -> dict[str, Location]:
+        return {}
+
+    @cached_property
     def _measures(self) -> dict[str, Measure]:
         return {measure.name: measure for measure in self.measures}
 
@@ -153,7 +157,12 @@ class Policy:
 
     def location(self, name: str) -> Location:
         """The location's settings; one that the policy does not list is OWNED."""
-        return self._locations.get(name) or Location(name)
+        known = self._locations.get(name) or self._unlisted.get(name)
+        if known is None:
+            known = Location(name)
+            if len(self._unlisted) < 65_536:
+                self._unlisted[name] = known
+        return known
 
     def measure(self, name: str) -> Measure | None:
         """The measure, or None when the policy does not know it."""

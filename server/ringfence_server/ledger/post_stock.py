@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from .booking import booking_violation, take_booking, with_standing
 from .commands import Figure, PostStock
 from .figure import InForce, apply_figure, figure_violation, in_force, judge, known_stock, list_conflict
@@ -24,17 +26,14 @@ from .state import Stock
 from .till_state import CountSession, Discrepancy, DiscrepancyKind
 
 
-class _Judged:
+class _Judged(NamedTuple):
     """A figure with what comes of it."""
 
-    __slots__ = ("after", "before", "figure", "measure", "result")
-
-    def __init__(self, figure: Figure, measure: str, result: FigureResult, before: InForce, after: InForce) -> None:
-        self.figure = figure
-        self.measure = measure
-        self.result = result
-        self.before = before
-        self.after = after
+    figure: Figure
+    measure: str
+    result: FigureResult
+    before: InForce
+    after: InForce
 
 
 def post_stock(batch: Batch, organization: str, command: PostStock) -> Posted | Refusal:
@@ -65,24 +64,25 @@ def post_stock(batch: Batch, organization: str, command: PostStock) -> Posted | 
     for report in command.bookings:
         bookings.append(take_booking(batch, organization, command.source, report, short.watch))
     outcomes: list[FigureOutcome] = []
-    for each in judged:
-        figure, measure = each.figure, each.measure
+    for figure, measure, result, before, after in judged:
         stock = known_stock(batch, policy, figure.key)
-        short.watch(stock)
-        if each.result is FigureResult.APPLIED:
-            apply_figure(batch, policy, stock, measure, command.source, figure.count_time, each.after)
-        elif each.result is FigureResult.CONFLICT:
-            list_conflict(batch, figure.key, measure, command.source, figure, each.before)
+        if stock.promised:
+            short.watch(stock)
+        if result is FigureResult.APPLIED:
+            apply_figure(batch, policy, stock, measure, command.source, figure.count_time, after)
+        elif result is FigureResult.CONFLICT:
+            list_conflict(batch, figure.key, measure, command.source, figure, before)
         if session is not None:
             mention(session, stock)
-        value, mark = each.after
-        outcomes.append(FigureOutcome(figure.key, measure, each.result, value, mark.position, stock, mark.epoch))
+        outcomes.append(FigureOutcome(figure.key, measure, result, after.value, after.position, stock, after.epoch))
     end: CountOutcome | None = None
     if command.end is not None:
         end = end_count(batch, policy, organization, command, session, short.watch)
     short.list_new()
+    if policy.has_tills:
+        outcomes = [_with_unsettled(batch, policy, outcome) for outcome in outcomes]
     return Posted(
-        tuple(_with_unsettled(batch, policy, outcome) for outcome in outcomes),
+        tuple(outcomes),
         tuple(with_standing(outcome) for outcome in bookings),
         begin,
         end,

@@ -1,12 +1,13 @@
 """Loading what commands of the till side need: the sales that a figure may still move, orders by their number, events
 for adapters, full counts.
 
-Nothing here is asked unless a command of the batch needs it, and then a fixed number of statements for all of them; two
-for each location whose events are to be handed over.
+Nothing here is asked unless a command of the batch needs it, and then a fixed number of statements for all of them;
+three or four for each location whose events are to be handed over, two for each full count that may end.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable
 from typing import Any, Final
 
@@ -27,7 +28,6 @@ from ringfence_server.ledger.till_state import (
 )
 
 from . import schema
-from .codec import dimensions_of
 from .driver import DriverConnection
 from .rows_till import count_of, published_of
 from .statements import Statement, joined_select, keyed_select
@@ -46,11 +46,11 @@ class TillState:
         self.orders: dict[OrderKey, tuple[bytes, ...]] = {}
         self.counts: dict[CountKey, CountSession] = {}
         self.scopes: dict[ScopeKey, CountScope] = {}
-        self._events: dict[bytes, bytes] = {}
+        self._events: dict[int, bytes] = {}
 
-    def note_event(self, event_id: bytes, reservation_id: bytes) -> None:
+    def note_event(self, sequence: int, reservation_id: bytes) -> None:
         """An event that a command may be about."""
-        self._events[event_id] = reservation_id
+        self._events[sequence] = reservation_id
 
     def events(self, reservations: dict[bytes, Reservation]) -> dict[bytes, tuple[Reservation, Part, OrderEvent]]:
         """The noted events, once their reservations are loaded."""
@@ -59,7 +59,7 @@ class TillState:
             reservation = reservations[reservation_id]
             for part in reservation.parts:
                 for event in part.till.events if part.till is not None else ():
-                    if event.event_id in self._events:
+                    if event.sequence in self._events:
                         found[event.event_id] = (reservation, part, event)
         return found
 
@@ -77,7 +77,7 @@ class TillLoader:
         sale, event, count = schema.till_sale, schema.order_event, schema.count_session
         reference, published = schema.order_reference, schema.published
         self._awaiting = keyed_select(dialect, [sale.c.reservation_id], sale.c.awaiting_stock_id)
-        self._events = keyed_select(dialect, [event.c.event_id, event.c.reservation_id], event.c.event_id)
+        self._events = keyed_select(dialect, [event.c.sequence, event.c.reservation_id], event.c.event_id)
         # Two ranges of one index: what never waited for anything, by age, and what has become free since. In one range
         # a long queue of the first would hide the second.
         self._ready = Statement(
@@ -97,15 +97,12 @@ class TillLoader:
         self._only_for = Statement(
             _events(
                 event.c.only_for == bindparam("adapter"),
-                event.c.state <= bindparam("last_state"),
-                or_(
-                    event.c.state == literal_column(str(int(EventState.HANDED))), event.c.not_before <= bindparam("now")
-                ),
+                event.c.state == bindparam("state"),
             )
-            .order_by(event.c.state, event.c.sequence)
+            .order_by(event.c.sequence)
             .suffix_with(text("LIMIT :most")),
             dialect,
-            [*_PLACE, "adapter", "last_state", "now", "most"],
+            [*_PLACE, "adapter", "state", "most"],
         )
         self._counts = joined_select(
             dialect, _all_but_slot(count), [count.c.organization, count.c.source, count.c.count_id]
@@ -144,20 +141,15 @@ class TillLoader:
         rows = self._awaiting.run(connection, self._slot, sorted(stock.stock_id for stock in stocks))
         return {reservation_id for (reservation_id,) in rows}
 
-    def scopes(self, connection: DriverConnection, wanted: Collection[ScopeKey]) -> dict[ScopeKey, CountScope]:
-        """What lies below full counts that may end: two statements for each, over the keys of its location."""
-        found: dict[ScopeKey, CountScope] = {}
-        for name in wanted:
-            organization, location, measure, mark = name
-            older = (mark.epoch, mark.epoch, mark.position)
-            place = (self._slot, organization, location, measure)
-            ((units, lower_keys, lower_units),) = self._scope_sums.run(connection, (*older, *older, *place))
-            keys = [
-                StockKey(organization, sku, location, dimensions_of(dimensions))
-                for sku, dimensions in self._scope_keys.run(connection, (*place, *older))
-            ]
-            found[name] = CountScope(mark, keys, int(lower_keys or 0), int(lower_units or 0), int(units or 0))
-        return found
+    def scope(self, connection: DriverConnection, name: ScopeKey) -> tuple[CountScope, list[int]]:
+        """What lies below a full count that may end, without its keys, and their numbers; two statements over the keys
+        of its location."""
+        organization, location, measure, mark = name
+        older = (mark.epoch, mark.epoch, mark.position)
+        place = (self._slot, measure, self._slot, organization, location)
+        ((units, lower_keys, lower_units),) = self._scope_sums.run(connection, (*older, *older, *place))
+        ids = [stock_id for (stock_id,) in self._scope_keys.run(connection, (*place, *older))]
+        return CountScope(mark, [], int(lower_keys or 0), int(lower_units or 0), int(units or 0)), ids
 
     def published(self, connection: DriverConnection, stocks: Iterable[Stock]) -> None:
         """Adds what was published of these keys."""
@@ -195,42 +187,42 @@ class TillLoader:
     def _takes(self, connection: DriverConnection, needs: Needs, state: TillState, now: int) -> None:
         """The events that may be handed over now: the oldest of those that anybody may have, and what only the adapter
         that asks may have. As many as all adapters of the batch together ask for, so that each finds enough."""
-        most: dict[tuple[str, str], int] = {}
-        holders: dict[tuple[str, str, str], tuple[int, int]] = {}
+        most: Counter[tuple[str, str]] = Counter()
+        own: Counter[tuple[str, str, str, EventState]] = Counter()
         for organization, command in needs.takes:
             for location in command.locations:
-                most[organization, location] = most.get((organization, location), 0) + command.limit
-                name = (organization, location, command.adapter)
-                limit, last_state = holders.get(name, (0, EventState.WAITING))
+                most[organization, location] += command.limit
+                own[organization, location, command.adapter, EventState.WAITING] += command.limit
                 if command.resume:
-                    last_state = EventState.HANDED
-                # What it was handed already lies before what it is still to be handed.
-                holders[name] = (limit + command.limit + len(command.holding or ()), last_state)
+                    # What it says that it still holds is not handed to it again.
+                    asked = command.limit + len(command.holding or ())
+                    own[organization, location, command.adapter, EventState.HANDED] += asked
         for (organization, location), asked in most.items():
             limit = min(asked, MOST_EVENTS)
             place = (self._slot, organization, location)
             self._note(state, needs, self._ready.run(connection, (*place, limit)))
             self._note(state, needs, self._freed.run(connection, (*place, now, limit)))
-        for (organization, location, adapter), (limit, last_state) in holders.items():
-            parameters = (self._slot, organization, location, adapter, last_state, now, min(limit, MOST_EVENTS))
-            self._note(state, needs, self._only_for.run(connection, parameters))
+        for (organization, location, adapter, event_state), asked in own.items():
+            place = (self._slot, organization, location)
+            limit = min(asked, MOST_EVENTS)
+            self._note(state, needs, self._only_for.run(connection, (*place, adapter, event_state, limit)))
 
     @staticmethod
     def _note(state: TillState, needs: Needs, rows: Iterable[tuple[Any, ...]]) -> None:
-        for event_id, reservation_id in rows:
-            state.note_event(event_id, reservation_id)
+        for sequence, reservation_id in rows:
+            state.note_event(sequence, reservation_id)
             needs.reservations.add(reservation_id)
 
 
 _PLACE: Final = ("slot", "organization", "location")
-_SCOPE: Final = (*_PLACE, "measure")
+_SCOPE: Final = ("slot", "measure", *_PLACE)
 _OLDER: Final = ("epoch", "epoch", "position")
 
 
 def _events(*conditions: Any) -> Select[Any]:
-    """Events of a location."""
+    """Events of a location, by what stands in the indexes alone."""
     event = schema.order_event
-    return select(event.c.event_id, event.c.reservation_id).where(
+    return select(event.c.sequence, event.c.reservation_id).where(
         event.c.slot == bindparam("slot"),
         event.c.organization == bindparam("organization"),
         event.c.location == bindparam("location"),
@@ -261,18 +253,16 @@ def _is_older() -> Any:
 
 
 def _of_scope(*columns: Any) -> Select[Any]:
-    """Over the keys of a location that have a figure of a measure."""
+    """Over the figures of a measure at a location."""
     stock, measure = schema.stock, schema.measure
-    return (
-        select(*columns)
-        .select_from(stock)
-        .join(measure, and_(measure.c.slot == stock.c.slot, measure.c.stock_id == stock.c.stock_id))
-        .where(
-            stock.c.slot == bindparam("slot"),
-            stock.c.organization == bindparam("organization"),
-            stock.c.location == bindparam("location"),
-            measure.c.measure == bindparam("measure"),
-        )
+    # Not a join: the planner might begin with the measures, and walk those of all locations.
+    there = select(stock.c.stock_id).where(
+        stock.c.slot == bindparam("slot"),
+        stock.c.organization == bindparam("organization"),
+        stock.c.location == bindparam("location"),
+    )
+    return select(*columns).where(
+        measure.c.slot == bindparam("slot"), measure.c.measure == bindparam("measure"), measure.c.stock_id.in_(there)
     )
 
 
@@ -288,8 +278,7 @@ def _scope_sums() -> Select[Any]:
 
 
 def _scope_keys() -> Select[Any]:
-    stock = schema.stock
-    return _of_scope(stock.c.sku, stock.c.dimensions).where(_is_older()).suffix_with(f"LIMIT {MAX_ZEROED}")
+    return _of_scope(schema.measure.c.stock_id).where(_is_older()).suffix_with(f"LIMIT {MAX_ZEROED}")
 
 
 def _all_but_slot(table: Any) -> list[Any]:

@@ -25,21 +25,20 @@ COUNTS_KEPT: Final = EFFECTS_KEPT
 class _Walk:
     """Goes through a table in the order of its key, a bounded piece each step, round and round."""
 
-    def __init__(self, table: Table, time: Column[Any], kept: int) -> None:
+    def __init__(self, table: Table, time: Column[Any], kept: int, start: tuple[Any, ...]) -> None:
+        """``start``: a key before all others."""
         self._table = table
         self._key = [column for column in table.primary_key.columns if column.name != "slot"]
         self._time = time
         self._kept = kept
-        self._after: tuple[Any, ...] | None = None
+        self._start = self._after = start
 
     def step(self, connection: DriverConnection, now: int) -> int:
         """Looks at one piece and deletes what is past its keeping; answers the rows deleted."""
         table, key = self._table, self._key
-        query = select(*key, self._time).where(table.c.slot == SLOT)
-        if self._after is not None:
-            query = query.where(tuple_(*key) > self._after)
+        query = select(*key, self._time).where(table.c.slot == SLOT, tuple_(*key) > self._after)
         rows: Sequence[Any] = connection.execute(query.order_by(*key).limit(ROWS_PER_STEP)).all()
-        self._after = tuple(rows[-1][:-1]) if len(rows) == ROWS_PER_STEP else None
+        self._after = tuple(rows[-1][:-1]) if len(rows) == ROWS_PER_STEP else self._start
         gone = [
             {f"gone_{column.name}": value for column, value in zip(key, row, strict=False)}
             for row in rows
@@ -61,9 +60,9 @@ class TillPruner:
     def __init__(self) -> None:
         event, count, report = schema.order_event, schema.count_session, schema.published
         self._walks = (
-            _Walk(event, event.c.done_time, EVENTS_KEPT),
-            _Walk(count, count.c.begin_time, COUNTS_KEPT),
-            _Walk(report, report.c.record_time, YEAR),
+            _Walk(event, event.c.done_time, EVENTS_KEPT, (b"", 0, 0)),
+            _Walk(count, count.c.begin_time, COUNTS_KEPT, ("", "", "")),
+            _Walk(report, report.c.record_time, YEAR, (0, "", "")),
         )
 
     def step(self, connection: DriverConnection, now: int) -> int:
@@ -76,7 +75,7 @@ class TillPruner:
         table = schema.discrepancy
         oldest = (
             select(table.c.sequence, table.c.record_time)
-            .where(table.c.slot == SLOT)
+            .where(table.c.slot == SLOT, table.c.sequence > 0)
             .order_by(table.c.sequence)
             .limit(ROWS_PER_STEP)
             .subquery("wanted")

@@ -129,10 +129,7 @@ class Transactor:
             work.needs_after(needs, policies, state.reservations, till.orders)
             if needs.counts:
                 work.needs_after_counts(needs, policies, till.counts)
-                till.scopes = loader.till.scopes(connection, needs.scopes)
-                for key in [key for scope in till.scopes.values() for key in scope.keys]:
-                    needs.add_pools(key, ())
-                    needs.measures.add(key)
+                self._load_scopes(connection, state, needs, till)
             if len(needs.pools) > known:
                 loader.stocks(connection, state, needs.pools, ())
             if needs.scopes:
@@ -191,6 +188,18 @@ class Transactor:
             self._writer.opened,
         )
         return Transacted(committed, True, more_due, batch)
+
+    def _load_scopes(self, connection: DriverConnection, state: LoadedState, needs: Needs, till: TillState) -> None:
+        """What full counts that may end lie above, with the keys that become zero."""
+        for name in needs.scopes:
+            scope, ids = self.loader.till.scope(connection, name)
+            self.loader.stocks(connection, state, (), ids)
+            for stock_id in ids:
+                key = state.by_id[stock_id].key
+                scope.keys.append(key)
+                needs.add_pools(key, ())
+                needs.measures.add(key)
+            till.scopes[name] = scope
 
     def _load_sales_of_scopes(self, connection: DriverConnection, state: LoadedState, till: TillState) -> set[bytes]:
         """The sales that zeroes of full counts may move; answers the reservations added."""
