@@ -290,7 +290,7 @@ class Day:
         mark = self._in_force[key]
         owed = {sale.reference: owed_at(till, sale, mark) for sale in self._open[key]}
         self._open[key] = [sale for sale in self._open[key] if owed[sale.reference] or self._may_owe(sale, mark)]
-        return till.value_at(sku, mark) - sum(owed.values())
+        return self.stores[location].value_at(sku, mark) - sum(owed.values())
 
     def _may_owe(self, sale: Sale, mark: Mark) -> bool:
         """Whether anything that is told from now on can make a sale owe again, or stand on the shelf."""

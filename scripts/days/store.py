@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections import defaultdict
 
 from ringfence.adapters import Cancelled, NotCancelled, Received, Rejected
-from ringfence.adapters.simulated_till import Mark, SimulatedTill
+from ringfence.adapters.simulated_till import JournalEntry, Mark, SimulatedTill
 from scripts.days.messages import Message
 from scripts.days.plan import Order, Plan, Visit
 
@@ -19,8 +19,10 @@ class Store:
     def __init__(self, plan: Plan, location: str) -> None:
         self.location = location
         self.till = SimulatedTill(location, {})
+        self._values: dict[str, tuple[list[int], list[int]]] = defaultdict(lambda: ([0], [0]))
+        """By SKU: positions of its movements in the journal, and on hand after each."""
         for sku, units in plan.opening[location].items():
-            self.till.deliver(sku, units)
+            self._moved(self.till.deliver(sku, units))
         self._messages = 0
         self._version = 0
         self._changed: dict[str, int] = {}
@@ -38,6 +40,7 @@ class Store:
         if not units:
             return
         entry = till.walk_in(sku, -units) if units < 0 else till.take_back(sku, units)
+        self._moved(entry)
         positions, sums = self._walked[sku]
         positions.append(entry.mark.position)
         sums.append(sums[-1] + units)
@@ -46,6 +49,11 @@ class Store:
         """Units that left by the store's own door after a figure of this mark, as far as others did not come in."""
         positions, sums = self._walked[sku]
         return max(0, sums[bisect_right(positions, mark.position) - 1] - sums[-1])
+
+    def value_at(self, sku: str, mark: Mark) -> int:
+        """On hand by the journal, every movement up to the mark taken in."""
+        positions, values = self._values[sku]
+        return values[bisect_right(positions, mark.position) - 1]
 
     def accept(self, order: Order) -> Received | Rejected:
         """The till gets an order."""
@@ -69,7 +77,7 @@ class Store:
         if order.rejected and not order.second:
             there = 0
         if there:
-            self.till.book(order.reference, there)
+            self._moved(self.till.book(order.reference, there))
         if there == left:
             self.till.close(order.reference)
         elif there < wanted or order.rejected:
@@ -86,7 +94,7 @@ class Store:
             return NotCancelled("it has left the shelf")
         self._touch(order)
         if booked:
-            self.till.reverse(order.reference)
+            self._moved(self.till.reverse(order.reference))
         self.till.close(order.reference)
         return Cancelled()
 
@@ -118,6 +126,11 @@ class Store:
         states = tuple(self.till.state_of(line) for line in lines)
         told = tuple(state for state in states if state.bookings or state.closed)
         return Message(self.location, self._messages, self.till.mark, figures, told)
+
+    def _moved(self, entry: JournalEntry) -> None:
+        positions, values = self._values[entry.sku]
+        positions.append(entry.mark.position)
+        values.append(values[-1] + entry.change)
 
     def _touch(self, order: Order) -> None:
         self._version += 1

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ringfence import DiscrepancyKind, TillProgress
-from ringfence.adapters.simulated_till import SimulatedTill
+from ringfence.adapters.simulated_till import Mark, SimulatedTill
 from scripts.days.__main__ import main
 from scripts.days.day import Day, run_day
 from scripts.days.ending import differences, ending_of
@@ -148,8 +148,18 @@ def test_the_judge_reads_the_journal(movements: Sequence[int], told: dict[str, b
     owed until the shop decides. By mark, from before the first movement to after the last."""
     till, sale = _sold(*movements, **told)
     marks = [till.mark, *(mark for mark, _ in till.state_of("WEB-1").bookings)]
-    opening = marks[0].__class__(0, 1)
+    opening = Mark(0, 1)
     assert [owed_at(till, sale, mark) for mark in (opening, *marks[1:])] == owed
+
+
+def test_the_index_of_the_journal_is_the_journal() -> None:
+    """At every position a store says of each item what its till's journal says."""
+    day = asyncio.run(run_day(short_plan(), CountOverwrites()))
+    for store in day.stores.values():
+        for position in range(0, store.till.position + 1, 7):
+            mark = Mark(0, position)
+            for sku in short_plan().skus:
+                assert store.value_at(sku, mark) == store.till.value_at(sku, mark)
 
 
 def test_what_the_shelf_owes_ends_with_the_line() -> None:
