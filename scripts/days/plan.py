@@ -102,10 +102,11 @@ class Plan:
         self.orders: dict[int, list[Order]] = _by_minute(self._orders(days, orders))
         self.visits: dict[int, list[Visit]] = _by_minute(self._visits(days))
         chance = random.Random(f"{seed}/away")
+        times = 6 * self.minutes // DAY
         self._away = {
             (location, start + minute)
             for location in LOCATIONS
-            for start in (chance.randrange(self.minutes) for _ in range(6 * days))
+            for start in (chance.randrange(self.minutes) for _ in range(times))
             for minute in range(chance.randint(5, 25))
         }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Self
@@ -152,8 +153,8 @@ class Service(Shop):
         self._facts = self._till.stock_pipeline(timeout=_PATIENCE)
         self._feeds: dict[str, AsyncOrderFeed] = {}
         self._seen: set[str] = set()
-        self.repeated = 0
-        """Events that were handed over again."""
+        self.met: Counter[str] = Counter()
+        """How often what: results of figures and bookings, events that were handed over again."""
 
     async def __aexit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         for location in LOCATIONS:
@@ -171,7 +172,7 @@ class Service(Shop):
                 raise ServiceFault(f"{location} waits for {len(missing)} events, {min(missing)} among them")
             for event in events:
                 if event.event_id in self._seen:
-                    self.repeated += 1
+                    self.met["event again"] += 1
                     continue
                 self._seen.add(event.event_id)
                 handed = _handed(event)
@@ -200,6 +201,8 @@ class Service(Shop):
         if not figures and not bookings:
             return
         result = await self._facts.post_stock(figures, bookings=bookings)
+        self.met.update(f"figure {figure.result}" for figure in result.outcomes)
+        self.met.update(f"booking {booking.result}" for booking in result.booking_outcomes)
         for figure in result.outcomes:
             if figure.result not in (FigureResult.APPLIED, FigureResult.STALE, FigureResult.DUPLICATE):
                 raise ServiceFault(f"the figure of {figure.key.sku} at {message.location} is {figure.result}")
