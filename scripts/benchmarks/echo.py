@@ -15,14 +15,17 @@ import grpc
 
 from ringfence.v1 import allocation_service_pb2 as allocation
 from ringfence.v1 import balance_pb2
+from ringfence.v1 import stock_service_pb2 as stock
 from scripts.benchmarks.messages import canned_query, canned_reserve
 from scripts.benchmarks.serving import serve
+from scripts.benchmarks.till_messages import canned_post
 
 _IDENTIFIER = "0199a000-0000-7000-8000-000000000000"
 
 
 _reserved = canned_reserve(_IDENTIFIER)
 _queried = canned_query()
+_posted = canned_post()
 
 
 async def _reserve(request: allocation.ReserveRequest, context: object) -> allocation.ReserveResponse:
@@ -42,8 +45,16 @@ async def _execute(
         yield allocation.ExecuteResponse(outcomes=outcomes)
 
 
-def _methods() -> dict[str, grpc.RpcMethodHandler[Any, Any]]:
-    return {
+async def _sync(
+    requests: AsyncIterator[stock.SyncStockRequest], context: object
+) -> AsyncIterator[stock.SyncStockResponse]:
+    async for request in requests:
+        outcomes = [stock.SyncStockOutcome(request_id=post.request_id, post_stock=_posted) for post in request.posts]
+        yield stock.SyncStockResponse(outcomes=outcomes)
+
+
+def _methods() -> dict[str, dict[str, grpc.RpcMethodHandler[Any, Any]]]:
+    allocations: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
         "Reserve": grpc.unary_unary_rpc_method_handler(
             _reserve, allocation.ReserveRequest.FromString, allocation.ReserveResponse.SerializeToString
         ),
@@ -54,6 +65,12 @@ def _methods() -> dict[str, grpc.RpcMethodHandler[Any, Any]]:
             _execute, allocation.ExecuteRequest.FromString, allocation.ExecuteResponse.SerializeToString
         ),
     }
+    facts: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
+        "SyncStock": grpc.stream_stream_rpc_method_handler(
+            _sync, stock.SyncStockRequest.FromString, stock.SyncStockResponse.SerializeToString
+        ),
+    }
+    return {"AllocationService": allocations, "StockService": facts}
 
 
 def main() -> None:

@@ -28,6 +28,7 @@ BIG_ENTRIES = 5_000_000
 _BATCH = 100
 _WATCHERS = 1_000
 _LAG_WRITES = 200
+_FIGURES = 200_000
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,32 @@ def batch(bench: Bench) -> Iterator[Figure]:
         )
     yield ratio("Execute, 100 commands a message, against unary", samples, "batched", "unary", at_least=4)
     yield ratio("Execute, 100 commands a message, against the echo", samples, "batched", "echo")
+
+
+def sync(bench: Bench) -> Iterator[Figure]:
+    """Figures over SyncStock against the bare bidirectional echo, and what 200,000 of them leave in memory."""
+    with bench.targets.echo() as echo, bench.targets.till(SKUS) as till:
+        samples = bench.interleaved(
+            echo=lambda: echo.sync(SKUS, 1),
+            till=lambda: till.sync(SKUS, 1),
+            echo_batched=lambda: echo.sync(SKUS, _BATCH),
+            till_batched=lambda: till.sync(SKUS, _BATCH),
+        )
+        # The first ones fill caches of a fixed size, the store's above all; the next ones must add nothing.
+        sizes = [till.process.resident_bytes()]
+        for _ in range(2):
+            posted = 0
+            while posted < _FIGURES:
+                posted += till.sync(SKUS, _BATCH).accepted
+            sizes.append(till.process.resident_bytes())
+    yield ratio("SyncStock, 1 figure a message, against the echo", samples, "till", "echo", at_least=0.3)
+    yield ratio("SyncStock, 100 figures a message, against the echo", samples, "till_batched", "echo_batched")
+    yield Figure(
+        "memory after 200,000 more figures, against after as many",
+        sizes[2] / sizes[1],
+        at_most=1.05,
+        rates={f"MB after {when}": size / 1_000_000 for when, size in zip(("0", "200k", "400k"), sizes, strict=True)},
+    )
 
 
 def hot(bench: Bench) -> Iterator[Figure]:
@@ -282,7 +309,7 @@ def _make_big(bench: Bench) -> None:
 # The scenarios by the name they have on the command line, in the order of the table.
 SCENARIOS: dict[str, Callable[[Bench], Iterator[Figure]]] = {
     scenario.__name__: scenario
-    for scenario in (unary, stream, batch, hot, usual, lone, query, refusal, latency, lag, watchers)
+    for scenario in (unary, stream, batch, sync, hot, usual, lone, query, refusal, latency, lag, watchers)
 }
 # Those that need the big database: minutes to fill, gigabytes on disk.
 FULL_SCENARIOS: dict[str, Callable[[Bench], Iterator[Figure]]] = {

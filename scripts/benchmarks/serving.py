@@ -6,26 +6,33 @@ import asyncio
 import gc
 import os
 import signal
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import grpc
 import uvloop
 
-_SERVICE = "ringfence.v1.AllocationService"
+_PACKAGE = "ringfence.v1."
 
 # The service's own options matter here only where they cost time.
 OPTIONS: tuple[tuple[str, int], ...] = (("grpc.so_reuseport", 0),)
 
 
-def serve(methods: dict[str, grpc.RpcMethodHandler[Any, Any]], port_file: Path) -> None:
-    """Serves these methods of AllocationService on a free port, writes that to `port_file`, and ends on SIGTERM."""
-    uvloop.run(_serve(methods, port_file))
+# Handlers by service and method.
+Methods: TypeAlias = "Mapping[str, dict[str, grpc.RpcMethodHandler[Any, Any]]]"
 
 
-async def _serve(methods: dict[str, grpc.RpcMethodHandler[Any, Any]], port_file: Path) -> None:
+def serve(services: Methods, port_file: Path) -> None:
+    """Serves these services on a free port, writes that to `port_file`, and ends on SIGTERM."""
+    uvloop.run(_serve(services, port_file))
+
+
+async def _serve(services: Methods, port_file: Path) -> None:
     server = grpc.aio.server(options=OPTIONS)
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(_SERVICE, methods),))
+    server.add_generic_rpc_handlers(
+        [grpc.method_handlers_generic_handler(_PACKAGE + name, methods) for name, methods in services.items()]
+    )
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     # The service tunes its garbage collection; a baseline that did not would flatter it.

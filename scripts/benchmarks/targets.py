@@ -13,7 +13,7 @@ import grpc
 
 from ringfence.v1 import allocation_service_pb2 as allocation
 from ringfence.v1 import allocation_service_pb2_grpc, common_pb2, stock_service_pb2, stock_service_pb2_grpc
-from scripts.benchmarks import load, messages
+from scripts.benchmarks import load, messages, till_messages
 from scripts.benchmarks.load import Sample
 from scripts.benchmarks.messages import Bodies
 from scripts.benchmarks.processes import HOST, ServerProcess, module_command
@@ -69,6 +69,20 @@ class Target:
 
     def execute(self, skus: int, batch: int) -> Sample:
         """Reserve commands over Execute, `batch` a message, one stream on each connection."""
+        return self._streams(messages.SERVICE + "Execute", messages.executes(skus, batch), batch)
+
+    def sync(self, skus: int, batch: int) -> Sample:
+        """Figures of a till over SyncStock, each a PostStock of its own, `batch` a message, one stream on each
+        connection; their positions rise."""
+        return self._streams(till_messages.SYNC_STOCK, till_messages.syncs(skus, batch), batch)
+
+    def reserve_at(self, rate: float, skus: int, seconds: float) -> Sample:
+        """Unary Reserve at a fixed rate, whatever the answers do."""
+        work = self._open("Reserve", messages.reserves(skus), in_flight=0)
+        with contextlib.closing(work):
+            return _all_accepted(work.measure_at(rate, seconds, self._settings.warm_up))
+
+    def _streams(self, method: str, bodies: Bodies, batch: int) -> Sample:
         settings = self._settings
         in_flight = settings.in_flight
         if batch > 1:
@@ -76,9 +90,9 @@ class Target:
         work = load.streams(
             HOST,
             self.process.port,
-            messages.SERVICE + "Execute",
+            method,
             messages.metadata(),
-            messages.executes(skus, batch),
+            bodies,
             self.process.cpu_seconds,
             in_flight=in_flight,
             batch=batch,
@@ -86,12 +100,6 @@ class Target:
         )
         with contextlib.closing(work):
             return _all_accepted(work.measure(settings.seconds, settings.warm_up))
-
-    def reserve_at(self, rate: float, skus: int, seconds: float) -> Sample:
-        """Unary Reserve at a fixed rate, whatever the answers do."""
-        work = self._open("Reserve", messages.reserves(skus), in_flight=0)
-        with contextlib.closing(work):
-            return _all_accepted(work.measure_at(rate, seconds, self._settings.warm_up))
 
     def _unary(self, method: str, bodies: Bodies, in_flight: int | None = None) -> Sample:
         work = self._open(method, bodies, self._settings.in_flight if in_flight is None else in_flight)
@@ -147,6 +155,13 @@ class Targets:
         with self._fresh() as directory, self.service_on(directory / "ringfence.db") as target:
             stock(target.process.port, [messages.sku_name(number) for number in range(skus)])
             sell_out(target.process.port)
+            yield target
+
+    @contextlib.contextmanager
+    def till(self, skus: int) -> Iterator[Target]:
+        """The service on a fresh database: `skus` keys of a store whose till keeps the count."""
+        with self._fresh() as directory, self.service_on(directory / "ringfence.db") as target:
+            till_messages.open_store(target.process.port, [messages.sku_name(number) for number in range(skus)])
             yield target
 
     @contextlib.contextmanager

@@ -156,7 +156,7 @@ def main() -> None:
     reserve = grpc.unary_unary_rpc_method_handler(
         Usual(engine).reserve, ReserveRequest.FromString, ReserveResponse.SerializeToString
     )
-    serve({"Reserve": reserve}, arguments.port_file)
+    serve({"AllocationService": {"Reserve": reserve}}, arguments.port_file)
 
 
 if __name__ == "__main__":
