@@ -12,6 +12,7 @@ import sys
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from types import TracebackType
 
 from ringfence.testing import RingfenceServer
@@ -137,7 +138,7 @@ def main() -> None:
     parser.add_argument("--start", type=int, required=True)
     parser.add_argument("--database", type=Path)
     options = parser.parse_args()
-    settings: dict[str, object] = {"port": options.port}
+    settings: dict[str, Any] = {"port": options.port}
     if options.database is not None:
         settings |= {"in_memory": False, "database_url": f"sqlite:///{options.database}"}
     start = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=options.start)
