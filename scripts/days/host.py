@@ -12,8 +12,8 @@ import sys
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 from types import TracebackType
+from typing import Any
 
 from ringfence.testing import RingfenceServer
 from scripts.benchmarks.processes import helper_environment
