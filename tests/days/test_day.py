@@ -4,6 +4,7 @@ client."""
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -213,3 +214,21 @@ def test_a_day_is_typed(capsys: pytest.CaptureFixture[str]) -> None:
         "ringfence",
     ]
     assert printed[5].endswith("everything adds up")
+
+
+class ClosesWithoutBookings(Service):
+    """An adapter that says of every sale that it is done with, and never what was booked."""
+
+    async def post(self, message: Message) -> None:
+        lines = tuple(dataclasses.replace(line, bookings=()) for line in message.lines)
+        await super().post(dataclasses.replace(message, lines=lines))
+
+
+def test_a_service_that_is_wrong_is_told_by_the_exit_code(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exit code 1, and the first wrong counts."""
+    monkeypatch.setattr("scripts.days.__main__.Service", ClosesWithoutBookings)
+    assert main(["--orders", "30", "--skus", "2", "--minutes", "60"]) == 1
+    printed = capsys.readouterr().out
+    assert re.search(r"^  ringfence: minute \d+, \w+, ITEM-\d\d at position", printed, re.M)
