@@ -296,6 +296,7 @@ class TestAsking:
             request_id=new_id(), source="pos", figures=[figure(9, 100, "LAMP")]
         )
         await shop.stocks.PostStock(request)
+        shop.advance(seconds=1)
         order = stock_service_pb2.SaleBooking(
             order={"order_reference": "A-9", "sku": "LAMP"}, location="north", bookings=[{"position": 5, "quantity": 2}]
         )

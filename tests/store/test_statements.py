@@ -291,7 +291,7 @@ async def test_packed_rows_are_the_same_rows(tmp_path: Path) -> None:
         with engine.connect() as core:
             connection = DriverConnection(core)
             connection.many(
-                "INSERT INTO measure VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO measure VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NULL, NULL)",
                 [(0, number, odd, value, 0, place, odd, time, 7) for number, (value, place, time) in enumerate(edges)],
             )
             for keys in ([0, 1, 2], [3]):

@@ -230,28 +230,32 @@ def _older_names(prefix: str) -> tuple[str, str, str]:
 
 def _ready(slot: ColumnElement[Any]) -> tuple[Select[Any], Sequence[str]]:
     event = schema.order_event
-    query = _events(slot, event.c.ready_time == literal_column("0")).order_by(event.c.sequence)
+    query = _events(slot, event.c.ready_time, event.c.ready_time == literal_column("0")).order_by(event.c.sequence)
     return query.suffix_with(text("LIMIT :most")), ["organization", "location", "most"]
 
 
 def _freed(slot: ColumnElement[Any]) -> tuple[Select[Any], Sequence[str]]:
     event = schema.order_event
-    query = _events(slot, event.c.ready_time > literal_column("0"), event.c.ready_time <= bindparam("now"))
+    query = _events(
+        slot, event.c.ready_time, event.c.ready_time > literal_column("0"), event.c.ready_time <= bindparam("now")
+    )
     query = query.order_by(event.c.ready_time, event.c.sequence)
     return query.suffix_with(text("LIMIT :most")), ["organization", "location", "now", "most"]
 
 
 def _only_for(slot: ColumnElement[Any]) -> tuple[Select[Any], Sequence[str]]:
     event = schema.order_event
-    query = _events(slot, event.c.only_for == bindparam("adapter"), event.c.state == bindparam("state"))
+    query = _events(
+        slot, literal_column("0"), event.c.only_for == bindparam("adapter"), event.c.state == bindparam("state")
+    )
     query = query.order_by(event.c.sequence)
     return query.suffix_with(text("LIMIT :most")), ["organization", "location", "adapter", "state", "most"]
 
 
-def _events(slot: ColumnElement[Any], *conditions: Any) -> Select[Any]:
-    """Events of a location, by what stands in the indexes alone."""
+def _events(slot: ColumnElement[Any], free: ColumnElement[Any], *conditions: Any) -> Select[Any]:
+    """Events of a location, by what stands in the index alone; ``free``: what they are ordered by before their age."""
     event = schema.order_event
-    return select(event.c.sequence, event.c.reservation_id, event.c.ready_time).where(
+    return select(event.c.sequence, event.c.reservation_id, free.label("free")).where(
         event.c.slot == slot,
         event.c.organization == bindparam("organization"),
         event.c.location == bindparam("location"),
