@@ -305,9 +305,12 @@ class TestAsking:
         unknown, conflict = answer.discrepancies
         assert (conflict.known, conflict.reported, conflict.quantity, conflict.position) == (10, 9, -1, 100)
         assert (conflict.source, conflict.measure, conflict.key) == ("pos", "on_hand", stock_key("LAMP"))
-        assert (conflict.request_id, at(conflict.record_time)) == (request.request_id, shop.clock.now() // 1_000)
+        assert (conflict.request_id, at(conflict.record_time)) == (
+            request.request_id,
+            shop.clock.now() // 1_000 - 1_000,
+        )
         assert (unknown.kind, unknown.order_reference) == (stock_service_pb2.DISCREPANCY_KIND_UNKNOWN_ORDER, "A-9")
-        assert unknown.sequence > conflict.sequence
+        assert at(unknown.record_time) > at(conflict.record_time)
 
     async def test_discrepancies_are_filtered_and_paged(self, shop: TillShop) -> None:
         """By location, kind, SKU and time; every record once."""
