@@ -184,10 +184,12 @@ class OrderFeed:
     def _one_stream(self) -> RingfenceError | None:
         """One stream from its opening to its end. Gives why it ended; None is in good order, or by this side."""
         outbox: queue.SimpleQueue[pb.StreamOrdersRequest | None] = queue.SimpleQueue()
+        with self._changed:
+            # Before the service hears of the stream: what the one before brought and nobody read comes by this one.
+            outbox.put(self._cursor.subscribe())
         call = self._transport.stream(_rpcs.STREAM_ORDERS, iter(outbox.get, None))
         with self._changed:
             self._call, self._outbox = call, outbox
-            outbox.put(self._cursor.subscribe())
             self._send()
         if self._closing.is_set():
             self._hang_up()
