@@ -52,6 +52,8 @@ def decide(batch: Batch, organization: str, caller: str, command: Command) -> De
     match command:
         case Reserve():
             return reserve(batch, organization, caller, command)
+        case PostStock():
+            return post_stock(batch, organization, command)
         case Consume():
             return consume(batch, organization, caller, command)
         case Cancel():
@@ -66,8 +68,6 @@ def decide(batch: Batch, organization: str, caller: str, command: Command) -> De
             return unallocate(batch, organization, command)
         case Reallocate():
             return reallocate(batch, organization, command)
-        case PostStock():
-            return post_stock(batch, organization, command)
         case ReassignPart():
             return reassign_part(batch, organization, caller, command)
         case TakeOrders():

@@ -27,13 +27,22 @@ def _long_varint(number: int) -> bytes:
 
 
 _SMALL_VARINTS: Final = [_long_varint(number) for number in range(_SMALL)]
+_LOW_DIGITS: Final = [bytes((number & 127 | 128, number >> 7 | 128)) for number in range(_SMALL)]
+"""Two digits that others follow."""
 
 
 def varint(number: int) -> bytes:
     """A number >= 0 in base 128, low digits first."""
     if number < _SMALL:
         return _SMALL_VARINTS[number]
-    return _long_varint(number)
+    return _LOW_DIGITS[number & (_SMALL - 1)] + varint(number >> 14)
+
+
+def signed(number: int) -> bytes:
+    """An int64 as a field of that type has it: a negative one as its two's complement."""
+    if 0 <= number < _SMALL:
+        return _SMALL_VARINTS[number]
+    return varint(number if number >= 0 else number + (1 << 64))
 
 
 def delimited_tag(field_number: int) -> bytes:
