@@ -13,7 +13,7 @@ from .idempotency import StoredOutcome
 from .journal import Batch
 from .names import StockKey
 from .needs import Needs
-from .outcomes import QuotaInUse
+from .outcomes import OpenSales, QuotaInUse
 from .policy import Policy
 from .state import Part, Reservation
 from .till_state import CountKey, CountSession
@@ -41,8 +41,8 @@ class PolicyUse(NamedTuple):
 
     quotas: Sequence[QuotaInUse]
     dimensions: Collection[str]
-    unsettled: Mapping[str, int] = MappingProxyType({})
-    """By location: units sold there that no figure contains yet."""
+    unsettled: Mapping[str, OpenSales] = MappingProxyType({})
+    """By location: what of its sales no figure contains yet."""
 
 
 class Work(Protocol):
