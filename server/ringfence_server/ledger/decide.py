@@ -12,6 +12,7 @@ from .commands import (
     Command,
     Consume,
     ConsumeDirect,
+    KeepOrders,
     PostStock,
     Reallocate,
     ReassignPart,
@@ -23,7 +24,7 @@ from .commands import (
     UpdateReservation,
 )
 from .consume import consume, consume_direct
-from .feed import reply_order, take_orders
+from .feed import keep_orders, reply_order, take_orders
 from .journal import Batch
 from .lease import apply_due
 from .outcomes import Decision
@@ -72,6 +73,8 @@ def decide(batch: Batch, organization: str, caller: str, command: Command) -> De
             return reassign_part(batch, organization, caller, command)
         case TakeOrders():
             return take_orders(batch, organization, command)
+        case KeepOrders():
+            return keep_orders(batch, organization, command)
         case ReplyOrder():
             return reply_order(batch, organization, command)
         case ReportPublished():

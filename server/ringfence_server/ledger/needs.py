@@ -17,6 +17,7 @@ from .commands import (
     Command,
     Consume,
     ConsumeDirect,
+    KeepOrders,
     PostStock,
     Reallocate,
     ReassignPart,
@@ -143,6 +144,8 @@ def needs_of(needs: Needs, organization: str, caller: str, command: Command, pol
             needs.reservations.add(command.reservation_id)
         case ReplyOrder():
             needs.events.add(command.event_id)
+        case KeepOrders():
+            needs.events.update(command.event_ids)
         case TakeOrders():
             needs.takes.append((organization, command))
         case ReportPublished():

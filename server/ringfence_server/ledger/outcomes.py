@@ -195,6 +195,15 @@ class OrdersTaken(NamedTuple):
     orders: tuple[HandedOrder, ...]
 
 
+class OrdersKept(NamedTuple):
+    """KeepOrders."""
+
+    event_ids: frozenset[bytes]
+    """Those that the adapter still had."""
+    lease_until: int
+    """The end of their leases, microseconds."""
+
+
 class OrderReplied(NamedTuple):
     """ReplyOrder."""
 
@@ -220,6 +229,7 @@ Effect: TypeAlias = (
     | Posted
     | PublishedReported
     | OrdersTaken
+    | OrdersKept
     | OrderReplied
     | PolicySet
 )
