@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import delete, func, select, tuple_, update
 
-from ringfence_server.ledger.idempotency import EFFECTS_KEPT, REFUSALS_KEPT, time_of, too_old
+from ringfence_server.ledger.idempotency import past_keeping
 from ringfence_server.ledger.policy import MINUTE
 
 from . import schema
@@ -55,12 +55,12 @@ class SlotPruner:
         return deleted
 
     def _forget(self, connection: PostgresConnection, rows: Any, now: int) -> int:
-        if not any(_past_keeping(row, now) for row in rows):
+        if not any(_forgettable(row, now) for row in rows):
             return 0
         now = self._assure(connection, now)
         outcome = schema.request_outcome
         place = tuple_(outcome.c.slot, outcome.c.request_id, outcome.c.scope)
-        gone = [(row.slot, row.request_id, row.scope) for row in rows if _past_keeping(row, now)]
+        gone = [(row.slot, row.request_id, row.scope) for row in rows if _forgettable(row, now)]
         if not gone:
             return 0
         free = select(outcome.c.slot, outcome.c.request_id, outcome.c.scope).where(place.in_(gone))
@@ -99,10 +99,5 @@ class SlotPruner:
         return int(connection.execute(delete(feed).where(feed.c.slot == slot, feed.c.revision.in_(past))).rowcount)
 
 
-def _past_keeping(row: Any, now: int) -> bool:
-    kept = REFUSALS_KEPT if row.refusal_number else EFFECTS_KEPT
-    return bool(
-        row.record_time < now - kept
-        # Of a clock that runs ahead: until its own time is over too, its repeat would be taken as new.
-        and (time_of(row.request_id) is None or too_old(row.request_id, now))
-    )
+def _forgettable(row: Any, now: int) -> bool:
+    return past_keeping(row.request_id, row.record_time, now, refusal=row.refusal_number > 0)
