@@ -17,6 +17,7 @@ from ringfence_server.ledger.work import Committed, StoreUnavailable, Work
 from .connect import WRITER, PostgresOptions, engine_of, shown
 from .distribute import is_distributed
 from .driver import PostgresConnection
+from .due_slots import due_slots
 from .errors import NETWORK_ERRORS, Contended, translated
 from .ids import Ids
 from .instants import DatabaseInstants, Instants, SharedInstants
@@ -27,8 +28,8 @@ from .moments import DatabaseMoments
 from .outcomes import Outcomes
 from .placing import Placing
 from .postgres_prune import SlotPruner
-from .postgres_upkeep import SlotUpkeep
 from .slots import Slots
+from .stale_keys import stale_keys
 from .transaction import Transactor
 
 
@@ -134,8 +135,8 @@ class PostgresStore:
     async def stale_keys(self, after: int, most: int) -> tuple[list[StockKey], int]:
         """Keys that an older formula valued, after a stock number; and the number to go on from (0: the end)."""
         async with self._lane_for_a_while() as lane:
-            upkeep = SlotUpkeep(self.slots, lane.transactor.loader)
-            return await lane.call(lambda connection: upkeep.stale_keys(connection, after, most))
+            loader = lane.transactor.loader
+            return await lane.call(lambda connection: stale_keys(connection, self.slots, loader, after, most))
 
     async def prune(self) -> int:
         """Deletes one bounded step of what is past its keeping; answers the rows deleted."""
@@ -158,8 +159,7 @@ class PostgresStore:
             await self._engine.dispose()
 
     async def _sweep(self, lane: Lane, work: Work) -> Committed:
-        upkeep = SlotUpkeep(self.slots, lane.transactor.loader)
-        slots = await lane.call(lambda connection: upkeep.due_slots(connection, self._locks().now(connection)))
+        slots = await lane.call(lambda connection: due_slots(connection, self.slots, self._locks().now(connection)))
         if not slots:
             return Committed(0, 0, [], [], 0)
         if not self._distributed:
