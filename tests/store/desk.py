@@ -77,15 +77,17 @@ class Desk:
         instants: SharedInstants | None = None,
         distributed: bool | None = None,
         lanes: int = 1,
+        first_number: int = 0,
     ) -> None:
-        """``place``: a SQLite file's path, or a PostgreSQL database's URL. Desks that share one share ``instants``."""
+        """``place``: a SQLite file's path, or a PostgreSQL database's URL. Desks that share one share ``instants``, and
+        number their ids from far apart."""
         self.clock = clock or ManualClock()
         self.place = place
         self._refusals_kept = refusals_kept
         self._instants = instants
         self._distributed = distributed
         self._lanes = lanes
-        self._numbers = 0
+        self._numbers = first_number
         self.told: list[Committed] = []
         """What the committer told whoever listens."""
         self._make()
