@@ -15,7 +15,7 @@ import grpc
 import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from .clock import Clock, SystemClock
+from .clock import Clock, ClockWatch, SystemClock, WatchedClock
 from .committer import Committer, CommitterLimits, Routes
 from .committer.committer import WriteStore
 from .committer.revaluer import Revaluer
@@ -138,7 +138,8 @@ class Server:
         self._server: grpc.aio.Server | None = None
         self._place = ""
         self._routes: Routes | None = None
-        self._accept_database_clock: Callable[[], bool] | None = None
+        self._database_clock: WatchedClock | None = None
+        """Where leases end by the database's clock."""
         self._committer: Committer
         self._hub: Hub
         self._feed: ChangeFeed | None = None
@@ -183,12 +184,10 @@ class Server:
 
         Callable at any time, from any thread.
         """
-        accepted = self.clock.accept()
-        if self._accept_database_clock is not None:
-            accepted = self._accept_database_clock() or accepted
-        if not accepted:
+        accepted = [clock.accept() for clock in (self.clock, self._database_clock) if clock is not None]
+        if not any(accepted):
             _log.info("the wall clock is not in doubt: there is nothing to accept")
-        return accepted
+        return any(accepted)
 
     @property
     def database(self) -> str:
@@ -243,11 +242,15 @@ class Server:
             bell=self._bell,
         )
         if self._metrics is not None:
-            self._metrics.watch(counts, committer, clock)
+            self._metrics.watch(counts, committer, clock, self._database_clock)
         await self._serve()
-        clock_watch = watch_clock(clock, self._how_to_accept_clock)
-        for upkeep in (self._sweeper.run(), self._revaluer.run(), prune_forever(store), clock_watch):
+        for upkeep in (self._sweeper.run(), self._revaluer.run(), prune_forever(store)):
             self._keep(upkeep)
+        hint = self._how_to_accept_clock
+        self._keep(watch_clock(clock, look=clock.due_until, how_to_accept=hint))
+        if self._database_clock is not None:
+            # Looked at by whatever asks the database for the time: every batch, every read, pruning every few seconds.
+            self._keep(watch_clock(self._database_clock, name="the database's clock", how_to_accept=hint))
         if self._feed is not None:
             self._keep(watch_store(store, self._tell_health))
 
@@ -277,9 +280,10 @@ class Server:
             config.postgres,
             clock=self._own_clock,
             instants=self._instants,
-            clock_jump_trust_seconds=config.clock_jump_trust_seconds,
+            clock_watch=ClockWatch(trust_after_seconds=config.clock_jump_trust_seconds),
         )
-        self._accept_database_clock = store.accept_clock
+        if self._own_clock is None:
+            self._database_clock = store.clock_watch
         self._closing.push_async_callback(store.close)
         await store.open()
         self._place = shown(config.database_url)

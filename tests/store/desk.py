@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine
 
-from ringfence_server.clock import ManualClock
+from ringfence_server.clock import ClockWatch, ManualClock
 from ringfence_server.committer import Answer, Committer, Request
 from ringfence_server.committer.request import Stamp
 from ringfence_server.ledger.commands import Command, Figure, Lease, PostStock, Reserve, ReserveLine
@@ -78,9 +78,11 @@ class Desk:
         distributed: bool | None = None,
         lanes: int = 1,
         first_number: int = 0,
+        database_clock: ClockWatch | None = None,
     ) -> None:
         """``place``: a SQLite file's path, or a PostgreSQL database's URL. Desks that share one share ``instants``, and
-        number their ids from far apart."""
+        number their ids from far apart. ``database_clock``: a PostgreSQL database's own clock is used, as this judges
+        it; the desk's is for its ids alone."""
         self.clock = clock or ManualClock()
         self.place = place
         self._refusals_kept = refusals_kept
@@ -88,6 +90,7 @@ class Desk:
         self._distributed = distributed
         self._lanes = lanes
         self._numbers = first_number
+        self._database_clock = database_clock
         self.told: list[Committed] = []
         """What the committer told whoever listens."""
         self._make()
@@ -103,7 +106,8 @@ class Desk:
                 self.place,
                 # A busy machine is no fault of the store's.
                 PostgresOptions(lanes=self._lanes, statement_timeout_seconds=30.0, lock_timeout_seconds=30.0),
-                clock=self.clock,
+                clock=self.clock if self._database_clock is None else None,
+                clock_watch=self._database_clock,
                 instants=self._instants,
                 refusals_kept=self._refusals_kept,
                 distributed=self._distributed,

@@ -13,8 +13,6 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.util import await_only
 
-from ringfence.testing import PostgresServer
-from ringfence_server.clock import ClockWatch
 from ringfence_server.committer import Failure
 from ringfence_server.ledger.commands import (
     Allocate,
@@ -148,56 +146,6 @@ async def test_no_statement_walks_a_table(desk: Desk) -> None:
     assert all(keyed.search(plan) for plan in found.values() if "Index Scan" in plan or "Index Only Scan" in plan)
     (due,) = {plan for text, plan in found.items() if "expire_time <= " in text and "LIMIT 1000" in text}
     assert "ix_part_due" in due
-
-
-async def test_batches_go_by_the_clock_of_the_database(postgres_place: str, postgres_server: PostgresServer) -> None:
-    """Not by the server's, which may be another machine's: of two servers both read one clock."""
-    name = postgres_place.rpartition("/")[2]
-
-    def clock() -> int:
-        now = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
-        ((microseconds,),) = postgres_server.execute(now, database=name)
-        return int(microseconds)
-
-    async with Desk(postgres_place) as desk:
-        wrong = desk.clock.now()
-    store = PostgresStore(postgres_place)
-    await store.open()
-    try:
-        desk.clock.advance(timedelta(microseconds=clock() - wrong))
-        desk.any_store = store
-        from ringfence_server.committer import Committer
-
-        desk.committer = Committer(store)
-        desk.committer.start()
-        before = clock()
-        first = await desk.send(post(figure(1_000, "on_hand")))
-        second = await desk.send(reserve(line("", 1), ttl=SECOND))
-        after = clock()
-        assert before <= first.answer.server_time <= second.answer.server_time <= after
-        times = desk.rows("SELECT record_time FROM entry ORDER BY sequence")
-        assert [time for (time,) in times] == [first.answer.server_time, second.answer.server_time]
-        assert await store.next_due() == second.answer.server_time + SECOND
-        await desk.committer.drain()
-    finally:
-        await store.close()
-
-
-async def test_no_lease_ends_while_the_database_s_clock_is_in_doubt(desk: Desk) -> None:
-    """An hour that this machine saw nothing of: the hold stays, until the clocks agree again."""
-    store, now = desk.postgres, desk.clock.now()
-    await desk.send(reserve(line("", 1), ttl=SECOND))
-    desk.clock.advance(timedelta(hours=1))
-    held = "SELECT sum(held) FROM pool"
-    watch = ClockWatch(now)
-    for lane in store._lanes:
-        lane.transactor._due_until = watch.judged
-    await desk.send(HOLD)
-    assert (watch.in_doubt, desk.rows(held)) == (True, [(2,)])
-    for lane in store._lanes:
-        lane.transactor._due_until = ClockWatch(desk.clock.now()).judged
-    await desk.send(HOLD)
-    assert desk.rows(held) == [(2,)], "the first is over, two are held"
 
 
 async def test_a_store_that_is_not_there_says_so_in_a_line(unused_tcp_port: int) -> None:

@@ -190,7 +190,7 @@ class Lane:
     def _sweep(self, work: Work, slots: Sequence[int], connection: PostgresConnection) -> Transacted:
         with self._transaction(connection):
             taken, locked = self._locks.take_free(connection, slots)
-            transacted = self.transactor.run_locked(connection, work, taken, *locked)
+            transacted = self.transactor.run_locked(connection, work, taken, locked)
             self._end(connection, transacted, bits_of(taken))
         self.transactor.settle(transacted)
         return transacted

@@ -210,11 +210,10 @@ class SqliteStore:
         self._transactor = Transactor(
             engine.dialect,
             slots=ONE_SLOT,
-            locks=WriterLock(engine.dialect, self._clock.now, only_writer=True),
+            locks=WriterLock(engine.dialect, self._clock, only_writer=True),
             ids=Ids(last or 0),
             moments=self.moments,
             outcomes=Outcomes(engine.dialect, ONE_SLOT, refusals_kept=self._refusals_kept, only_writer=True),
-            due_until=lambda _now: self._clock.due_until(),
             # The lock on the file sees to that.
             only_writer=True,
         )
