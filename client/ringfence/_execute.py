@@ -90,7 +90,7 @@ class _Entry:
 
 
 class _Stream:
-    """One stream. What it brings comes into `inbox`: that the service took it, messages, and at its end why it ended."""
+    """One stream. Into `inbox` comes what it brings: that the service took it, messages, at its end why it ended."""
 
     def __init__(self, transport: SyncTransport, kind: StreamKind) -> None:
         self.inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()

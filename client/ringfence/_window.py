@@ -174,8 +174,8 @@ class Window(Generic[P]):
         self._in_flight = 0
 
     def expire(self, now: float, reason: RingfenceError | None) -> bool:
-        """Gives up what waited too long; `reason` is why the last stream broke. True when that was for the present stream,
-        which is worth nothing then. What was put off and is due goes next."""
+        """Gives up what waited too long; `reason` is why the last stream broke. True when the present stream is worth
+        nothing. What was put off and is due goes next."""
         self._wake_delayed(now)
         down = self._down_since is not None and now >= self._down_since + self._down_limit
         error = reason or RingfenceError("no answer in time", code="DEADLINE_EXCEEDED")
