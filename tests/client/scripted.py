@@ -179,6 +179,8 @@ class ScriptedServer:
         try:
             if isinstance(answer, Failure):
                 raise answer
+            if name in BOTH_WAYS:
+                context.send_initial_metadata(())
             yield from answer(request, context)
         except Failure as failure:
             _abort(context, failure)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
@@ -138,6 +139,14 @@ async def test_where_nobody_listens_every_command_says_so(scripted: ScriptedServ
     """Without a service commands fail after the client's timeout, and nothing is unknown."""
     scripted.stop()
     outcomes = await connect(timeout=timedelta(milliseconds=1500)).call("execute_many", numbered(3))
+    assert [type(outcome.error) for outcome in outcomes] == [Unavailable] * 3
+
+
+async def test_where_nothing_takes_the_stream_nothing_is_unknown(connect: Connect) -> None:
+    """A machine that takes the connection and never says a word has been given no command."""
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        client = connect(target=f"127.0.0.1:{mute.getsockname()[1]}", timeout=timedelta(milliseconds=500))
+        outcomes = await client.call("execute_many", numbered(3))
     assert [type(outcome.error) for outcome in outcomes] == [Unavailable] * 3
 
 

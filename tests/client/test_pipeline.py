@@ -299,8 +299,7 @@ async def test_an_exception_in_the_block_gives_up(scripted: ScriptedServer, clie
     async def fail() -> None:
         async with client.pipeline(max_in_flight=1) as pipe:
             sent.extend([pipe.reserve(LAMP), pipe.reserve(LAMP)])
-            await asyncio.to_thread(wait_for, lambda: len(scripted.received) == 1)
-            await asyncio.sleep(0.05)
+            await asyncio.to_thread(wait_for, lambda: sent[0].sent)
             raise LookupError
 
     with pytest.raises(LookupError):
@@ -321,7 +320,7 @@ async def test_a_pipeline_ends_when_it_is_cancelled_or_its_client_closes(scripte
             futures.append(pipe.reserve(LAMP))
 
     task = asyncio.create_task(work())
-    await asyncio.to_thread(wait_for, lambda: len(scripted.received) == 1)
+    await asyncio.to_thread(wait_for, lambda: bool(futures) and futures[0].sent)
     if by == "task":
         task.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -106,6 +106,8 @@ def _handler(services: Services, kind: Kind) -> grpc.RpcMethodHandler[Any, Any]:
     async def handle(_: Any, context: Context) -> None:
         stream: _Stream | None = None
         try:
+            # A client that waits for this before its first command knows that nothing was done where it never came.
+            await context.send_initial_metadata(())
             stream = _Stream(services, kind, identity_of(context.invocation_metadata()), context)
             if await stream.serve():
                 return

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import shutil
 import sqlite3
-import tempfile
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -31,6 +28,7 @@ from .migrate import upgrade
 from .moments import Moments
 from .outcomes import Outcomes
 from .prune import Pruner
+from .scratch import Scratch, memory_place
 from .slots import ONE_SLOT
 from .stale_keys import stale_keys
 from .transaction import Lengthy, Transacted, Transactor
@@ -72,12 +70,12 @@ class SqliteStore:
         self._clock = clock
         self._refusals_kept = refusals_kept
         self.moments = Moments()
-        self._directory: str | None = None
+        self._scratch: Scratch | None = None
         if in_memory:
-            # A database in a memory file system: the same code path as on disk, gone with the server.
-            base = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-            self._directory = tempfile.mkdtemp(prefix="ringfence-", dir=base)
-            url = f"sqlite:///{self._directory}/ringfence.db"
+            # A database in a memory file system: the same code path as on disk, gone with the server; that of a server
+            # that was killed goes when the next one starts.
+            self._scratch = Scratch("ringfence-memory-", memory_place())
+            url = f"sqlite:///{self._scratch.path}/ringfence.db"
         self.url = url
         # Resolved: two names of one file must meet at one lock, and its log lies beside the file itself.
         self.path = Path(make_url(url).database or "ringfence.db").resolve()
@@ -141,8 +139,8 @@ class SqliteStore:
         """Closes the database; an in-memory one is gone."""
         await self._call(self._close)
         self._executor.shutdown(wait=True)
-        if self._directory is not None:
-            shutil.rmtree(self._directory, ignore_errors=True)
+        if self._scratch is not None:
+            self._scratch.remove()
 
     async def _call(self, function: Callable[..., T], *arguments: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._executor, self._in_turn, function, arguments)
