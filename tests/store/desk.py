@@ -22,6 +22,7 @@ from ringfence_server.ledger.work import Committed
 from ringfence_server.store.connect import PostgresOptions, engine_of
 from ringfence_server.store.instants import SharedInstants
 from ringfence_server.store.postgres import PostgresStore
+from ringfence_server.store.postgres_prune import SLOTS_PER_STEP
 from ringfence_server.store.sqlite import SqliteStore
 from tests.store.watching import watched
 
@@ -218,6 +219,14 @@ class Desk:
     async def send_all(self, commands: Sequence[Command], **options: Any) -> list[Answered]:
         """Puts requests in one batch."""
         return list(await asyncio.gather(*(self.submit(command, **options) for command in commands)))
+
+    async def prune(self) -> int:
+        """Prunes until a whole round forgot nothing; answers the rows deleted."""
+        steps = 1 if self.on_sqlite else self.postgres.slots.count // SLOTS_PER_STEP
+        total = 0
+        while deleted := sum([await self.any_store.prune() for _ in range(steps)]):
+            total += deleted
+        return total
 
     @contextmanager
     def statements(self) -> Iterator[list[tuple[str, int]]]:

@@ -103,7 +103,7 @@ class PostgresStore:
                 lane = self._lane(self._engine, slots)
                 self._lanes.append(lane)
                 self._free.put_nowait(lane)
-            self._pruner = SlotPruner(slots)
+            self._pruner = SlotPruner(slots, self._locks())
             # What a lane may not do, or not find, is found out here, not by the first caller.
             await self._on_lane(lambda connection: connection.rows("SELECT 1 FROM slot_state WHERE slot = 0"))
         except NETWORK_ERRORS as error:
