@@ -130,7 +130,7 @@ def test_what_drifts_slowly_is_followed() -> None:
 
 
 async def _eventually(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110  # nothing tells when: it is another task's doing
             await asyncio.sleep(0.002)
 

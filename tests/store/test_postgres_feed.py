@@ -152,7 +152,7 @@ async def test_a_write_on_one_server_wakes_the_follower_of_another(
         one.committer._on_commit = mine.committed
         for value in (1, 2, 3):
             await one.send(post(figure(value, "on_hand", sku=HIGH)))
-            assert await subscription.wait(10)
+            assert await subscription.wait(60)
             assert taken(subscription) == {key(HIGH)}
         for task in tasks:
             task.cancel()
@@ -170,7 +170,7 @@ async def test_what_no_notification_told_is_found_all_the_same(
         subscription = watching(there)
         task = asyncio.ensure_future(theirs.run())
         await one.send(post(figure(1, "on_hand", sku=LOW)))
-        assert await subscription.wait(10)
+        assert await subscription.wait(60)
         assert taken(subscription) == {key(LOW)}
         task.cancel()
         with suppress(asyncio.CancelledError):
@@ -192,7 +192,7 @@ async def test_a_follower_whose_connection_was_ended_connects_anew(
         for value in (1, 2):
             assert one.rows(ended) == [(1,)]
             await one.send(post(figure(value, "on_hand", sku=LOW)))
-            assert await subscription.wait(10)
+            assert await subscription.wait(60)
             assert taken(subscription) == {key(LOW)}
         task.cancel()
         with suppress(asyncio.CancelledError):
