@@ -111,7 +111,7 @@ class TillService:
         """Ends for good."""
         self.stop()
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(timeout=5)
+        self._thread.join(timeout=60)
 
     def client(self, **options: Any) -> Client:
         """A client that does not wait long."""
@@ -322,7 +322,7 @@ class TillService:
 
     def _wait(self, work: Any) -> Any:
         future: Future[Any] = asyncio.run_coroutine_threadsafe(work, self._loop)
-        return future.result(timeout=20)
+        return future.result(timeout=60)
 
     async def _start(self) -> None:
         self._changed = asyncio.Event()

@@ -396,7 +396,7 @@ def test_stopping_is_graceful(service: TillService, make_runner: MakeRunner) -> 
     running.start()
     wait_for(lambda: runner.counters.reads == 1)
     runner.stop()
-    running.join(timeout=10)
+    running.join(timeout=60)
     assert not running.is_alive()
     assert adapter.closed
     make_runner(TillAdapter(Till()))

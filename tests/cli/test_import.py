@@ -181,7 +181,7 @@ def test_a_process_that_is_killed_is_gone_on_with(cli: Cli, csv: Path, state: Pa
     with cli.client() as client:
         assert_eventually(lambda: client.list_stock(page_size=1).page().items)
     process.send_signal(how)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=120)
     assert (process.returncode, out) == (130 if how is signal.SIGINT else -signal.SIGKILL, "")
     assert "Traceback" not in err
     if how is signal.SIGINT:

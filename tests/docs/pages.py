@@ -76,7 +76,7 @@ class Page:
         for server in self.servers:
             server.send_signal(signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
-                server.wait(20)
+                server.wait(60)
             if server.poll() is None:
                 server.kill()
 

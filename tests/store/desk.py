@@ -283,7 +283,7 @@ def _looked(url: str, function: Callable[[Connection], T]) -> T:
     """In a thread of its own: a test's own event loop runs already."""
 
     async def look() -> T:
-        engine = engine_of(url, PostgresOptions(), application="test", connections=1)
+        engine = engine_of(url, PostgresOptions(), application="test", connections=1, statement_timeout=False)
         try:
             async with engine.connect() as connection:
                 return await connection.run_sync(function)

@@ -27,7 +27,7 @@ class Gate:
 
     async def reached(self) -> None:
         """Returns when the server stands before it."""
-        await asyncio.wait_for(self._reached.wait(), 30)
+        await asyncio.wait_for(self._reached.wait(), 60)
 
     def open(self) -> None:
         """Lets it go on."""

@@ -13,8 +13,10 @@ from ringfence._async_client import AsyncClient
 from ringfence._client import Client
 from ringfence._uuid7 import Uuid7Generator
 
-_START_SECONDS = 30.0
-_STOP_SECONDS = 30.0
+_START_SECONDS = 60.0
+_STOP_SECONDS = 60.0
+_PATIENCE = timedelta(seconds=60)
+"""How long its clients wait: a test is not to fail because the machine has much else to do."""
 
 
 class ServerClock(Protocol):
@@ -95,15 +97,16 @@ class RingfenceServer:
         return f"127.0.0.1:{self._port}"
 
     def client(self, **options: Any) -> Client:
-        """A client of this server; `options` are those of `Client`. The server's `stop` closes it."""
-        client = Client(self.target, **self._with_ids(options))
+        """A client of this server; `options` are those of `Client`, but `timeout` is 60 s unless it is given. The
+        server's `stop` closes it."""
+        client = Client(self.target, **self._chosen(options))
         self._clients.append(client)
         return client
 
     def async_client(self, **options: Any) -> AsyncClient:
         """A client of this server for the caller's event loop, to be closed there; `options` are those of
-        `AsyncClient`."""
-        return AsyncClient(self.target, **self._with_ids(options))
+        `AsyncClient`, but `timeout` is 60 s unless it is given."""
+        return AsyncClient(self.target, **self._chosen(options))
 
     def start(self) -> RingfenceServer:
         """Starts the server and returns when it serves; raises what kept it from starting.
@@ -153,10 +156,10 @@ class RingfenceServer:
         if self._failure is not None:
             raise self._failure
 
-    def _with_ids(self, options: dict[str, Any]) -> dict[str, Any]:
+    def _chosen(self, options: dict[str, Any]) -> dict[str, Any]:
         # Request ids carry the time of the server's own clock: by the wall clock they would be too old, or from the
         # future, as soon as a test moves it by months.
-        return {"request_ids": self._request_ids, **options}
+        return {"request_ids": self._request_ids, "timeout": _PATIENCE, **options}
 
     def _run(self, started: threading.Event) -> None:
         try:
