@@ -9,9 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.util import await_only
 
 from ringfence_server.committer import Failure
 from ringfence_server.ledger.commands import (
@@ -28,12 +26,12 @@ from ringfence_server.ledger.work import BatchRejected, StoreUnavailable
 from ringfence_server.store import migrate
 from ringfence_server.store.connect import PostgresOptions
 from ringfence_server.store.errors import translated
-from ringfence_server.store.lane import PLANNER
 from ringfence_server.store.migrate import upgrade_postgres
 from ringfence_server.store.postgres import PostgresStore
 from tests.ledger.world import figure, line, quota
 from tests.store.desk import Desk, post, reserve
 from tests.store.gates import intercepted
+from tests.store.plans import postgres_plans, walks
 from tests.store.test_write_durability import BROKEN
 from tests.store.watching import watched
 
@@ -125,25 +123,9 @@ async def _sent(desk: Desk) -> dict[str, Any]:
 
 async def test_no_statement_walks_a_table(desk: Desk) -> None:
     """Each finds its rows by an index, with plans made while the tables are all but empty."""
-    sent = [text for text in await _sent(desk) if text.split()[0] in ("SELECT", "INSERT", "UPDATE", "DELETE", "WITH")]
-    assert len(sent) > 20
-
-    def plan(raw: Any, text: str) -> str:
-        nothing = ", ".join(["NULL"] * max(map(int, re.findall(r"\$(\d+)", text)), default=0))
-        await_only(raw.execute(f"PREPARE seen AS {text}"))
-        found = await_only(raw.fetch(f"EXPLAIN EXECUTE seen({nothing})".replace("()", "")))
-        await_only(raw.execute("DEALLOCATE seen"))
-        return "\n".join(row[0] for row in found)
-
-    def plans(connection: Connection) -> dict[str, str]:
-        adapted: Any = connection.connection.dbapi_connection
-        await_only(adapted.driver_connection.execute(PLANNER))
-        return {text: plan(adapted.driver_connection, text) for text in sent}
-
-    found = desk.look(plans)
-    assert {text: plan for text, plan in found.items() if "Seq Scan" in plan or "Disabled: true" in plan} == {}
-    keyed = re.compile(r"Index Cond: \(\(?slot = ")
-    assert all(keyed.search(plan) for plan in found.values() if "Index Scan" in plan or "Index Only Scan" in plan)
+    found = postgres_plans(desk, await _sent(desk))
+    assert len(found) > 20
+    assert walks(found) == {}
     (due,) = {plan for text, plan in found.items() if "expire_time <= " in text and "LIMIT 1000" in text}
     assert "ix_part_due" in due
 
