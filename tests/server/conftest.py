@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ringfence_server.app import ServerConfig
+from ringfence_server.config import ServerConfig
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
