@@ -99,7 +99,5 @@ class PostgresTargets:
         directory = self._directory / f"{name}-{self._started}"
         # The URL holds a password, so it is no argument.
         environment = {"RINGFENCE_DATABASE_URL": url, "DATABASE_URL": url.replace("+asyncpg", "", 1)}
-        with ServerProcess(
-            command, directory, name=name, on_cores=self._on_cores, environment=environment
-        ) as process:
+        with ServerProcess(command, directory, name=name, on_cores=self._on_cores, environment=environment) as process:
             yield process

@@ -46,9 +46,7 @@ CREATE TABLE row_lock.request (request_id uuid PRIMARY KEY, reservation_id uuid 
 """
 _FILL = "INSERT INTO row_lock.stock SELECT sku, $2, $3, $4, 0 FROM unnest($1::text[]) AS sku"
 _LOCK = "SELECT free FROM row_lock.stock WHERE sku = $1 AND location = $2 AND path = $3 FOR UPDATE"
-_TAKE = (
-    "UPDATE row_lock.stock SET free = free - $4, held = held + $4 WHERE sku = $1 AND location = $2 AND path = $3"
-)
+_TAKE = "UPDATE row_lock.stock SET free = free - $4, held = held + $4 WHERE sku = $1 AND location = $2 AND path = $3"
 _RESERVE = "INSERT INTO row_lock.reservation VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
 _REMEMBER = "INSERT INTO row_lock.request VALUES ($1, $2)"
 
