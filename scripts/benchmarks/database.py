@@ -1,5 +1,5 @@
-"""The PostgreSQL of the benchmark: one server for a whole run, durable, with PostgreSQL's own settings otherwise; and what
-it has used and written so far."""
+"""The PostgreSQL of the benchmark: one server for a whole run, durable, with PostgreSQL's own settings otherwise; and
+what it has used and written so far."""
 
 from __future__ import annotations
 
@@ -11,7 +11,12 @@ from ringfence.testing import PostgresServer
 from scripts.benchmarks.processes import family_cpu_seconds
 
 # The defaults, said aloud: what is measured is durable.
-_SETTINGS = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on", "max_connections": 200}
+_SETTINGS: dict[str, str | int] = {
+    "fsync": "on",
+    "synchronous_commit": "on",
+    "full_page_writes": "on",
+    "max_connections": 200,
+}
 # Since PostgreSQL 18 the log is counted with all other files.
 _SYNCS = "SELECT coalesce(sum(fsyncs), 0)::bigint FROM pg_stat_io WHERE object = 'wal'"
 _SYNCS_BEFORE_18 = "SELECT wal_sync FROM pg_stat_wal"
@@ -38,8 +43,8 @@ class Database:
             self._server.drop_database(url)
 
     def syncs(self) -> int:
-        """How often its log was synchronised to the disk. Processes that live are counted up to a second ago, or to when
-        they last did something; those that ended in full."""
+        """How often its log was synchronised to the disk. Processes that live are counted up to a second ago, or to
+        when they last did something; those that ended in full."""
         ((count,),) = self._server.execute(_SYNCS if self.version >= 180_000 else _SYNCS_BEFORE_18)
         return int(count)
 

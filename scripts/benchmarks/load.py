@@ -19,7 +19,7 @@ _DRAIN_SECONDS = 30.0
 _FAILED_PRECONDITION = 9
 
 
-# What only rises while a load runs, by name: CPU seconds of a process, transactions. Read at both ends of a measurement.
+# What only rises while a load runs, by name: CPU seconds of a process. Read at both ends of a measurement.
 Meter = Callable[[], Mapping[str, float]]
 
 
@@ -315,8 +315,8 @@ def unary(
     in_flight: int,
     connections: int,
 ) -> Load:
-    """A load of unary calls: `in_flight` of them over `connections`, which the servers at `ports` share evenly; with 0 in
-    flight for `Load.measure_at`."""
+    """A load of unary calls: `in_flight` of them over `connections`, which the servers at `ports` share evenly; with 0
+    in flight for `Load.measure_at`."""
     tally = Tally()
     callers = [
         UnaryCaller(

@@ -72,8 +72,8 @@ def hot(bench: PostgresBench) -> Iterator[Figure]:
 
 
 def servers(bench: PostgresBench) -> Iterator[Figure]:
-    """Two servers on one database against one. Where there are not the cores for both, the bound is on PostgreSQL's part
-    of the work: what is missing then is cores, not a faster database."""
+    """Two servers on one database against one. Where there are not the cores for both, the bound is on PostgreSQL's
+    part of the work: what is missing then is cores, not a faster database."""
     enough = len(os.sched_getaffinity(0)) >= _CORES_FOR_TWO
     with bench.targets.database.fresh() as url, bench.targets.service(url, SKUS, servers=2) as two:
         one = two.alone()
@@ -91,7 +91,7 @@ def servers(bench: PostgresBench) -> Iterator[Figure]:
 
 
 def orders(bench: PostgresBench) -> Iterator[Figure]:
-    """64 clients of two servers order 1 to 20 of 40 hot SKUs: deadlocks, and whatever else a caller sees of a conflict."""
+    """64 clients of two servers order 1 to 20 of 40 hot SKUs: what a caller sees of conflicts, and deadlocks."""
     with bench.targets.database.fresh() as url:
         with bench.targets.service(url, _HOT_SKUS, servers=2) as service:
             came = service.orders(_HOT_SKUS, _MOST_LINES, _ORDERS)

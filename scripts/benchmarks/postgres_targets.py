@@ -1,4 +1,4 @@
-"""What is measured on PostgreSQL: servers of the service on one database, and one transaction per request beside them."""
+"""What is measured on PostgreSQL: servers of the service on one database, and one transaction per request there."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ class PostgresTarget(Target):
         return Target(self.process, self._settings, database=self._database)
 
     def orders(self, skus: int, most_lines: int, at_least: int) -> Orders:
-        """Reserve of orders of 1 to `most_lines` lines over the first `skus` keys, by CLIENTS clients that wait for each
-        answer, shared evenly by the servers, until `at_least` orders are answered.
+        """Reserve of orders of 1 to `most_lines` lines over the first `skus` keys, by CLIENTS clients that wait for
+        each answer, shared evenly by the servers, until `at_least` orders are answered.
 
         Raises BenchFailure when that takes more than five minutes, or when one is refused: there is enough.
         """

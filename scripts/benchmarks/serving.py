@@ -25,8 +25,8 @@ Methods: TypeAlias = "Mapping[str, dict[str, grpc.RpcMethodHandler[Any, Any]]]"
 
 
 def serve(services: Methods | AbstractAsyncContextManager[Methods], port_file: Path) -> None:
-    """Serves these services on a free port, writes that to `port_file`, and ends on SIGTERM. Services that need an event
-    loop come as a context, which is left at the end."""
+    """Serves these services on a free port, writes that to `port_file`, and ends on SIGTERM. Services that need an
+    event loop come as a context, which is left at the end."""
     uvloop.run(_serve(nullcontext(services) if isinstance(services, Mapping) else services, port_file))
 
 

@@ -27,6 +27,12 @@ class Feed:
         self.away = False
         self.closed = asyncio.Event()
         self.notified: Callable[[], None] = lambda: None
+        self._awaited: dict[str, asyncio.Event] = {}
+
+    def next_call(self, call: str) -> asyncio.Event:
+        """Is set when the follower makes this call."""
+        self._awaited[call] = asyncio.Event()
+        return self._awaited[call]
 
     async def open(self, notified: Callable[[], None]) -> None:
         self._answer("open")
@@ -54,6 +60,8 @@ class Feed:
 
     def _answer(self, call: str) -> None:
         self.calls.append(call)
+        if call in self._awaited:
+            self._awaited[call].set()
         if self.away:
             raise StoreUnavailable("away")
 
@@ -110,11 +118,9 @@ async def test_while_nobody_wants_to_hear_it_tells_the_others_and_does_not_look(
 
     async def commit(*, until: str) -> None:
         feed.commit()
-        calls = len(feed.calls)
+        called = feed.next_call(until)
         follower.committed(own())
-        async with asyncio.timeout(30):
-            while until not in feed.calls[calls:]:
-                await asyncio.sleep(0)
+        await asyncio.wait_for(called.wait(), 30)
 
     await commit(until="after")
     for _ in range(3):

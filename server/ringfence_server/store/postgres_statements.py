@@ -122,18 +122,20 @@ class ArrayRows:
     is two thirds of the values, each of which the driver would have to encode and PostgreSQL to read.
     """
 
-    __slots__ = ("_columns", "_many_slots", "_one_slot", "_slot_at")
+    __slots__ = ("_columns", "_many_slots", "_one_slot", "_slot_at", "numbered")
 
     def __init__(
         self, dialect: Dialect, columns: Sequence[Column[Any]], whole: Collection[str], text: Callable[[Given], str]
     ) -> None:
-        """``columns``: of a row, the slot among them. ``whole``: those sent with all their values, one of them at least,
-        for it says how many rows there are. ``text``: the statement, given its rows."""
+        """``columns``: of a row, the slot among them. ``whole``: those sent with all their values, one of them at
+        least, for it says how many rows there are. ``text``: the statement, given its rows."""
         self._slot_at = [item.name for item in columns].index("slot")
         self._columns = [(item.name in whole, bool(item.nullable)) for item in columns]
-        self._many_slots = text(Given(dialect, columns, whole))
+        self.numbered: Callable[[int], str] = lambda first: text(Given(dialect, columns, whole, first))
+        """The statement for rows of many slots, given the number of its first parameter."""
+        self._many_slots = self.numbered(1)
         others = [item for item in columns if item.name != "slot"]
-        self._one_slot = text(Given(dialect, others, whole, in_one_slot=True))
+        self._one_slot = text(Given(dialect, others, whole, 2, in_one_slot=True))
 
     def run_many(self, connection: DriverConnection, rows: Sequence[_Row]) -> None:
         """Runs it for every row."""
@@ -144,21 +146,24 @@ class ArrayRows:
         if not rows:
             return ()
         if not connection.distributed:
-            return connection.rows(self._many_slots, self._arrays(rows))
+            return connection.rows(self._many_slots, self.arrays(rows))
         at = self._slot_at
         by_slot: dict[int, list[_Row]] = {}
         for row in rows:
             by_slot.setdefault(row[at], []).append(row)
         found: list[_Row] = []
         for slot in sorted(by_slot):
-            arrays = self._arrays(by_slot[slot])
+            arrays = self.arrays(by_slot[slot])
             del arrays[at]
             found.extend(connection.rows(self._one_slot, (slot, *arrays)))
         return found
 
-    def _arrays(self, rows: Sequence[_Row]) -> list[_Row]:
-        arrays: list[_Row] = list(zip(*rows, strict=True))
+    def arrays(self, rows: Sequence[_Row]) -> list[_Row]:
+        """The parameters for these rows, perhaps none."""
         count = len(rows)
+        if not count:
+            return [()] * len(self._columns)
+        arrays: list[_Row] = list(zip(*rows, strict=True))
         if count == 1:
             return arrays
         for place, (array, (whole, nullable)) in enumerate(zip(arrays, self._columns, strict=True)):
@@ -178,12 +183,17 @@ class Given:
     first value stands. Where NULL is a value like any other an array has all values, or none."""
 
     def __init__(
-        self, dialect: Dialect, columns: Sequence[Column[Any]], whole: Collection[str], *, in_one_slot: bool = False
+        self,
+        dialect: Dialect,
+        columns: Sequence[Column[Any]],
+        whole: Collection[str],
+        first: int,
+        *,
+        in_one_slot: bool = False,
     ) -> None:
-        """``whole``: columns with all their values. ``in_one_slot``: the slot is the first parameter, and none of the
-        columns."""
+        """``whole``: columns with all their values. ``first``: the number of the first one's parameter.
+        ``in_one_slot``: the slot is parameter 1, and none of the columns."""
         quote = dialect.identifier_preparer.quote
-        first = 2 if in_one_slot else 1
         self.rows = f"{_unnest(dialect, columns, first)} AS given({', '.join(quote(item.name) for item in columns)})"
         """What stands behind FROM."""
         self.values: dict[str, str] = {"slot": "$1::smallint"} if in_one_slot else {}
@@ -193,6 +203,32 @@ class Given:
             if item.name not in whole and not item.nullable:
                 value = f"coalesce({value}, ({_array(dialect, item, number)})[1])"
             self.values[item.name] = value
+
+
+class TogetherRows:
+    """Several statements over rows as one, for each waits for the database's answer: what a batch writes is a dozen.
+
+    PostgreSQL runs them in an order of its own, each on the rows as they were before: none may touch what another does.
+    """
+
+    def __init__(self, statements: Sequence[ArrayRows]) -> None:
+        self._statements = statements
+        parts = []
+        first = 1
+        for number, statement in enumerate(statements):
+            parts.append(f"w{number} AS ({statement.numbered(first)})")
+            first += len(statement.arrays(()))
+        self._sql = f"WITH {', '.join(parts)} SELECT 1"
+
+    def run_many(self, connection: DriverConnection, lists: Sequence[Sequence[_Row]]) -> None:
+        """Runs each of them for the rows at its place."""
+        written = [(statement, rows) for statement, rows in zip(self._statements, lists, strict=True) if rows]
+        if connection.distributed or len(written) <= 1:
+            for statement, rows in written:
+                statement.run_many(connection, rows)
+            return
+        pairs = zip(self._statements, lists, strict=True)
+        connection.rows(self._sql, [array for statement, rows in pairs for array in statement.arrays(rows)])
 
 
 def array_insert(dialect: Dialect, table: Table, tail: str = "") -> ArrayRows:
