@@ -238,7 +238,8 @@ class Desk:
 
         def note(statement: str, parameters: Any, many: bool) -> None:
             if not self.on_sqlite and " FROM unnest($1::" in statement:
-                many, parameters = True, parameters[0]
+                # Of a column with one value that alone is sent.
+                many, parameters = True, max((each for each in parameters if isinstance(each, list | tuple)), key=len)
             seen.append((statement, len(parameters) if many else 1))
 
         with watched(engine, note):

@@ -127,7 +127,7 @@ async def test_a_write_on_one_server_wakes_the_follower_of_another(
 ) -> None:
     """By a notification: looking by itself would take an hour here."""
     monkeypatch.setattr("ringfence_server.watch.follower._POLL_SECONDS", 3_600.0)
-    monkeypatch.setattr("ringfence_server.watch.follower._UNWATCHED_SECONDS", 3_600.0)
+    monkeypatch.setattr("ringfence_server.watch.follower._UNHEARD_SECONDS", 3_600.0)
     one, other = desks
     async with following(one) as (mine, _), following(other) as (theirs, there):
         subscription = watching(there, HIGH)
