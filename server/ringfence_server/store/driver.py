@@ -3,14 +3,30 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 
 from sqlalchemy import Connection
 from sqlalchemy.sql import Executable
 from sqlalchemy.util import await_only
 
+from ringfence_server.ledger.policy import Fallback
+from ringfence_server.ledger.state import EntryKind, Place
+
 SqlRows = list[tuple[Any, ...]]
+
+# The driver asks every value that is no plain int, float or str how it adapts itself: in a table, then by two look-ups of
+# attributes that it does not have. The table saying that it stays what it is halves that, 3 µs of a Reserve's 75.
+_AS_THEY_ARE: Final[tuple[tuple[type, Callable[[Any], Any]], ...]] = (
+    (type(None), {None: None}.get),
+    (bytes, bytes.__bytes__),
+    (bool, bool.__int__),
+    (EntryKind, EntryKind.__int__),
+    (Fallback, Fallback.__int__),
+    (Place, Place.__int__),
+)
+for _type, _same in _AS_THEY_ARE:
+    sqlite3.register_adapter(_type, _same)
 
 
 class DriverConnection:
