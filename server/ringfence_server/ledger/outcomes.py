@@ -407,5 +407,8 @@ REFUSALS = (
     RequestIdReused,
     RequestTooOld,
 )
+REFUSAL_TYPES = frozenset(REFUSALS)
+"""The same, to be looked up by a decision's type: an effect is none of fifteen classes, and most decisions are effects."""
+UNSTORED_TYPES = frozenset(UNSTORED)
 
 Decision: TypeAlias = Effect | Refusal
