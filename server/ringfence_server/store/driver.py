@@ -15,8 +15,9 @@ from ringfence_server.ledger.state import EntryKind, Place
 
 SqlRows = list[tuple[Any, ...]]
 
-# The driver asks every value that is no plain int, float or str how it adapts itself: in a table, then by two look-ups of
-# attributes that it does not have. The table saying that it stays what it is halves that, 3 µs of a Reserve's 75.
+# SQLite's driver asks every value that is no plain int, float or str how it adapts itself: in a table, then by looking
+# up two attributes that it has not got. A table that says "it stays as it is" halves that: a Reserve binds twenty such
+# values, and a batch of them takes a tenth fewer instructions. Of the process, and no value becomes another.
 _AS_THEY_ARE: Final[tuple[tuple[type, Callable[[Any], Any]], ...]] = (
     (type(None), {None: None}.get),
     (bytes, bytes.__bytes__),
