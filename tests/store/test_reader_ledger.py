@@ -189,7 +189,8 @@ async def test_a_page_of_a_long_ledger_reads_little_more_than_the_page(postgres_
         )
         desk.execute(
             "UPDATE slot_state SET last_sequence = "
-            "(SELECT max(sequence) FROM entry WHERE entry.slot = slot_state.slot) WHERE slot IN (SELECT slot FROM entry)"
+            "(SELECT max(sequence) FROM entry WHERE entry.slot = slot_state.slot) "
+            "WHERE slot IN (SELECT slot FROM entry)"
         )
         desk.execute("ANALYZE")
         ((newest,),) = desk.rows("SELECT max(record_time) FROM entry")
