@@ -408,7 +408,7 @@ REFUSALS = (
     RequestTooOld,
 )
 REFUSAL_TYPES = frozenset(REFUSALS)
-"""The same, to be looked up by a decision's type: an effect is none of fifteen classes, and most decisions are effects."""
 UNSTORED_TYPES = frozenset(UNSTORED)
+"""The same, to be looked up by a decision's type: most decisions are effects, and would be asked for every class."""
 
 Decision: TypeAlias = Effect | Refusal
