@@ -188,9 +188,9 @@ async def test_a_page_of_a_long_ledger_reads_little_more_than_the_page(postgres_
             "WHERE sequence IN (SELECT max(sequence) FROM entry GROUP BY slot)"
         )
         desk.execute(
-            "UPDATE slot_state SET last_sequence = "
-            "(SELECT max(sequence) FROM entry WHERE entry.slot = slot_state.slot) "
-            "WHERE slot IN (SELECT slot FROM entry)"
+            "UPDATE slot_state SET last_sequence = newest.sequence "
+            "FROM (SELECT slot, max(sequence) AS sequence FROM entry GROUP BY slot) AS newest "
+            "WHERE slot_state.slot = newest.slot"
         )
         desk.execute("ANALYZE")
         ((newest,),) = desk.rows("SELECT max(record_time) FROM entry")

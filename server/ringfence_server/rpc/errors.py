@@ -109,7 +109,7 @@ def draining_status() -> bytes:
 
 _STORE_AWAY: Final = status_bytes(
     code_pb2.UNAVAILABLE,
-    "the store cannot be reached now; send the same request_id again to learn what happened",
+    "the store does not answer now; send the same request again: with its request_id it takes effect at most once",
     "STORE_UNAVAILABLE",
     {},
     retry_after(_STORE_RETRY_SECONDS),
