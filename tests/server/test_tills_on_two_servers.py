@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from ringfence.v1 import order_feed_service_pb2 as feed
-from ringfence_server.app import ServerConfig
 from ringfence_server.clock import ManualClock
+from ringfence_server.config import ServerConfig
 from ringfence_server.store.instants import SharedInstants
 from tests.server.tills import TillShop, figure, till_shop
 

@@ -6,9 +6,12 @@ taken under the slot's lock, which is held until the commit: when one is visible
 appear below it later. So nothing is missed, whatever the order of the commits, and nothing is published twice.
 
 A notification says only that there is something; what it is, or whether one was lost, does not matter: the follower
-also looks by itself every now and then. With it travels where order events became open to be handed over without any
-balance moving, as when a till replied to an earlier one; whoever waits for orders there looks. If that is lost, the
-events are found when the lease of the earlier one would have ended, and after a broken connection at once.
+also looks by itself every now and then. While nobody here wants to hear of changes that is the only time it does: at
+full load a look after every batch would cost a tenth of the server.
+
+With a notification travels where order events became open to be handed over, for that need not move any balance: a till
+replied to an earlier one. Whoever waits for orders there looks. If that is lost, the events are found when the lease of
+the earlier one would have ended, and after a broken connection at once.
 """
 
 from __future__ import annotations
@@ -29,9 +32,10 @@ _log = logging.getLogger(__name__)
 
 _POLL_SECONDS: Final = 0.25
 """How late a change is heard of when its notification was lost."""
-_UNWATCHED_SECONDS: Final = 1.0
-_SPACING_SECONDS: Final = 0.005
-"""Between two looks: what comes meanwhile is one look, and one notification."""
+_UNHEARD_SECONDS: Final = 1.0
+"""Between two looks while nobody wants to hear."""
+_SPACING_SECONDS: Final = 0.02
+"""Between two looks under load: what comes meanwhile is one look, and one notification. The first is not delayed."""
 _RETRY_SECONDS: Final = 0.5
 
 
@@ -80,13 +84,16 @@ class Follower:
         hub: Hub,
         *,
         changed: Callable[[Sequence[StockKey]], None] = lambda _keys: None,
+        heard: Callable[[], bool] = lambda: False,
         opened: Callable[[Collection[Place] | None], None] = lambda _places: None,
     ) -> None:
-        """``changed`` is called after something was published, with the keys that changed; ``opened`` when other
-        servers opened order events, with the places (None: perhaps anywhere)."""
+        """``changed`` is called after something was published, with the keys that changed. ``heard``: whether somebody
+        beside the hub's subscribers wants to hear of that soon. ``opened`` is called when other servers opened order
+        events, with the places (None: perhaps anywhere)."""
         self._feed = feed
         self._hub = hub
         self._changed = changed
+        self._heard = heard
         self._opened = opened
         self._untold_places: set[Place] = set()
         self._wake = asyncio.Event()
@@ -117,12 +124,18 @@ class Follower:
                     await self._feed.open(self._wake.set, self._opened)
                     # What was said while nobody listened is lost.
                     self._opened(None)
+                    look_at = loop.time()
                     while True:
-                        more = await self.look()
-                        looked = loop.time()
+                        more = False
+                        if self._is_heard or loop.time() >= look_at:
+                            more = await self.look()
+                            look_at = loop.time() + _UNHEARD_SECONDS
+                        else:
+                            await self._tell()
+                        acted = loop.time()
                         if not more:
-                            await self._pause()
-                        await asyncio.sleep(max(0.0, looked + _SPACING_SECONDS - loop.time()))
+                            await self._pause(look_at)
+                        await asyncio.sleep(max(0.0, acted + _SPACING_SECONDS - loop.time()))
                 except StoreUnavailable as away:
                     _log.warning("following the store's changes waits for it: %s", away)
                 except Exception:
@@ -138,6 +151,19 @@ class Follower:
         Raises:
             StoreUnavailable: the store cannot be reached.
         """
+        await self._tell()
+        found = await self._feed.after(self._hub.revisions)
+        before = self._hub.position
+        if found.lost:
+            self._hub.lose(found.revisions)
+        else:
+            self._hub.publish_all((Committed(0, 0, found.keys, found.policies),), found.revisions)
+        if self._hub.position > before:
+            self._changed(found.keys)
+        return found.more
+
+    async def _tell(self) -> None:
+        """Tells the other servers of what this one committed."""
         # What comes from here on wakes again.
         self._wake.clear()
         if self._untold:
@@ -149,21 +175,18 @@ class Follower:
                 self._untold = True
                 self._untold_places |= places
                 raise
-        found = await self._feed.after(self._hub.revisions)
-        before = self._hub.position
-        if found.lost:
-            self._hub.lose(found.revisions)
-        else:
-            self._hub.publish_all((Committed(0, 0, found.keys, found.policies),), found.revisions)
-        if self._hub.position > before:
-            self._changed(found.keys)
-        return found.more
 
-    async def _pause(self) -> None:
-        """Waits for the next look: for whoever wakes, but not for long."""
-        seconds = _POLL_SECONDS if len(self._hub) else _UNWATCHED_SECONDS
+    @property
+    def _is_heard(self) -> bool:
+        return len(self._hub) > 0 or self._heard()
+
+    async def _pause(self, look_at: float) -> None:
+        """Waits for whoever wakes, but not for long."""
+        seconds = look_at - asyncio.get_running_loop().time()
+        if self._is_heard:
+            seconds = min(seconds, _POLL_SECONDS)
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(max(0.0, seconds)):
                 await self._wake.wait()
         except TimeoutError:
             return
