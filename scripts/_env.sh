@@ -1,5 +1,6 @@
 # Sourced by the scripts beside it. `ensure_env server` or `ensure_env dev` leaves $VENV holding the project and what it
-# needs, at the versions of requirements.lock; when nothing changed that costs one checksum.
+# needs, at the versions of requirements.lock; when nothing changed that costs one checksum. `server` serves any database;
+# a script that starts a PostgreSQL of its own needs `dev`, which brings one.
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 VENV=$ROOT/.venv
@@ -19,15 +20,21 @@ _find_python() {
   die 'needs Python 3.11 or newer: none found as python3, python3.14 … python3.11'
 }
 
-# The path is part of the stamp: a copied tree must not use the environment of the one it was copied from.
-_wanted_stamp() { printf '%s %s\n' "$(cat "$ROOT/pyproject.toml" "$ROOT/requirements.lock" | cksum)" "$VENV"; }
+_extras() { if [ "$1" = dev ]; then echo server,postgres,panel,dev; else echo server,postgres; fi; }
 
-_is_current() { [ -x "$PYTHON" ] && [ "$(cat "$VENV/stamp.$1" 2>/dev/null)" = "$(_wanted_stamp)" ]; }
+# The path is part of the stamp: a copied tree must not use the environment of the one it was copied from.
+_wanted_stamp() {
+  printf '%s %s %s\n' "$(cat "$ROOT/pyproject.toml" "$ROOT/requirements.lock" | cksum)" "$(_extras "$1")" "$VENV"
+}
+
+_is_current() { [ -x "$PYTHON" ] && [ "$(cat "$VENV/stamp.$1" 2>/dev/null)" = "$(_wanted_stamp "$1")" ]; }
 
 _install() {
-  local level=$1 extras=server stamp python
-  [ "$level" = dev ] && extras=server,postgres,panel,dev
-  stamp=$(_wanted_stamp)
+  local level=$1 extras server_stamp dev_stamp python
+  extras=$(_extras "$level")
+  # Before the work, not after it: what changes meanwhile was not installed.
+  server_stamp=$(_wanted_stamp server)
+  dev_stamp=$(_wanted_stamp dev)
   if ! [ -x "$PYTHON" ] || ! grep -qF "$VENV" "$VENV/pyvenv.cfg"; then
     python=$(_find_python) || exit 1
     say "making .venv with $("$python" --version)"
@@ -40,8 +47,8 @@ _install() {
     "$PYTHON" -m pip install -qq --no-input --disable-pip-version-check -e "$ROOT[$extras]" </dev/null ||
     die 'pip could not install the project; what it said stands above'
   # The dev set contains the server's.
-  printf '%s\n' "$stamp" >"$VENV/stamp.server"
-  [ "$level" = dev ] && printf '%s\n' "$stamp" >"$VENV/stamp.dev"
+  printf '%s\n' "$server_stamp" >"$VENV/stamp.server"
+  [ "$level" = dev ] && printf '%s\n' "$dev_stamp" >"$VENV/stamp.dev"
   return 0
 }
 

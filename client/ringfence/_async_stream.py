@@ -37,6 +37,12 @@ class AsyncStream:
         """What tells the status that a failed write made up; None unless that came before any other."""
         call.add_done_callback(self._status_came)
 
+    async def accepted(self) -> bool:
+        """Waits until the service has taken the call; False when it ended before. Nothing written earlier than that is
+        certain not to have been carried out."""
+        await self._call.initial_metadata()
+        return not self._call.done()
+
     async def write(self, message: Message) -> bool:
         """Sends one message; False when the stream takes no more. Raises asyncio.CancelledError too when the stream
         ends meanwhile."""

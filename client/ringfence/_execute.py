@@ -90,7 +90,7 @@ class _Entry:
 
 
 class _Stream:
-    """One stream. What it brings comes into `inbox`: messages, and at its end why it ended."""
+    """One stream. Into `inbox` comes what it brings: that the service took it, messages, at its end why it ended."""
 
     def __init__(self, transport: SyncTransport, kind: StreamKind) -> None:
         self.inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -111,12 +111,18 @@ class _Stream:
     def _read(self) -> None:
         error: RingfenceError | None = None
         try:
+            self._call.initial_metadata()  # waits until the service has taken the call, or it ended before
+            if self._call.is_active():
+                self.inbox.put(_TAKEN)
             for message in self._call:
                 self.inbox.put(message)
         except grpc.RpcError as failure:
             error = from_rpc_error(failure)
         finally:
             self.inbox.put(_End(error))
+
+
+_TAKEN = object()
 
 
 class _End:
@@ -147,6 +153,7 @@ class _Execution:
         self._exhausted = False
         self._order: deque[_Entry] = deque()
         self._stream: _Stream | None = None
+        self._taken = False
         self._failures = 0
 
     def outcomes(self) -> Iterator[Outcome[Any]]:
@@ -181,8 +188,10 @@ class _Execution:
 
     def _send(self) -> None:
         if len(self._window) and self._stream is None:
+            self._window.opening(time.monotonic())
             self._stream = _Stream(self._transport, self._kind)
-        while self._stream is not None and (commands := self._window.take(time.monotonic())):
+        # What never left this process was not done: so nothing leaves it for a service that may not be there.
+        while self._stream is not None and self._taken and (commands := self._window.take(time.monotonic())):
             self._stream.send(commands)
 
     def _receive(self, *, wait: bool) -> None:
@@ -199,8 +208,11 @@ class _Execution:
             if isinstance(message, _End):
                 self._reconnect(message.error)
                 return
+            if message is _TAKEN:
+                self._taken = True
+                self._window.connected()
+                return
             self._failures = 0
-            self._window.connected()
             now = time.monotonic()
             for outcome in message.outcomes:
                 self._window.answered(outcome, now)
@@ -212,6 +224,7 @@ class _Execution:
         if self._stream is not None:
             self._stream.end()
             self._stream = None
+            self._taken = False
         if self._transport.closed:
             error = ClientClosed("the client was closed")
         self._window.broken(time.monotonic(), error)

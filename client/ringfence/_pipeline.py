@@ -250,6 +250,7 @@ class CommandStream:
             stream = AsyncStream(self._transport.stream(self._kind.rpc))
         except ClientClosed as error:
             return error
+        self._window.opening(time.monotonic())
         writing = asyncio.create_task(self._write(stream))
         reading = asyncio.create_task(stream.read(self._take))
         going = {writing, reading}
@@ -273,6 +274,10 @@ class CommandStream:
 
     async def _write(self, stream: AsyncStream) -> None:
         """Sends what there is, message after message, as long as the stream takes it."""
+        # What never left this process was not done: so nothing leaves it for a service that may not be there.
+        if not await stream.accepted():
+            return
+        self._window.connected()
         while True:
             commands = self._window.take(time.monotonic())
             if commands:
@@ -289,7 +294,6 @@ class CommandStream:
     def _take(self, message: Any) -> None:
         """Settles what is answered."""
         self._failures = 0
-        self._window.connected()
         now = time.monotonic()
         for outcome in message.outcomes:
             self._window.answered(outcome, now)

@@ -60,12 +60,21 @@ class Attempts:
 
 
 def verdict(
-    error: RingfenceError, *, name: str, target: str, request_id: str, mutating: bool, uncertain: bool
+    error: RingfenceError,
+    *,
+    name: str,
+    target: str,
+    request_id: str,
+    mutating: bool,
+    uncertain: bool,
+    of_stream: bool = False,
 ) -> RingfenceError:
     """What the caller is told of the last try. Of a request that changes something it must not sound certain when this
-    or an earlier try (`uncertain`) may have been carried out."""
+    or an earlier try (`uncertain`) may have been carried out. With `of_stream` the error answers not the request but
+    the stream it was on: it decides nothing of a request that an earlier stream may have brought to the service."""
     known = certainty(error)
-    if mutating and known is not Certainty.DECIDED and (uncertain or known is Certainty.UNKNOWN):
+    decided = known is Certainty.DECIDED and not of_stream
+    if mutating and not decided and (uncertain or known is Certainty.UNKNOWN):
         unknown = OutcomeUnknown(
             f"whether {name} was carried out is unknown: {error}. Send the same request again with "
             f"request_id={request_id!r} to learn it; it takes effect at most once",

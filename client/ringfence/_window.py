@@ -16,11 +16,13 @@ from google.protobuf.message import Message
 from ringfence._calls import CommandKind
 from ringfence._config import ClientConfig
 from ringfence._error_mapping import Certainty, certainty, from_status, may_retry
-from ringfence._errors import InternalError, RingfenceError
+from ringfence._errors import InternalError, RingfenceError, Unavailable
 from ringfence._retry import pause_seconds, verdict
 
 MESSAGE_BYTES = 1024 * 1024
 """Bytes of commands in one message, unless a single one is larger: far below gRPC's usual limit of 4 MiB."""
+_ANOTHER_TRY_SECONDS = 1.0
+"""How long a service is waited for that everything was given up for before: long enough to find that it is back."""
 
 
 class Pending(Protocol):
@@ -77,6 +79,8 @@ class Window(Generic[P]):
         self._ticket = itertools.count()
         self._in_flight = 0
         self._down_since: float | None = None
+        self._given_up = False
+        """Whether all that waited for the service was given up since it is down."""
         self._answered_ever = False
 
     def __len__(self) -> int:
@@ -133,7 +137,7 @@ class Window(Generic[P]):
                 if due < command.deadline:
                     heapq.heappush(self._delayed, (due, next(self._ticket), command))
                     return
-            self._give_up(command, error)
+            self._give_up(command, error, of_stream=False)
             return
         del self._live[command.request_id]
         if field is None:
@@ -141,9 +145,19 @@ class Window(Generic[P]):
         else:
             command.settle(getattr(outcome, field), None)
 
+    def opening(self, now: float) -> None:
+        """A stream is being opened. Until the service takes it nothing goes, and what waits does so no longer than when
+        the service is down."""
+        if self._down_since is None:
+            self._down_since = now
+        elif self._given_up:
+            self._down_since = now - self._down_limit + min(_ANOTHER_TRY_SECONDS, self._down_limit)
+        self._given_up = False
+
     def connected(self) -> None:
-        """The present stream answers."""
+        """The service has taken the present stream."""
         self._down_since = None
+        self._given_up = False
         self._answered_ever = True
 
     def broken(self, now: float, error: RingfenceError | None) -> None:
@@ -160,12 +174,15 @@ class Window(Generic[P]):
         self._in_flight = 0
 
     def expire(self, now: float, reason: RingfenceError | None) -> bool:
-        """Gives up what waited too long; `reason` is why the last stream broke. True when something was on the present
-        stream: then that stream is worth nothing. What was put off and is due goes next."""
+        """Gives up what waited too long; `reason` is why the last stream broke. True when the present stream is worth
+        nothing. What was put off and is due goes next."""
         self._wake_delayed(now)
-        error = reason or RingfenceError("no answer in time", code="DEADLINE_EXCEEDED")
         down = self._down_since is not None and now >= self._down_since + self._down_limit
-        silent = False
+        error = reason or RingfenceError("no answer in time", code="DEADLINE_EXCEEDED")
+        if down and reason is None:
+            error = Unavailable(f"no service answers at {self._config.target} in time", code="UNAVAILABLE")
+        silent = down and not self._given_up
+        self._given_up = self._given_up or down
         overdue: list[P] = []
         for command in self._live.values():
             if not down and (command.deadline is None or command.deadline > now):
@@ -207,7 +224,7 @@ class Window(Generic[P]):
             return self._timeout_seconds
         return min(self._timeout_seconds, self._config.timeout.total_seconds())
 
-    def _give_up(self, command: P, error: RingfenceError) -> None:
+    def _give_up(self, command: P, error: RingfenceError, *, of_stream: bool = True) -> None:
         del self._live[command.request_id]
         # Each command has an exception of its own: they are raised in different places.
         own = copy.copy(error)
@@ -221,6 +238,7 @@ class Window(Generic[P]):
             # What never left this process was not done, whatever the error.
             mutating=command.deadline is not None,
             uncertain=command.lost or command.sent,
+            of_stream=of_stream,
         )
         command.settle(None, told)
 

@@ -120,13 +120,17 @@ async def _replay_against(
         try:
             with display.bar("replaying", invoices.lines) as bar, killer or contextlib.nullcontext():
 
+                def remark() -> str:
+                    kills = "" if killer is None else f", {killer.done} kills"
+                    return f"{tally.refused:,} refused{kills}"
+
                 def progress() -> None:
-                    bar.at(tally.file_lines, f"{tally.refused:,} refused")
+                    bar.at(tally.file_lines, remark())
                     if killer is not None:
                         killer.at(tally.invoices)
 
                 await replay.run(invoices, progress)
-                bar.finish(tally.file_lines, f"{tally.refused:,} refused")
+                bar.finish(tally.file_lines, remark())
             if killer is not None:
                 target = f"{options.servers} servers on PostgreSQL, killed {killer.done} times"
                 print(f"scripts/replay: {target}", file=sys.stderr)

@@ -111,13 +111,13 @@ class TillService:
         """Ends for good."""
         self.stop()
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(timeout=5)
+        self._thread.join(timeout=60)
 
     def client(self, **options: Any) -> Client:
-        """A client that does not wait long."""
+        """A client that does not pause long before its next try."""
         chosen: dict[str, Any] = {
             "caller": "pos",
-            "timeout": timedelta(seconds=5),
+            "timeout": timedelta(seconds=60),
             "retry": RetryPolicy(initial_backoff_seconds=0.001, maximum_backoff_seconds=0.01),
             **options,
         }
@@ -322,7 +322,7 @@ class TillService:
 
     def _wait(self, work: Any) -> Any:
         future: Future[Any] = asyncio.run_coroutine_threadsafe(work, self._loop)
-        return future.result(timeout=20)
+        return future.result(timeout=60)
 
     async def _start(self) -> None:
         self._changed = asyncio.Event()
@@ -389,6 +389,7 @@ class TillService:
     async def _sync_stock(
         self, requests: AsyncIterator[stock_pb2.SyncStockRequest], context: Any
     ) -> AsyncIterator[stock_pb2.SyncStockResponse]:
+        await context.send_initial_metadata(())
         async for request in requests:
             outcomes = []
             for post in request.posts:

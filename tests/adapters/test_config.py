@@ -176,7 +176,7 @@ def test_running_once(service: TillService, tmp_path: Path) -> None:
     export = tmp_path / "till" / "exports" / "export-1.csv"
     export.write_text("record,sku,quantity\nfigure,LAMP,8\n")
     os.utime(export, (0, 0))
-    done = subprocess.run(program(path, service, "--once"), capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(program(path, service, "--once"), capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     assert service.available("LAMP", "berlin") == 8
     assert "ringfence_adapter_reads_total 1" in (tmp_path / "till.prom").read_text()
@@ -188,11 +188,11 @@ def test_running_until_it_is_told_to_stop(service: TillService, tmp_path: Path) 
     command = program(path, service)
     for number, ending in ((1, signal.SIGKILL), (2, signal.SIGTERM)):
         running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-        wait_for((tmp_path / "till" / "exports").is_dir, seconds=30)
+        wait_for((tmp_path / "till" / "exports").is_dir, seconds=60)
         export = tmp_path / "till" / "exports" / f"export-{number}.csv"
         export.write_text(f"record,sku,quantity\nfigure,LAMP,{number}\n")
         os.utime(export, (0, 0))
-        wait_for(lambda number=number: service.available("LAMP", "berlin") == number, seconds=30)  # type: ignore[misc]
+        wait_for(lambda number=number: service.available("LAMP", "berlin") == number, seconds=60)  # type: ignore[misc]
         running.send_signal(ending)
-        assert running.wait(timeout=20) == (0 if ending == signal.SIGTERM else -signal.SIGKILL)
+        assert running.wait(timeout=60) == (0 if ending == signal.SIGTERM else -signal.SIGKILL)
     wait_for(lambda: sorted(one.name for one in (tmp_path / "till" / "done").iterdir()) != [])

@@ -27,8 +27,6 @@ from tests.adapters.service import TillService
 from tests.adapters.till import Till, TillAdapter
 from tests.client.scripted import wait_for
 
-SOON = timedelta(seconds=2)
-
 
 def orders(runner: PosRunner, service: TillService, replies: int) -> None:
     """Steps until the service has so many replies."""
@@ -396,7 +394,7 @@ def test_stopping_is_graceful(service: TillService, make_runner: MakeRunner) -> 
     running.start()
     wait_for(lambda: runner.counters.reads == 1)
     runner.stop()
-    running.join(timeout=10)
+    running.join(timeout=60)
     assert not running.is_alive()
     assert adapter.closed
     make_runner(TillAdapter(Till()))

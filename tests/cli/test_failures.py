@@ -200,7 +200,7 @@ def test_a_reader_that_goes_away_ends_it_quietly(cli: Cli) -> None:
     process.stdout.close()
     assert process.stderr.read() == ""
     process.stderr.close()
-    process.wait(timeout=30)
+    process.wait(timeout=60)
 
 
 def test_a_wrong_use_says_how_it_is_used(cli: Cli) -> None:

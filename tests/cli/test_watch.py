@@ -33,7 +33,7 @@ def watching(cli: Cli, *arguments: str) -> Iterator[subprocess.Popen[str]]:
         yield process
     finally:
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=120)
     assert (process.returncode, err) == (0, "")
 
 
@@ -158,7 +158,7 @@ class Interrupted:
         yield AFRESH[0]
         self.steps.append("began")
         os.kill(os.getpid(), signal.SIGINT)
-        self.closed.wait(timeout=10)
+        self.closed.wait(timeout=60)
         os.kill(os.getpid(), signal.SIGINT)
         self.steps.append("finished")
 
@@ -220,8 +220,8 @@ class Screen:
         """Presses Ctrl-C and gives the exit code."""
         os.write(self._master, b"\x03") if self.process.poll() is None else None
         self.process.send_signal(signal.SIGINT)
-        code = self.process.wait(timeout=30)
-        self._reader.join(timeout=30)
+        code = self.process.wait(timeout=60)
+        self._reader.join(timeout=60)
         os.close(self._master)
         return code
 

@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 
 from ringfence import AsyncClient, Client, RetryPolicy
-from tests.client.scripted import ScriptedServer
+from tests.client.scripted import ScriptedServer, nobody
 
 QUICK = RetryPolicy(initial_backoff_seconds=0.001, maximum_backoff_seconds=0.01)
 """Pauses that a test need not wait for."""
+PATIENCE = timedelta(seconds=60)
+"""A deadline that no test is about: far beyond what a call takes on a machine that has much else to do."""
 
 
 class Driver:
@@ -55,6 +57,13 @@ def scripted() -> Iterator[ScriptedServer]:
     server.stop()
 
 
+@pytest.fixture
+def nowhere() -> Iterator[str]:
+    """A target where nobody listens."""
+    with nobody() as target:
+        yield target
+
+
 @pytest.fixture(params=["async", "sync"])
 async def connect(request: pytest.FixtureRequest, scripted: ScriptedServer) -> AsyncIterator[Connect]:
     """Makes a client of either kind for the scripted server; it is closed after the test."""
@@ -62,7 +71,7 @@ async def connect(request: pytest.FixtureRequest, scripted: ScriptedServer) -> A
 
     def make(**options: Any) -> Driver:
         kind = AsyncClient if request.param == "async" else Client
-        chosen = {"target": scripted.target, "retry": QUICK, "timeout": timedelta(seconds=10), **options}
+        chosen = {"target": scripted.target, "retry": QUICK, "timeout": PATIENCE, **options}
         driver = Driver(kind(**chosen))
         made.append(driver)
         return driver

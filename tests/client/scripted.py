@@ -3,10 +3,12 @@ answers, refusals of every kind. It runs in threads, so that both clients can be
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, NamedTuple
 
@@ -33,8 +35,8 @@ class Received(NamedTuple):
     name: str
     request: Any
     metadata: dict[str, str]
-    deadline: float | None
-    """When its caller gives up, on the monotonic clock; None is never."""
+    seconds_left: float | None
+    """How long its caller waited yet when it arrived; None is for ever."""
 
 
 class Failure(Exception):
@@ -158,7 +160,7 @@ class ScriptedServer:
 
     def _next_answer(self, name: str, request: Any, context: Any) -> Any:
         with self._lock:
-            self.received.append(Received(name, request, dict(context.invocation_metadata()), _deadline(context)))
+            self.received.append(Received(name, request, dict(context.invocation_metadata()), _seconds_left(context)))
             answers = self._answers.get(name) or [Failure("UNIMPLEMENTED", "not scripted")]
             return answers.pop(0) if len(answers) > 1 else answers[0]
 
@@ -179,14 +181,16 @@ class ScriptedServer:
         try:
             if isinstance(answer, Failure):
                 raise answer
+            if name in BOTH_WAYS:
+                context.send_initial_metadata(())
             yield from answer(request, context)
         except Failure as failure:
             _abort(context, failure)
 
 
-def _deadline(context: Any) -> float | None:
-    left = context.time_remaining()
-    return time.monotonic() + left if left is not None and left < 1e6 else None
+def _seconds_left(context: Any) -> float | None:
+    left: float | None = context.time_remaining()
+    return left if left is not None and left < 1e6 else None
 
 
 def _abort(context: Any, failure: Failure) -> None:
@@ -194,7 +198,7 @@ def _abort(context: Any, failure: Failure) -> None:
     context.abort(failure.code, failure.status.message)
 
 
-def until_cancelled(context: Any, seconds: float = 30.0) -> None:
+def until_cancelled(context: Any, seconds: float = 120.0) -> None:
     """Keeps a call open until its caller goes away."""
     gone = threading.Event()
     if context.add_callback(gone.set):
@@ -275,13 +279,21 @@ class Recording:
         return [request_id for messages in self.streams for message in messages for request_id in message]
 
 
+@contextmanager
+def nobody() -> Iterator[str]:
+    """A target where nobody listens, and where nobody else comes to listen meanwhile: the port is taken."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield f"127.0.0.1:{held.getsockname()[1]}"
+
+
 def silent(requests: Any, context: Any) -> Iterator[Any]:
     """Reads everything and answers nothing."""
     until_cancelled(context)
     yield from ()
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     """Waits until something happened in another thread; fails when it does not."""
     end = time.monotonic() + seconds
     while not condition():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
@@ -23,7 +24,7 @@ from ringfence import (
     Unavailable,
 )
 from ringfence.v1 import allocation_service_pb2 as allocation_pb2
-from tests.client.conftest import QUICK, Connect
+from tests.client.conftest import PATIENCE, QUICK, Connect
 from tests.client.scripted import (
     REFUSED,
     Failure,
@@ -42,7 +43,7 @@ LAMP = Line("LAMP", "berlin", 1)
 @pytest.fixture
 async def client(scripted: ScriptedServer) -> AsyncIterator[AsyncClient]:
     """An async client of the scripted server."""
-    async with AsyncClient(scripted.target, retry=QUICK) as made:
+    async with AsyncClient(scripted.target, retry=QUICK, timeout=PATIENCE) as made:
         yield made
 
 
@@ -134,10 +135,17 @@ async def test_what_no_other_stream_mends_is_raised(scripted: ScriptedServer, co
         await connect().call("execute_many", numbered(3))
 
 
-async def test_where_nobody_listens_every_command_says_so(scripted: ScriptedServer, connect: Connect) -> None:
+async def test_where_nobody_listens_every_command_says_so(nowhere: str, connect: Connect) -> None:
     """Without a service commands fail after the client's timeout, and nothing is unknown."""
-    scripted.stop()
-    outcomes = await connect(timeout=timedelta(milliseconds=1500)).call("execute_many", numbered(3))
+    outcomes = await connect(target=nowhere, timeout=timedelta(milliseconds=1500)).call("execute_many", numbered(3))
+    assert [type(outcome.error) for outcome in outcomes] == [Unavailable] * 3
+
+
+async def test_where_nothing_takes_the_stream_nothing_is_unknown(connect: Connect) -> None:
+    """A machine that takes the connection and never says a word has been given no command."""
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        client = connect(target=f"127.0.0.1:{mute.getsockname()[1]}", timeout=timedelta(milliseconds=500))
+        outcomes = await client.call("execute_many", numbered(3))
     assert [type(outcome.error) for outcome in outcomes] == [Unavailable] * 3
 
 
@@ -152,13 +160,13 @@ async def test_commands_are_read_as_there_is_room(scripted: ScriptedServer) -> N
             read += 1
             yield Reserve(LAMP, owner=str(read))
 
-    with Client(scripted.target, retry=QUICK) as client:
+    with Client(scripted.target, retry=QUICK, timeout=PATIENCE) as client:
         outcomes = client.execute_many(endless(), max_in_flight=10)
         assert owners([next(outcomes) for _ in range(25)]) == [str(number) for number in range(1, 26)]
         assert read <= 36
         outcomes.close()  # type: ignore[attr-defined]
         wait_for(lambda: scripted.ended == ["Execute"])
-    async with AsyncClient(scripted.target, retry=QUICK) as threaded:
+    async with AsyncClient(scripted.target, retry=QUICK, timeout=PATIENCE) as threaded:
         read = 0
         stream = threaded.execute_many(endless(), max_in_flight=10)
         found = [await anext(stream) for _ in range(25)]
@@ -182,7 +190,7 @@ async def test_commands_may_come_asynchronously(scripted: ScriptedServer, client
 def test_many_threads_share_one_client(scripted: ScriptedServer) -> None:
     """A run of execute_many may be one of many in one client, each in a thread of its own."""
     scripted.on("Execute", executed(reserve_outcome))
-    with Client(scripted.target, retry=RetryPolicy()) as client:
+    with Client(scripted.target, retry=RetryPolicy(), timeout=PATIENCE) as client:
         results: list[list[str]] = []
 
         def run() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from ringfence import AsyncClient, Client, InsufficientQuantity, InternalError, Line, OutcomeUnknown, RetryPolicy
 from ringfence.v1 import allocation_service_pb2 as allocation_pb2
-from tests.client.conftest import QUICK, Connect, Driver
+from tests.client.conftest import PATIENCE, QUICK, Connect, Driver
 from tests.client.scripted import Failure, ScriptedServer, reserved, until_cancelled, wait_for
 
 LINES = [Line("LAMP", "berlin", 2, line_id="a"), Line("BIKE", "berlin", 3, line_id="b")]
@@ -193,7 +193,7 @@ async def test_a_cancelled_task_still_cancels_its_hold(shop: ScriptedServer) -> 
 
     def slowly(request: Any, context: Any) -> allocation_pb2.CancelResponse:
         cancelling.set()
-        go_on.wait(10)
+        go_on.wait(60)
         return allocation_pb2.CancelResponse()
 
     shop.on("Cancel", slowly)
@@ -204,11 +204,11 @@ async def test_a_cancelled_task_still_cancels_its_hold(shop: ScriptedServer) -> 
             inside.set()
             await asyncio.Event().wait()
 
-    async with AsyncClient(shop.target, retry=QUICK) as client:
+    async with AsyncClient(shop.target, retry=QUICK, timeout=PATIENCE) as client:
         task = asyncio.create_task(order(client))
         await inside.wait()
         task.cancel()
-        assert await asyncio.to_thread(cancelling.wait, 10)
+        assert await asyncio.to_thread(cancelling.wait, 60)
         task.cancel()
         await asyncio.sleep(0.05)
         assert not task.done()
@@ -224,7 +224,7 @@ async def test_a_task_cancelled_while_it_reserves_leaves_no_hold(shop: ScriptedS
     go_on = threading.Event()
 
     def slowly(request: Any, context: Any) -> allocation_pb2.ReserveResponse:
-        go_on.wait(10)
+        go_on.wait(60)
         return reserved(request)
 
     shop.on("Reserve", slowly)
@@ -233,7 +233,7 @@ async def test_a_task_cancelled_while_it_reserves_leaves_no_hold(shop: ScriptedS
         async with client.hold(LINES):
             raise AssertionError("the block must not run")
 
-    async with AsyncClient(shop.target) as client:
+    async with AsyncClient(shop.target, timeout=PATIENCE) as client:
         task = asyncio.create_task(order(client))
         await asyncio.to_thread(wait_for, lambda: bool(shop.received))
         task.cancel()
@@ -252,7 +252,7 @@ async def test_a_task_cancelled_while_it_consumes_leaves_the_sale(shop: Scripted
         async with client.hold(LINES) as hold:
             await hold.consume()
 
-    async with AsyncClient(shop.target) as client:
+    async with AsyncClient(shop.target, timeout=PATIENCE) as client:
         task = asyncio.create_task(order(client))
         await asyncio.to_thread(wait_for, lambda: "Consume" in names(shop))
         task.cancel()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -24,7 +25,7 @@ from ringfence import (
     Unavailable,
 )
 from ringfence.v1 import order_feed_service_pb2 as pb
-from tests.client.conftest import QUICK
+from tests.client.conftest import PATIENCE, QUICK
 from tests.client.scripted import Failure, ScriptedServer, until_cancelled, wait_for
 
 
@@ -109,9 +110,9 @@ async def subscribe(request: pytest.FixtureRequest, scripted: ScriptedServer) ->
     """Opens a feed of either client; it is closed after the test."""
     made: list[Feed] = []
 
-    def make(timeout: timedelta = timedelta(seconds=10), **options: Any) -> Feed:
+    def make(timeout: timedelta = PATIENCE, target: str = "", **options: Any) -> Feed:
         kind = AsyncClient if request.param == "async" else Client
-        client = kind(scripted.target, retry=QUICK, timeout=timeout)
+        client = kind(target or scripted.target, retry=QUICK, timeout=timeout)
         feed = Feed(client, client.stream_orders(["berlin"], adapter="pos", **options))
         made.append(feed)
         return feed
@@ -179,7 +180,7 @@ async def test_unread_events_of_a_broken_stream_come_once(scripted: ScriptedServ
     await asyncio.to_thread(wait_for, lambda: len(scripted.calls("StreamOrders")) == 2)
     taken: list[Any] = []
     while not taken or taken[-1].event_id != "e3":
-        taken += await feed.call("take", 10, timeout=timedelta(seconds=5))
+        taken += await feed.call("take", 10, timeout=PATIENCE)
     assert [(found.event_id, found.attempt) for found in taken][-2:] == [("e2", 2), ("e3", 1)]
     assert len({found.event_id for found in taken}) == len(taken)
 
@@ -226,7 +227,13 @@ async def test_a_silent_service_leaves_the_outcome_unknown(scripted: ScriptedSer
     (taken,) = await feed.call("take")
     with pytest.raises(OutcomeUnknown):
         await feed.call("refuse_cancellation", taken, "sold")
-    assert await feed.call("refuse_cancellation", taken, "sold") is OrderReplyResult.RECORDED
+    # Where the machine is busy its time may be over again, and again.
+    for _ in range(100):
+        with contextlib.suppress(OutcomeUnknown):
+            assert await feed.call("refuse_cancellation", taken, "sold") is OrderReplyResult.RECORDED
+            break
+    else:
+        pytest.fail("no later stream is used")
 
 
 async def test_what_no_other_stream_mends_is_raised(scripted: ScriptedServer, subscribe: Subscribe) -> None:
@@ -239,22 +246,24 @@ async def test_what_no_other_stream_mends_is_raised(scripted: ScriptedServer, su
         await feed.call("received", "e1")
 
 
-async def test_a_wrong_target_is_no_quiet_day(scripted: ScriptedServer, subscribe: Subscribe) -> None:
+async def test_a_wrong_target_is_no_quiet_day(nowhere: str, subscribe: Subscribe) -> None:
     """When nothing answers within the client's timeout, reading raises instead of waiting for ever."""
-    scripted.stop()
     with pytest.raises(Unavailable, match="no service answers"):
-        await subscribe(timeout=timedelta(seconds=1)).call("take")
+        await subscribe(timeout=timedelta(seconds=1), target=nowhere).call("take")
 
 
 async def test_two_replies_to_one_event_are_a_mistake(scripted: ScriptedServer, subscribe: Subscribe) -> None:
     """While a reply is on its way, another one to the same event is a ValueError; the same one shares its outcome."""
-    scripted.on("StreamOrders", Feeding([], acknowledges=lambda stream: False))
-    feed = subscribe(timeout=timedelta(seconds=1))
+    go_on = threading.Event()
+    feeding = Feeding([], acknowledges=lambda stream: go_on.wait(60))
+    scripted.on("StreamOrders", feeding)
+    feed = subscribe()
     first = asyncio.create_task(feed.call("received", "e1"))
-    await asyncio.to_thread(wait_for, lambda: bool(scripted.received))
+    await asyncio.to_thread(wait_for, lambda: bool(feeding.replies and feeding.replies[0]))
     with pytest.raises(ValueError, match="another reply"):
         await feed.call("rejected", "e1", "no")
-    with pytest.raises(OutcomeUnknown):
-        await feed.call("received", "e1")
-    with pytest.raises(OutcomeUnknown):
-        await first
+    same = asyncio.create_task(feed.call("received", "e1"))
+    await asyncio.sleep(0)
+    go_on.set()
+    assert await first is OrderReplyResult.RECORDED
+    assert await same is OrderReplyResult.RECORDED

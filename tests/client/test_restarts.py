@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 import ringfence as r
 from ringfence.testing import RingfenceServer, assert_eventually
-from tests.client.conftest import QUICK
+from tests.client.conftest import PATIENCE, QUICK
 
 LAMP, BERLIN = "LAMP", "berlin"
 
@@ -31,10 +32,10 @@ async def test_a_watch_outlives_its_server(durable: RingfenceServer) -> None:
         assert [(await anext(watch)).kind for _ in range(2)] == ["snapshot", "snapshot_end"]
         await asyncio.to_thread(durable.stop)
         await asyncio.to_thread(durable.start)
-        await asyncio.to_thread(durable.client(retry=QUICK).reserve, r.Line(LAMP, BERLIN, 4))
-        event = await asyncio.wait_for(anext(watch), 20)
+        await asyncio.to_thread(durable.client().reserve, r.Line(LAMP, BERLIN, 4))
+        event = await asyncio.wait_for(anext(watch), 60)
         while event.kind is r.WatchEventKind.CHECKPOINT:
-            event = await asyncio.wait_for(anext(watch), 20)
+            event = await asyncio.wait_for(anext(watch), 60)
         assert event.kind is r.WatchEventKind.CHANGES
         assert event.balances[0].available == 6
 
@@ -44,12 +45,14 @@ async def test_a_restart_under_load_loses_and_doubles_nothing(durable: Ringfence
     """A server that restarts in the middle of 3,000 commands: each took effect once, and the ledger adds up."""
     durable.client().post_stock(r.StockFigure(LAMP, BERLIN, 1_000_000))
     answered = answered_before = 0
+    stopped = threading.Event()
 
     async def restart() -> None:
         nonlocal answered_before
         await asyncio.to_thread(assert_eventually, lambda: answered >= 500)
         await asyncio.to_thread(durable.stop, grace_seconds=0.0)
         answered_before = answered
+        stopped.set()
         await asyncio.to_thread(durable.start)
 
     async with durable.async_client(retry=QUICK) as client:
@@ -58,18 +61,26 @@ async def test_a_restart_under_load_loses_and_doubles_nothing(durable: Ringfence
         if way == "pipeline":
             async with client.pipeline(max_in_flight=300, max_commands_per_message=50) as pipe:
                 futures = []
-                for _ in range(3_000):
+                for number in range(3_000):
+                    if number == 2_500:  # the last of them find it stopped, however long that takes
+                        await asyncio.to_thread(stopped.wait, 60)
                     await pipe.ready()
                     futures.append(pipe.reserve(r.Line(LAMP, BERLIN, 1)))
                     answered = sum(future.done() for future in futures) if len(futures) % 100 == 0 else answered
                 results = [await future for future in futures]
         else:
 
+            def commands() -> Iterator[r.Reserve]:
+                for number in range(3_000):
+                    if number == 2_500:
+                        stopped.wait(60)
+                    yield r.Reserve(r.Line(LAMP, BERLIN, 1))
+
             def run() -> None:
                 nonlocal answered
-                with r.Client(durable.target, retry=QUICK, request_ids=client.config.request_ids) as other:
-                    commands = (r.Reserve(r.Line(LAMP, BERLIN, 1)) for _ in range(3_000))
-                    for outcome in other.execute_many(commands, max_in_flight=300, max_commands_per_message=50):
+                ids = client.config.request_ids
+                with r.Client(durable.target, retry=QUICK, timeout=PATIENCE, request_ids=ids) as other:
+                    for outcome in other.execute_many(commands(), max_in_flight=300, max_commands_per_message=50):
                         results.append(outcome.unwrap())
                         answered = len(results)
 

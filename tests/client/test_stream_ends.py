@@ -19,7 +19,7 @@ from grpc.aio._call import StreamStreamCall
 
 from ringfence import AsyncClient, Line, OutcomeUnknown, PermissionDenied, Reserve, RingfenceError, _async_stream
 from ringfence.v1 import allocation_service_pb2 as allocation_pb2
-from tests.client.conftest import QUICK, Connect
+from tests.client.conftest import PATIENCE, QUICK, Connect
 from tests.client.scripted import Failure, Recording, ScriptedServer, id_of, reserve_outcome
 
 LAMP = Line("LAMP", "berlin", 1)
@@ -211,7 +211,7 @@ async def test_a_stream_is_refused_in_any_order(
             futures = [pipe.reserve(LAMP) for _ in range(2)]
             for future in futures:
                 with pytest.raises(PermissionDenied, match="not you"):
-                    await asyncio.wait_for(future, 10)
+                    await asyncio.wait_for(future, 60)
             assert isinstance(pipe.failure, PermissionDenied)
         assert len(forced.cores) == 1
 
@@ -226,8 +226,8 @@ async def test_an_answer_before_the_end_is_read(
         forced = Forced(monkeypatch, ending(order, gap, answered=True))
         async with forced.client.pipeline() as pipe:
             futures = [pipe.reserve(LAMP) for _ in range(3)]
-            await asyncio.wait_for(asyncio.gather(*futures), 10)
-            async with asyncio.timeout(10):
+            await asyncio.wait_for(asyncio.gather(*futures), 60)
+            async with asyncio.timeout(60):
                 while pipe.failure is None:  # noqa: ASYNC110  # nobody is told when a pipeline ends by itself
                     await asyncio.sleep(0)
             assert isinstance(pipe.failure, PermissionDenied)
@@ -253,9 +253,9 @@ async def test_what_may_have_been_carried_out_stays_unknown(
         pipe = forced.client.pipeline()
         async with pipe:
             with pytest.raises(OutcomeUnknown):
-                await asyncio.wait_for(pipe.reserve(LAMP), 10)
+                await asyncio.wait_for(pipe.reserve(LAMP), 60)
             with pytest.raises(PermissionDenied):
-                await asyncio.wait_for(later.pop(), 10)
+                await asyncio.wait_for(later.pop(), 60)
         assert len(forced.cores) == 2
 
 
@@ -275,7 +275,7 @@ async def test_an_end_in_good_order_sends_again(
         forced = Forced(monkeypatch, ending(order, gap), answer)
         async with forced.client.pipeline() as pipe:
             future = pipe.reserve(LAMP)
-            await asyncio.wait_for(future, 10)
+            await asyncio.wait_for(future, 60)
         first, second = forced.cores
         assert [id_of(command) for core in (first, second) for command in core.sent[0].commands] == [
             future.request_id,
@@ -289,9 +289,9 @@ async def test_a_status_that_never_comes_is_not_waited_for_beyond_the_deadline(
 ) -> None:
     """A command waits its timeout for a stream that ended without saying why, and is unknown then."""
     forced = Forced(monkeypatch, ending(order, 1))
-    async with forced.client.pipeline(timeout=timedelta(milliseconds=150)) as pipe:
+    async with forced.client.pipeline(timeout=timedelta(seconds=1)) as pipe:
         with pytest.raises(OutcomeUnknown, match="no answer in time"):
-            await asyncio.wait_for(pipe.reserve(LAMP), 10)
+            await asyncio.wait_for(pipe.reserve(LAMP), 60)
     assert len(forced.cores) == 1
 
 
@@ -305,7 +305,7 @@ async def test_a_stream_without_a_status_is_given_up(monkeypatch: pytest.MonkeyP
 
     forced = Forced(monkeypatch, ending(("write", "answers"), 1), answer)
     async with forced.client.pipeline() as pipe:
-        await asyncio.wait_for(pipe.reserve(LAMP), 10)
+        await asyncio.wait_for(pipe.reserve(LAMP), 60)
     assert len(forced.cores) == 2
 
 
@@ -347,12 +347,12 @@ async def test_a_status_with_the_last_answer_loses_neither(scripted: ScriptedSer
         raise Failure(*DENIED)
 
     scripted.on("Execute", behaviour)
-    async with AsyncClient(scripted.target, retry=QUICK) as client:
+    async with AsyncClient(scripted.target, retry=QUICK, timeout=PATIENCE) as client:
         for count in range(1, TIMES + 1):
             async with client.pipeline() as pipe:
                 answered, refused = pipe.reserve(LAMP), pipe.reserve(LAMP)
                 with pytest.raises(PermissionDenied):
-                    await asyncio.wait_for(refused, 10)
+                    await asyncio.wait_for(refused, 60)
                 assert (await answered).request_id == answered.request_id
             assert len(scripted.received) == count
 
@@ -382,6 +382,6 @@ async def test_a_fault_of_the_client_is_told(monkeypatch: pytest.MonkeyPatch) ->
     forced = Forced(monkeypatch, nothing)
     async with forced.client.pipeline() as pipe:
         with pytest.raises(RingfenceError, match="ZeroDivisionError"):
-            await asyncio.wait_for(pipe.reserve(LAMP), 10)
+            await asyncio.wait_for(pipe.reserve(LAMP), 60)
     for task in forced._tasks:
         task.cancel()

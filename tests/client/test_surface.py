@@ -207,14 +207,14 @@ def test_the_package_is_typed() -> None:
 
 def run_python(code: str) -> Any:
     """What a fresh interpreter prints, as JSON."""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
     return json.loads(done.stdout)
 
 
-@pytest.mark.parametrize(("what", "seconds"), [("import ringfence", 0.3), ("from ringfence import Client", 0.6)])
+@pytest.mark.parametrize(("what", "seconds"), [("import ringfence", 0.75), ("from ringfence import Client", 1.5)])
 def test_importing_is_quick(what: str, seconds: float) -> None:
-    """`import ringfence` takes under 0.3 s of the processor, with a client's gRPC and protobuf not much more. The
-    quickest of several tries counts: a busy machine fails nothing."""
+    """`import ringfence` takes 0.1 s of the processor, with a client's gRPC and protobuf 0.25 s. The quickest of
+    several tries counts, and much more than that is taken for slow: a busy machine fails nothing."""
     code = f"import time; began = time.process_time(); {what}; print(time.process_time() - began)"
     assert min(run_python(code) for _ in range(4)) < seconds
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ringfence import Client, Line, ReservationState, StockFigure, Unavailable
+from ringfence import Client, Line, ReservationState, RetryPolicy, StockFigure, Unavailable
 from ringfence.testing import RingfenceServer, assert_eventually, assert_eventually_async
 
 
@@ -78,7 +77,8 @@ def test_stopping_closes_what_it_gave_out() -> None:
         server.start()
     server.stop()
     assert_eventually(lambda: threading.active_count() <= before)
-    with pytest.raises(Unavailable), Client(target, timeout=timedelta(milliseconds=200)) as client:
+    once = RetryPolicy(maximum_attempts=1)
+    with pytest.raises(Unavailable), Client(target, retry=once, timeout=timedelta(seconds=60)) as client:
         client.get_policy()
 
 
@@ -130,7 +130,5 @@ async def test_eventually_lets_the_loop_run() -> None:
         return done.is_set()
 
     await assert_eventually_async(is_done)
-    began = time.monotonic()
     with pytest.raises(AssertionError):
         await assert_eventually_async(lambda: False, timeout=timedelta(milliseconds=20))
-    assert time.monotonic() - began < 5

@@ -88,7 +88,7 @@ print(" ".join(ringfence.uuid7() for _ in range(50)))
 os.wait()
 print(os.read(reader, 65536).decode())
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
     parent, child = (set(line.split()) for line in done.stdout.splitlines())
     assert len(parent) == len(child) == 50
     assert not parent & child

@@ -198,6 +198,21 @@ def test_a_refusal_after_a_broken_stream_is_certain() -> None:
     assert isinstance(entries[0].error, InsufficientQuantity)
 
 
+@pytest.mark.parametrize("code", ["INVALID_ARGUMENT", "FAILED_PRECONDITION", "PERMISSION_DENIED"])
+def test_a_refused_stream_says_nothing_of_an_earlier_one(code: str) -> None:
+    """A stream that the service refuses decides only what was on no stream before: of that the outcome is unknown."""
+    lane = window(max_in_flight=1)
+    entries = submitted(lane, 2)
+    lane.take(0)
+    lane.broken(1, DROPPED)
+    refusal = from_status(status(code, "not like this", reason="INVALID_ARGUMENT"))
+    lane.take(1)
+    lane.broken(2, refusal)
+    lane.fail(refusal)
+    assert isinstance(entries[0].error, OutcomeUnknown)
+    assert type(entries[1].error) is type(refusal)
+
+
 def test_a_command_waits_for_its_answer_no_longer_than_its_time() -> None:
     """Time counts from the first sending, over broken streams; then the outcome is unknown and the id is told."""
     lane = window(max_in_flight=1)
@@ -253,6 +268,35 @@ def test_a_service_that_never_answers_is_given_up_sooner() -> None:
         assert type(entry.error) is Unavailable
         assert "no service answers at localhost:50051" in str(entry.error)
     assert entries[0].error is not entries[1].error
+
+
+def test_a_stream_that_nobody_takes_counts_as_a_service_that_is_down() -> None:
+    """While a stream is not taken nothing goes; in the end what waits is undone, and the stream is given up."""
+    lane = window()
+    entries = submitted(lane, 1)
+    lane.opening(0)
+    assert lane.next_event(0) == pytest.approx(10)
+    assert lane.expire(9.9, None) is False
+    assert lane.expire(10, None) is True
+    assert type(entries[0].error) is Unavailable
+    assert "no service answers at localhost:50051 in time" in str(entries[0].error)
+
+
+def test_a_service_that_was_given_up_has_a_second_to_be_back() -> None:
+    """Later commands fail after a second instead of the whole wait, and each stream opened for them has that second."""
+    lane = window()
+    submitted(lane, 1)
+    lane.opening(0)
+    lane.expire(10, NOBODY)
+    for opened in (100.0, 200.0):
+        later = Entry(str(opened))
+        lane.submit(later)
+        lane.opening(opened)
+        assert lane.expire(opened + 0.9, NOBODY) is False
+        assert later.settled == []
+        lane.opening(opened + 0.95)  # another try in vain
+        lane.expire(opened + 1, NOBODY)
+        assert type(later.error) is Unavailable
 
 
 def test_a_service_that_has_answered_is_waited_for() -> None:

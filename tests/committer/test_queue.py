@@ -69,13 +69,13 @@ async def test_room_is_half_a_queue(desk: Desk) -> None:
     await hold_one(desk)
     for number in range(1, 5):
         desk.caller.submit(number, reserve(1))
-    await asyncio.wait_for(desk.committer.room(), 1)
+    await asyncio.wait_for(desk.committer.room(), 60)
     desk.caller.submit(5, reserve(1))
     waiting = asyncio.ensure_future(desk.committer.room())
     await asyncio.sleep(0)
     assert not waiting.done()
     desk.store.let_go()
-    await asyncio.wait_for(waiting, 1)
+    await asyncio.wait_for(waiting, 60)
 
 
 async def test_draining_commits_what_was_taken_and_takes_no_more(desk: Desk) -> None:
@@ -89,7 +89,7 @@ async def test_draining_commits_what_was_taken_and_takes_no_more(desk: Desk) -> 
         desk.caller.submit(3, reserve(1))
     assert not drained.done()
     desk.store.let_go()
-    await asyncio.wait_for(drained, 1)
+    await asyncio.wait_for(drained, 60)
     assert desk.store.free("LAMP") == 97
     assert desk.store.batches == [1, 2]
 
@@ -101,7 +101,7 @@ async def test_draining_lets_those_go_who_wait_for_room(desk: Desk) -> None:
         desk.caller.submit(number, reserve(1))
     waiting = asyncio.ensure_future(desk.committer.room())
     drained = asyncio.ensure_future(desk.committer.drain())
-    await asyncio.wait_for(waiting, 1)
+    await asyncio.wait_for(waiting, 60)
     desk.store.let_go()
     await drained
 
@@ -176,7 +176,7 @@ async def test_a_sweep_is_refused_while_draining(desk: Desk) -> None:
     """It would wait for ever: nobody runs it any more."""
     await desk.committer.drain()
     with pytest.raises(StoreUnavailable):
-        await asyncio.wait_for(desk.committer.sweep(), 1)
+        await asyncio.wait_for(desk.committer.sweep(), 60)
 
 
 def test_a_lone_caller_does_not_make_it_busy() -> None:

@@ -8,7 +8,7 @@ from typing import Final
 from hypothesis import HealthCheck, settings
 
 LONG: Final = os.environ.get("RINGFENCE_PROPERTIES", "quick") == "long"
-TIMEOUT_SECONDS: Final = 0 if LONG else 120
+TIMEOUT_SECONDS: Final = 0 if LONG else 1_200
 """For pytest.mark.timeout; 0 is none."""
 
 

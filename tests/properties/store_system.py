@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Coroutine
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection
@@ -21,6 +17,7 @@ from ringfence_server.ledger.policy import Policy
 from ringfence_server.ledger.state import Reservation
 from ringfence_server.store import schema
 from ringfence_server.store.codec import policy_text
+from ringfence_server.store.scratch import Scratch, memory_place
 from tests.ledger.engine import CALLER, ORGANIZATION, SECOND, START, Engine
 from tests.properties.ledger_system import LedgerSystem, order_view, policy_of
 from tests.properties.system import Balance, Balances, OrderView, Rules
@@ -38,12 +35,11 @@ class StoreEngine(Engine):
     def __init__(self, policy: Policy, url: str | None = None) -> None:
         """``url``: of an empty PostgreSQL database; None: a SQLite file."""
         super().__init__(policy)
-        base = "/dev/shm" if os.path.isdir("/dev/shm") else None
-        self._directory = tempfile.mkdtemp(prefix="ringfence-", dir=base)
+        self._scratch = Scratch("ringfence-test-", memory_place())
         self._runner = asyncio.Runner()
         self._sent: list[tuple[Command, Answered]] = []
         clock = ManualClock(datetime.fromtimestamp(START / SECOND, UTC))
-        self._desk = Desk(Path(self._directory) / "ringfence.db" if url is None else url, clock)
+        self._desk = Desk(self._scratch.path / "ringfence.db" if url is None else url, clock)
         self._run(self._desk.__aenter__())
 
         def insert(connection: Connection) -> None:
@@ -109,7 +105,7 @@ class StoreEngine(Engine):
         """Removes the file."""
         self._run(self._desk.__aexit__(None, None, None))
         self._runner.close()
-        shutil.rmtree(self._directory)
+        self._scratch.remove()
 
 
 class StoreSystem(LedgerSystem):

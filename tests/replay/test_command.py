@@ -12,6 +12,7 @@ import pytest
 from ringfence.testing import RingfenceServer
 from scripts.replaying.__main__ import main
 from scripts.replaying.sample import sample_rows
+from tests.client.scripted import nobody
 from tests.replay.builders import row, write_csv
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -112,9 +113,8 @@ def test_a_server_that_is_not_there_is_said_in_one_line(
     small: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the target that was tried."""
-    with RingfenceServer() as server:
-        target = server.target
-    assert main([str(small), "--target", target, "--timeout", "1"]) == 2
+    with nobody() as target:
+        assert main([str(small), "--target", target, "--timeout", "60"]) == 2
     assert target in capsys.readouterr().err
 
 

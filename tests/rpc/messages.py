@@ -76,7 +76,7 @@ def status_of(error: grpc.aio.AioRpcError) -> Status:
 
 async def eventually(condition: Callable[[], bool]) -> None:
     """Returns when the condition holds; fails after five seconds."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110  # nothing tells when: it is another task's doing
             await asyncio.sleep(0.002)
 

@@ -203,7 +203,7 @@ async def test_a_draining_server_answers_what_it_took(tilled: Tilled) -> None:
     call = tilled.stock.SyncStock()
     taken = post(figures=[figure(5, 2)])
     await call.write(pb.SyncStockRequest(posts=[taken]))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await tilled.store.entered.wait()
     tilled.services.draining.set()
     tilled.store.let_go()

@@ -41,7 +41,7 @@ def locations(**groups: list[str]) -> list[policy_service_pb2.Location]:
 
 async def next_message(watch: Any) -> pb.WatchBalancesResponse:
     """The next message that is no checkpoint; fails when none comes in ten seconds."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             message = await watch.read()
             assert message is not grpc.aio.EOF

@@ -213,7 +213,7 @@ class AdapterStream:
     async def _read(self, into: list[Any], count: int) -> None:
         await self._begin()
         while len(into) < count:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 message = await self.call.read()
             assert message is not grpc.aio.EOF, "the stream ended"
             self.keep(message)

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from ringfence_server.app import ServerConfig
+from ringfence_server.config import ServerConfig
+from ringfence_server.store.connect import PostgresOptions
+
+PATIENT = PostgresOptions(connect_timeout_seconds=60, statement_timeout_seconds=60, lock_timeout_seconds=60)
+"""For a PostgreSQL on a machine that has much else to do."""
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -12,4 +16,4 @@ def till_config(request: pytest.FixtureRequest) -> ServerConfig:
     """A server for tills, on either database."""
     if request.param == "sqlite":
         return ServerConfig(port=0, in_memory=True)
-    return ServerConfig(port=0, database_url=request.getfixturevalue("postgres_url"))
+    return ServerConfig(port=0, database_url=request.getfixturevalue("postgres_url"), postgres=PATIENT)

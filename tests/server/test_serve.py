@@ -35,7 +35,7 @@ def environment(**variables: str) -> dict[str, str]:
 def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """A command that ends by itself."""
     return subprocess.run(
-        [*PROGRAM, *arguments], capture_output=True, text=True, timeout=60, check=False, env=environment(**variables)
+        [*PROGRAM, *arguments], capture_output=True, text=True, timeout=120, check=False, env=environment(**variables)
     )
 
 
@@ -67,7 +67,7 @@ def address(said: str) -> str:
 def stop(process: subprocess.Popen[str], number: signal.Signals = signal.SIGTERM) -> str:
     """Ends a server; what it wrote to stderr. It must end well and say nothing more."""
     process.send_signal(number)
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
     assert out == ""
     return err
@@ -231,5 +231,5 @@ def test_help_is_fast() -> None:
     """Nothing heavy is imported before a command runs."""
     heavy = ("grpc", "sqlalchemy", "google.protobuf", "prometheus_client", "structlog", "uvloop", "alembic")
     code = f"import sys, ringfence_server.cli.app; print([name for name in {heavy!r} if name in sys.modules])"
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
     assert found.stdout.strip() == "[]"

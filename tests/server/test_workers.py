@@ -52,7 +52,7 @@ def test_a_signal_ends_all_workers_and_then_the_parent(tmp_path: Path) -> None:
     with parent(tmp_path, 3) as process:
         assert len({pid_of(tmp_path, number) for number in range(3)} | {process.pid}) == 4
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0
         assert [ended(tmp_path, number) for number in range(3)] == ["signal"] * 3
 
 
@@ -64,7 +64,7 @@ def test_a_worker_that_ends_is_started_again(tmp_path: Path) -> None:
         assert_eventually(lambda: pid_of(tmp_path, 1) != second)
         assert pid_of(tmp_path, 0) == first
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0
 
 
 def test_workers_do_not_outlive_their_parent(tmp_path: Path) -> None:

@@ -1,17 +1,22 @@
-"""Where stores of these tests keep their rows: a file, and a PostgreSQL database."""
+"""Where stores of these tests keep their rows: a file, and a PostgreSQL database; and two servers of one."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from ringfence.testing import PostgresServer
+from ringfence_server.clock import ManualClock
 from ringfence_server.store.connect import PostgresOptions
+from ringfence_server.store.instants import SharedInstants
 from ringfence_server.store.migrate import upgrade_postgres
+from tests.ledger.world import figure
+from tests.store.desk import Desk, post
+from tests.store.two_slots import HIGH, LOW
 
 _numbers = itertools.count()
 
@@ -41,3 +46,16 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Path | str:
         return tmp_path / "ringfence.db"
     url: str = request.getfixturevalue("postgres_place")
     return url
+
+
+@pytest.fixture
+async def desks(postgres_place: str) -> AsyncIterator[tuple[Desk, Desk]]:
+    """Two servers of one database that know two lamps, in different slots, ten of each."""
+    clock = ManualClock()
+    instants = SharedInstants(clock)
+    async with (
+        Desk(postgres_place, clock, instants=instants, first_number=0) as one,
+        Desk(postgres_place, clock, instants=instants, first_number=1_000_000) as other,
+    ):
+        await one.send(post(figure(10, "on_hand", sku=LOW), figure(10, "on_hand", sku=HIGH)))
+        yield one, other

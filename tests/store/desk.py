@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine
 
-from ringfence_server.clock import ManualClock
+from ringfence_server.clock import ClockWatch, ManualClock
 from ringfence_server.committer import Answer, Committer, Request
 from ringfence_server.committer.request import Stamp
 from ringfence_server.ledger.commands import Command, Figure, Lease, PostStock, Reserve, ReserveLine
@@ -22,6 +22,7 @@ from ringfence_server.ledger.work import Committed
 from ringfence_server.store.connect import PostgresOptions, engine_of
 from ringfence_server.store.instants import SharedInstants
 from ringfence_server.store.postgres import PostgresStore
+from ringfence_server.store.postgres_prune import SLOTS_PER_STEP
 from ringfence_server.store.sqlite import SqliteStore
 from tests.store.watching import watched
 
@@ -77,15 +78,20 @@ class Desk:
         instants: SharedInstants | None = None,
         distributed: bool | None = None,
         lanes: int = 1,
+        first_number: int = 0,
+        database_clock: ClockWatch | None = None,
     ) -> None:
-        """``place``: a SQLite file's path, or a PostgreSQL database's URL. Desks that share one share ``instants``."""
+        """``place``: a SQLite file's path, or a PostgreSQL database's URL. Desks that share one share ``instants``, and
+        number their ids from far apart. ``database_clock``: a PostgreSQL database's own clock is used, as this judges
+        it; the desk's is for its ids alone."""
         self.clock = clock or ManualClock()
         self.place = place
         self._refusals_kept = refusals_kept
         self._instants = instants
         self._distributed = distributed
         self._lanes = lanes
-        self._numbers = 0
+        self._numbers = first_number
+        self._database_clock = database_clock
         self.told: list[Committed] = []
         """What the committer told whoever listens."""
         self._make()
@@ -101,7 +107,8 @@ class Desk:
                 self.place,
                 # A busy machine is no fault of the store's.
                 PostgresOptions(lanes=self._lanes, statement_timeout_seconds=30.0, lock_timeout_seconds=30.0),
-                clock=self.clock,
+                clock=self.clock if self._database_clock is None else None,
+                clock_watch=self._database_clock,
                 instants=self._instants,
                 refusals_kept=self._refusals_kept,
                 distributed=self._distributed,
@@ -213,6 +220,14 @@ class Desk:
         """Puts requests in one batch."""
         return list(await asyncio.gather(*(self.submit(command, **options) for command in commands)))
 
+    async def prune(self) -> int:
+        """Prunes until a whole round forgot nothing; answers the rows deleted."""
+        steps = 1 if self.on_sqlite else self.postgres.slots.count // SLOTS_PER_STEP
+        total = 0
+        while deleted := sum([await self.any_store.prune() for _ in range(steps)]):
+            total += deleted
+        return total
+
     @contextmanager
     def statements(self) -> Iterator[list[tuple[str, int]]]:
         """Collects what is sent to the database while it lasts: texts, and how many rows of parameters each had."""
@@ -269,7 +284,7 @@ def _looked(url: str, function: Callable[[Connection], T]) -> T:
     """In a thread of its own: a test's own event loop runs already."""
 
     async def look() -> T:
-        engine = engine_of(url, PostgresOptions(), application="test", connections=1)
+        engine = engine_of(url, PostgresOptions(), application="test", connections=1, statement_timeout=False)
         try:
             async with engine.connect() as connection:
                 return await connection.run_sync(function)

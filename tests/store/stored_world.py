@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import shutil
-import tempfile
 from collections.abc import Coroutine
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from sqlalchemy import create_engine
@@ -20,6 +16,7 @@ from ringfence_server.ledger.policy import Policy
 from ringfence_server.ledger.reading import Flaw
 from ringfence_server.store import schema
 from ringfence_server.store.codec import policy_text
+from ringfence_server.store.scratch import Scratch, memory_place
 from tests.ledger.checks import snapshot
 from tests.ledger.engine import CALLER, ORGANIZATION, SECOND, START
 from tests.ledger.world import World
@@ -56,12 +53,11 @@ class StoredWorld(World):
     """Worlds to be closed."""
 
     def __init__(self, policy: Policy | None = None, **on_hand: int) -> None:
-        base = "/dev/shm" if os.path.isdir("/dev/shm") else None
-        self._directory = tempfile.mkdtemp(prefix="ringfence-", dir=base)
+        self._scratch = Scratch("ringfence-test-", memory_place())
         self._runner = asyncio.Runner()
         self._ids_of_store = _Ids()
         self._clock = ManualClock(datetime.fromtimestamp(START / SECOND, UTC))
-        self.desk = Desk(Path(self._directory) / "ringfence.db", self._clock)
+        self.desk = Desk(self._scratch.path / "ringfence.db", self._clock)
         self._run(self.desk.__aenter__())
         self._beside = create_engine(f"sqlite:///{self.desk.path}")
         in_force = policy or Policy()
@@ -152,7 +148,7 @@ class StoredWorld(World):
         self._run(self.desk.__aexit__(None, None, None))
         self._runner.close()
         self._beside.dispose()
-        shutil.rmtree(self._directory)
+        self._scratch.remove()
 
     @classmethod
     def close_all(cls) -> None:

@@ -96,14 +96,14 @@ async def test_a_read_contains_every_write_that_was_answered_before_it_was_asked
     def slowly(connection: DriverConnection, keys: Any) -> Any:
         snapshot.set()
         if isinstance(connection, PostgresConnection):
-            await_only(asyncio.to_thread(go_on.wait, 10))
+            await_only(asyncio.to_thread(go_on.wait, 60))
         else:
-            assert go_on.wait(10)
+            assert go_on.wait(60)
         return load(connection, keys)
 
     monkeypatch.setattr(reader._keys, "by_key", slowly)
     early = asyncio.ensure_future(reader.points(ORGANIZATION, (key(),)))
-    await asyncio.to_thread(snapshot.wait, 10)
+    await asyncio.to_thread(snapshot.wait, 60)
     await desk.send(post(figure(7, "on_hand")))
     late = asyncio.ensure_future(reader.points(ORGANIZATION, (key(),)))
     await asyncio.sleep(0)
@@ -318,10 +318,10 @@ async def test_long_reads_do_not_stand_in_the_way_of_quick_ones(desk: Desk, read
         for _ in range(read_lanes._LONG_LANES if desk.on_sqlite else PostgresOptions().long_connections):
             await scans.enter_async_context(reader.snapshot(ORGANIZATION, long=True))
         one_more = asyncio.ensure_future(_look(reader, long=True))
-        await asyncio.wait_for(_look(reader, long=False), 5)
-        await asyncio.wait_for(reader.points(ORGANIZATION, (key(),)), 5)
+        await asyncio.wait_for(_look(reader, long=False), 60)
+        await asyncio.wait_for(reader.points(ORGANIZATION, (key(),)), 60)
         assert not one_more.done()
-    await asyncio.wait_for(one_more, 5)
+    await asyncio.wait_for(one_more, 60)
 
 
 async def _look(reader: Reader, *, long: bool) -> None:
@@ -341,7 +341,7 @@ async def test_a_reader_that_goes_away_stops_its_statement_and_leaves_its_lane_c
             slow.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await slow
-        await asyncio.wait_for(_look(reader, long=True), 10)
+        await asyncio.wait_for(_look(reader, long=True), 60)
 
 
 async def test_a_closed_reader_says_that_the_store_is_away(desk: Desk) -> None:

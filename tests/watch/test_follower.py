@@ -152,7 +152,7 @@ async def test_it_looks_when_woken_and_goes_on_when_the_store_is_back(monkeypatc
     running = asyncio.ensure_future(follower.run())
 
     async def heard_of() -> None:
-        await asyncio.wait_for(heard.wait(), 10)
+        await asyncio.wait_for(heard.wait(), 60)
         heard.clear()
 
     feed.commit()
@@ -166,7 +166,7 @@ async def test_it_looks_when_woken_and_goes_on_when_the_store_is_back(monkeypatc
     feed.away = True
     feed.commit()
     feed.notified()
-    await asyncio.wait_for(feed.closed.wait(), 10)
+    await asyncio.wait_for(feed.closed.wait(), 60)
     feed.away = False
     await heard_of()
     assert hub.revisions == (5,)

@@ -76,7 +76,7 @@ async def test_waiting_ends_with_a_change() -> None:
     """A sleeping subscription, wide or not, is woken by the first change that matters to it."""
     hub = Hub()
     for subscription in (hub.subscribe(interest("BIKE")), hub.subscribe(interest())):
-        waiting = asyncio.ensure_future(subscription.wait(30))
+        waiting = asyncio.ensure_future(subscription.wait(60))
         await asyncio.sleep(0)
         hub.publish(commit(hub.position + 1, key("BIKE")))
         assert await waiting

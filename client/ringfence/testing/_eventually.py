@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 _PAUSE_SECONDS = 0.01
-_DEFAULT_TIMEOUT = timedelta(seconds=10)
+_DEFAULT_TIMEOUT = timedelta(seconds=30)
 
 
 def assert_eventually(condition: Callable[[], object], *, timeout: timedelta = _DEFAULT_TIMEOUT) -> None:

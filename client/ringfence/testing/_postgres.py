@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import pwd
 import secrets
@@ -10,7 +11,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import tempfile
 import threading
 import time
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
@@ -24,6 +24,8 @@ _UNPRIVILEGED: Final = ("nobody", "postgres")
 _START_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 60.0
 _POLL_SECONDS: Final = 0.02
+_PORTS: Final = range(20_000, 32_768)
+_MOST_PORTS: Final = 100
 _USER: Final = "ringfence"
 # A line of postmaster.pid, counted from zero.
 _STATUS_LINE: Final = 7
@@ -36,7 +38,8 @@ class PostgresNotFound(Exception):
 class PostgresServer:
     """A PostgreSQL server in processes of its own, with fsync on, in a directory that is deleted at the end.
 
-    Use it with `with`, or call `start` and `close`. Run by root, PostgreSQL itself runs as an unprivileged user.
+    Use it with `with`, or call `start` and `close`. Run by root, PostgreSQL itself runs as an unprivileged user. What a
+    test run that was killed left behind, processes and directory, the next one ends and deletes.
     """
 
     def __init__(
@@ -63,13 +66,17 @@ class PostgresServer:
         }
         self._initdb_options = initdb_options
         self._account = _account()
-        self._directory = Path(tempfile.mkdtemp(prefix="ringfence-postgres-", dir=directory))
+        # Here and not above: the client must be importable without the server.
+        from ringfence_server.store.scratch import Scratch
+
+        self._scratch = Scratch("ringfence-postgres-", directory, end=_end_left)
+        self._directory = self._scratch.path
         if self._account is not None:
             os.chown(self._directory, self._account.pw_uid, self._account.pw_gid)
         try:
             self._programs = _programs(self._directory, self._account)
         except PostgresNotFound:
-            shutil.rmtree(self._directory, ignore_errors=True)
+            self._scratch.remove()
             raise
         self._data = self._directory / "data"
         self._password = secrets.token_hex(16)
@@ -138,7 +145,7 @@ class PostgresServer:
                 # Nobody needs the data any more, so that no checkpoint need be written.
                 self._end(signal.SIGQUIT)
         finally:
-            shutil.rmtree(self._directory, ignore_errors=True)
+            self._scratch.remove()
 
     def create_database(self, name: str | None = None) -> str:
         """Makes an empty database and answers its URL; None makes up a name."""
@@ -239,6 +246,36 @@ class PostgresServer:
         process.wait(_STOP_SECONDS)
 
 
+def _end_left(directory: Path) -> None:
+    """Ends the PostgreSQL in a directory whose owner is dead. Raises OSError when it cannot."""
+    data = directory / "data"
+    try:
+        pid = int((data / "postmaster.pid").read_text(encoding="ascii").split()[0])
+    except (FileNotFoundError, IndexError, ValueError):
+        return
+    if not _runs_in(pid, data):
+        return
+    os.kill(pid, signal.SIGQUIT)
+    deadline = time.monotonic() + _STOP_SECONDS
+    while _runs_in(pid, data):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"process {pid} does not end")
+        time.sleep(_POLL_SECONDS)
+
+
+def _runs_in(pid: int, data: Path) -> bool:
+    """Whether that process is the PostgreSQL of that directory, and not one that got its number since."""
+    if not Path("/proc/self").exists():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, 0)
+            raise PermissionError(f"nobody can tell what process {pid} is")
+        return False
+    try:
+        return Path(f"/proc/{pid}/cwd").readlink() == data.resolve()
+    except OSError:
+        return False
+
+
 def _account() -> pwd.struct_passwd | None:
     """Whom PostgreSQL runs as: it refuses root. None: whoever we are."""
     if os.geteuid() != 0:
@@ -307,10 +344,16 @@ def _works(programs: Path, account: pwd.struct_passwd | None) -> bool:
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
+    """Of those that no system gives away by itself: between two starts nobody else happens to get it."""
+    for _ in range(_MOST_PORTS):
+        port = _PORTS.start + secrets.randbelow(len(_PORTS))
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return port
+    raise RuntimeError(f"no free port among {_MOST_PORTS} of {_PORTS.start} to {_PORTS.stop - 1}")
 
 
 def _in_thread(coroutine: Coroutine[Any, Any, list[tuple[Any, ...]]]) -> list[tuple[Any, ...]]:

@@ -206,7 +206,8 @@ class AllocationServiceServicer:
     def Execute(self, request_iterator, context):
         """The path for high volume: a stream of commands of any kind, each with its own request_id and its own outcome.
         Commands of one message are decided in their order; many messages may be in flight, and answers come grouped as
-        they were committed, correlated by request_id.
+        they were committed, correlated by request_id. The service sends its initial metadata as soon as it has taken the
+        stream: a client that waits for that before its first command knows that nothing was done where it never came.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -71,7 +71,8 @@ class AllocationServiceStub:
     Execute: _grpc.StreamStreamMultiCallable[_allocation_service_pb2.ExecuteRequest, _allocation_service_pb2.ExecuteResponse]
     """The path for high volume: a stream of commands of any kind, each with its own request_id and its own outcome.
     Commands of one message are decided in their order; many messages may be in flight, and answers come grouped as
-    they were committed, correlated by request_id.
+    they were committed, correlated by request_id. The service sends its initial metadata as soon as it has taken the
+    stream: a client that waits for that before its first command knows that nothing was done where it never came.
     """
 
 @_typing.type_check_only
@@ -116,7 +117,8 @@ class AllocationServiceAsyncStub(AllocationServiceStub):
     Execute: _aio.StreamStreamMultiCallable[_allocation_service_pb2.ExecuteRequest, _allocation_service_pb2.ExecuteResponse]  # type: ignore[assignment]
     """The path for high volume: a stream of commands of any kind, each with its own request_id and its own outcome.
     Commands of one message are decided in their order; many messages may be in flight, and answers come grouped as
-    they were committed, correlated by request_id.
+    they were committed, correlated by request_id. The service sends its initial metadata as soon as it has taken the
+    stream: a client that waits for that before its first command knows that nothing was done where it never came.
     """
 
 class AllocationServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -236,7 +238,8 @@ class AllocationServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_allocation_service_pb2.ExecuteResponse], _abc.AsyncIterator[_allocation_service_pb2.ExecuteResponse]]:
         """The path for high volume: a stream of commands of any kind, each with its own request_id and its own outcome.
         Commands of one message are decided in their order; many messages may be in flight, and answers come grouped as
-        they were committed, correlated by request_id.
+        they were committed, correlated by request_id. The service sends its initial metadata as soon as it has taken the
+        stream: a client that waits for that before its first command knows that nothing was done where it never came.
         """
 
 def add_AllocationServiceServicer_to_server(servicer: AllocationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

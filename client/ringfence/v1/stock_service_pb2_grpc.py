@@ -85,7 +85,8 @@ class StockServiceServicer:
         """The path for high volume: a stream of PostStock requests, each with its own request_id and its own outcome. What
         Execute is for commands this is for facts: many messages may be in flight, and answers come grouped as they were
         committed, not in the order sent, correlated by request_id, durable when answered. A stream cut anywhere and sent
-        again with the same ids ends in the same state.
+        again with the same ids ends in the same state. The service sends its initial metadata as soon as it has taken the
+        stream: a client that waits for that before its first post knows that nothing was done where it never came.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

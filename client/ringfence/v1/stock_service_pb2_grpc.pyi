@@ -43,7 +43,8 @@ class StockServiceStub:
     """The path for high volume: a stream of PostStock requests, each with its own request_id and its own outcome. What
     Execute is for commands this is for facts: many messages may be in flight, and answers come grouped as they were
     committed, not in the order sent, correlated by request_id, durable when answered. A stream cut anywhere and sent
-    again with the same ids ends in the same state.
+    again with the same ids ends in the same state. The service sends its initial metadata as soon as it has taken the
+    stream: a client that waits for that before its first post knows that nothing was done where it never came.
     """
     ListDiscrepancies: _grpc.UnaryUnaryMultiCallable[_stock_service_pb2.ListDiscrepanciesRequest, _stock_service_pb2.ListDiscrepanciesResponse]
     """What did not fit: surplus bookings, bookings after an order ended, conflicts, shortfalls, each with its evidence;
@@ -73,7 +74,8 @@ class StockServiceAsyncStub(StockServiceStub):
     """The path for high volume: a stream of PostStock requests, each with its own request_id and its own outcome. What
     Execute is for commands this is for facts: many messages may be in flight, and answers come grouped as they were
     committed, not in the order sent, correlated by request_id, durable when answered. A stream cut anywhere and sent
-    again with the same ids ends in the same state.
+    again with the same ids ends in the same state. The service sends its initial metadata as soon as it has taken the
+    stream: a client that waits for that before its first post knows that nothing was done where it never came.
     """
     ListDiscrepancies: _aio.UnaryUnaryMultiCallable[_stock_service_pb2.ListDiscrepanciesRequest, _stock_service_pb2.ListDiscrepanciesResponse]  # type: ignore[assignment]
     """What did not fit: surplus bookings, bookings after an order ended, conflicts, shortfalls, each with its evidence;
@@ -112,7 +114,8 @@ class StockServiceServicer(metaclass=_abc_1.ABCMeta):
         """The path for high volume: a stream of PostStock requests, each with its own request_id and its own outcome. What
         Execute is for commands this is for facts: many messages may be in flight, and answers come grouped as they were
         committed, not in the order sent, correlated by request_id, durable when answered. A stream cut anywhere and sent
-        again with the same ids ends in the same state.
+        again with the same ids ends in the same state. The service sends its initial metadata as soon as it has taken the
+        stream: a client that waits for that before its first post knows that nothing was done where it never came.
         """
 
     @_abc_1.abstractmethod

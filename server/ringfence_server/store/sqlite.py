@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import shutil
 import sqlite3
-import tempfile
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +20,6 @@ from ringfence_server.ledger.names import StockKey
 from ringfence_server.ledger.work import Committed, StoreUnavailable, Work
 
 from . import schema
-from .codec import dimensions_of
 from .driver import DriverConnection
 from .errors import DATABASE_ERRORS, StoreInUse, translated
 from .ids import Ids
@@ -32,7 +28,9 @@ from .migrate import upgrade
 from .moments import Moments
 from .outcomes import Outcomes
 from .prune import Pruner
+from .scratch import Scratch, memory_place
 from .slots import ONE_SLOT
+from .stale_keys import stale_keys
 from .transaction import Lengthy, Transacted, Transactor
 
 T = TypeVar("T")
@@ -72,12 +70,12 @@ class SqliteStore:
         self._clock = clock
         self._refusals_kept = refusals_kept
         self.moments = Moments()
-        self._directory: str | None = None
+        self._scratch: Scratch | None = None
         if in_memory:
-            # A database in a memory file system: the same code path as on disk, gone with the server.
-            base = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-            self._directory = tempfile.mkdtemp(prefix="ringfence-", dir=base)
-            url = f"sqlite:///{self._directory}/ringfence.db"
+            # A database in a memory file system: the same code path as on disk, gone with the server; that of a server
+            # that was killed goes when the next one starts.
+            self._scratch = Scratch("ringfence-memory-", memory_place())
+            url = f"sqlite:///{self._scratch.path}/ringfence.db"
         self.url = url
         # Resolved: two names of one file must meet at one lock, and its log lies beside the file itself.
         self.path = Path(make_url(url).database or "ringfence.db").resolve()
@@ -141,8 +139,8 @@ class SqliteStore:
         """Closes the database; an in-memory one is gone."""
         await self._call(self._close)
         self._executor.shutdown(wait=True)
-        if self._directory is not None:
-            shutil.rmtree(self._directory, ignore_errors=True)
+        if self._scratch is not None:
+            self._scratch.remove()
 
     async def _call(self, function: Callable[..., T], *arguments: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._executor, self._in_turn, function, arguments)
@@ -210,11 +208,10 @@ class SqliteStore:
         self._transactor = Transactor(
             engine.dialect,
             slots=ONE_SLOT,
-            locks=WriterLock(engine.dialect, self._clock.now, only_writer=True),
+            locks=WriterLock(engine.dialect, self._clock, only_writer=True),
             ids=Ids(last or 0),
             moments=self.moments,
             outcomes=Outcomes(engine.dialect, ONE_SLOT, refusals_kept=self._refusals_kept, only_writer=True),
-            due_until=lambda _now: self._clock.due_until(),
             # The lock on the file sees to that.
             only_writer=True,
         )
@@ -303,38 +300,10 @@ class SqliteStore:
 
     def _stale_keys(self, after: int, most: int) -> tuple[list[StockKey], int]:
         connection, transactor = self._ready()
-        stock = schema.stock
-        keys: list[StockKey] = []
         try:
-            if (
-                not after
-                and connection.execute(
-                    select(schema.policy.c.revision).where(schema.policy.c.slot == 0).limit(1)
-                ).first()
-                is None
-            ):
-                # Nobody ever set a policy: a start need not walk a million keys.
-                return [], 0
-            rows = connection.execute(
-                select(
-                    stock.c.stock_id,
-                    stock.c.organization,
-                    stock.c.sku,
-                    stock.c.location,
-                    stock.c.dimensions,
-                    stock.c.policy_revision,
-                )
-                .where(stock.c.slot == 0, stock.c.stock_id > after)
-                .order_by(stock.c.stock_id)
-                .limit(most)
-            ).all()
-            policies = transactor.loader.policies(connection, {row.organization for row in rows})
+            return stale_keys(connection, ONE_SLOT, transactor.loader, after, most)
         except DATABASE_ERRORS as error:
             raise translated(error) from error
-        for row in rows:
-            if row.policy_revision < policies[row.organization].formula_revision:
-                keys.append(StockKey(row.organization, row.sku, row.location, dimensions_of(row.dimensions)))
-        return keys, rows[-1].stock_id if len(rows) == most else 0
 
     def _prune(self) -> int:
         connection, transactor = self._ready()
