@@ -34,7 +34,8 @@ from ringfence_server.ledger.outcomes import (
     Violation,
 )
 from ringfence_server.ledger.work import StoreUnavailable
-from ringfence_server.rpc.errors import failure_status, refusal_status, status_for
+from ringfence_server.rpc.errors import failure_status, status_for
+from ringfence_server.rpc.refusals import refusal_status
 from ringfence_server.rpc.render import reservation_message
 from tests.rpc.messages import BadRequest, ErrorInfo, ResourceInfo, RetryInfo, Status, detail, reason, violations
 from tests.rpc.rows import BIKE, LAMP, MADE, RESERVATION, RESERVATION_TEXT, part, pool, reservation, stock

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ringfence_server.app import ServerConfig
+from ringfence_server.config import ServerConfig
 from ringfence_server.store.connect import PostgresOptions
 
 PATIENT = PostgresOptions(connect_timeout_seconds=60, statement_timeout_seconds=60, lock_timeout_seconds=60)

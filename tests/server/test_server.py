@@ -29,8 +29,9 @@ from ringfence.v1 import (
     stock_service_pb2,
     stock_service_pb2_grpc,
 )
-from ringfence_server.app import Server, ServerConfig, StartFailed
+from ringfence_server.app import Server
 from ringfence_server.clock import ManualClock
+from ringfence_server.config import ServerConfig, StartFailed
 from ringfence_server.rpc.registry import SERVICES, all_handlers
 from ringfence_server.store.sqlite import SqliteStore
 from tests.rpc.messages import eventually, figure, line, new_id, reason, reserve, status_of

@@ -24,8 +24,9 @@ from ringfence.v1 import (
     stock_service_pb2_grpc,
 )
 from ringfence.v1 import order_feed_service_pb2 as feed
-from ringfence_server.app import Server, ServerConfig
+from ringfence_server.app import Server
 from ringfence_server.clock import ManualClock
+from ringfence_server.config import ServerConfig
 from tests.rpc.messages import new_id, stock_key
 from tests.rpc.tilling import AdapterStream
 

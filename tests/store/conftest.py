@@ -1,10 +1,17 @@
-"""Where stores of these tests keep their rows: a file, and a PostgreSQL database."""
+"""Where stores of these tests keep their rows: a file, and a PostgreSQL database; and two servers of one."""
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+
+from ringfence_server.clock import ManualClock
+from ringfence_server.store.instants import SharedInstants
+from tests.ledger.world import figure
+from tests.store.desk import Desk, post
+from tests.store.two_slots import HIGH, LOW
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
@@ -14,3 +21,16 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Path | str:
         return tmp_path / "ringfence.db"
     url: str = request.getfixturevalue("postgres_place")
     return url
+
+
+@pytest.fixture
+async def desks(postgres_place: str) -> AsyncIterator[tuple[Desk, Desk]]:
+    """Two servers of one database that know two lamps, in different slots, ten of each."""
+    clock = ManualClock()
+    instants = SharedInstants(clock)
+    async with (
+        Desk(postgres_place, clock, instants=instants, first_number=0) as one,
+        Desk(postgres_place, clock, instants=instants, first_number=1_000_000) as other,
+    ):
+        await one.send(post(figure(10, "on_hand", sku=LOW), figure(10, "on_hand", sku=HIGH)))
+        yield one, other

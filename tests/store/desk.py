@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 from sqlalchemy import Connection, Engine, NullPool, create_engine
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from ringfence_server.clock import ManualClock
+from ringfence_server.clock import ClockWatch, ManualClock
 from ringfence_server.committer import Answer, Committer, Request
 from ringfence_server.committer.request import Stamp
 from ringfence_server.ledger.commands import Command, Figure, Lease, PostStock, Reserve, ReserveLine
@@ -25,6 +25,7 @@ from ringfence_server.ledger.work import Committed
 from ringfence_server.store.connect import PostgresOptions, connect_to
 from ringfence_server.store.instants import SharedInstants
 from ringfence_server.store.postgres import PostgresStore
+from ringfence_server.store.postgres_prune import SLOTS_PER_STEP
 from ringfence_server.store.sqlite import SqliteStore
 from tests.store.watching import watched
 
@@ -94,15 +95,20 @@ class Desk:
         instants: SharedInstants | None = None,
         distributed: bool | None = None,
         lanes: int = 1,
+        first_number: int = 0,
+        database_clock: ClockWatch | None = None,
     ) -> None:
-        """``place``: a SQLite file's path, or a PostgreSQL database's URL. Desks that share one share ``instants``."""
+        """``place``: a SQLite file's path, or a PostgreSQL database's URL. Desks that share one share ``instants``, and
+        number their ids from far apart. ``database_clock``: a PostgreSQL database's own clock is used, as this judges
+        it; the desk's is for its ids alone."""
         self.clock = clock or ManualClock()
         self.place = place
         self._refusals_kept = refusals_kept
         self._instants = instants
         self._distributed = distributed
         self._lanes = lanes
-        self._numbers = 0
+        self._numbers = first_number
+        self._database_clock = database_clock
         self.told: list[Committed] = []
         """What the committer told whoever listens."""
         self._make()
@@ -118,7 +124,8 @@ class Desk:
                 self.place,
                 # A busy machine is no fault of the store's.
                 PostgresOptions(lanes=self._lanes, statement_timeout_seconds=30.0, lock_timeout_seconds=30.0),
-                clock=self.clock,
+                clock=self.clock if self._database_clock is None else None,
+                clock_watch=self._database_clock,
                 instants=self._instants,
                 refusals_kept=self._refusals_kept,
                 distributed=self._distributed,
@@ -230,6 +237,14 @@ class Desk:
         """Puts requests in one batch."""
         return list(await asyncio.gather(*(self.submit(command, **options) for command in commands)))
 
+    async def prune(self) -> int:
+        """Prunes until a whole round forgot nothing; answers the rows deleted."""
+        steps = 1 if self.on_sqlite else self.postgres.slots.count // SLOTS_PER_STEP
+        total = 0
+        while deleted := sum([await self.any_store.prune() for _ in range(steps)]):
+            total += deleted
+        return total
+
     @contextmanager
     def statements(self) -> Iterator[list[tuple[str, int]]]:
         """Collects what is sent to the database while it lasts: texts, and how many rows of parameters each had."""
@@ -240,7 +255,8 @@ class Desk:
 
         def note(statement: str, parameters: Any, many: bool) -> None:
             if not self.on_sqlite and " FROM unnest($1::" in statement:
-                many, parameters = True, parameters[0]
+                # Of a column with one value that alone is sent.
+                many, parameters = True, max((each for each in parameters if isinstance(each, list | tuple)), key=len)
             seen.append((statement, len(parameters) if many else 1))
 
         with watched(engine, note):

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
 
-from ringfence_server.clock import ManualClock
 from ringfence_server.ledger.reading import KeyFilter
 from ringfence_server.store.connect import PostgresOptions
-from ringfence_server.store.instants import DatabaseInstants, SharedInstants
+from ringfence_server.store.instants import DatabaseInstants
 from ringfence_server.store.postgres_lanes import PostgresLanes
 from ringfence_server.store.reader import Reader, SqlSnapshot
 from ringfence_server.store.snapshots import Begun, Wanted
@@ -19,25 +17,11 @@ from tests.ledger.world import figure, key
 from tests.store.desk import ORGANIZATION, Desk, post
 from tests.store.gates import gate
 from tests.store.reading import reading
-from tests.store.test_postgres_races import HIGH, LOW, SLOTS
+from tests.store.two_slots import HIGH, LOW, SLOTS
 
 pytestmark = pytest.mark.postgres
 
 _second = timedelta(seconds=1)
-
-
-@pytest.fixture
-async def desks(postgres_place: str) -> AsyncIterator[tuple[Desk, Desk]]:
-    """Two servers of one database, ten of each of two lamps in different slots."""
-    clock = ManualClock()
-    instants = SharedInstants(clock)
-    async with (
-        Desk(postgres_place, clock, instants=instants) as one,
-        Desk(postgres_place, clock, instants=instants) as other,
-    ):
-        other._numbers = 1_000_000
-        await one.send(post(figure(10, "on_hand", sku=LOW), figure(10, "on_hand", sku=HIGH)))
-        yield one, other
 
 
 async def both(reader: Reader, read_time: int | None = None) -> tuple[dict[str, int], int]:

@@ -27,6 +27,12 @@ class Feed:
         self.away = False
         self.closed = asyncio.Event()
         self.notified: Callable[[], None] = lambda: None
+        self._awaited: dict[str, asyncio.Event] = {}
+
+    def next_call(self, call: str) -> asyncio.Event:
+        """Is set when the follower makes this call."""
+        self._awaited[call] = asyncio.Event()
+        return self._awaited[call]
 
     async def open(self, notified: Callable[[], None]) -> None:
         self._answer("open")
@@ -54,6 +60,8 @@ class Feed:
 
     def _answer(self, call: str) -> None:
         self.calls.append(call)
+        if call in self._awaited:
+            self._awaited[call].set()
         if self.away:
             raise StoreUnavailable("away")
 
@@ -96,10 +104,47 @@ async def test_what_could_not_be_told_is_told_later() -> None:
     assert feed.calls.count("notify") == 2
 
 
+async def test_while_nobody_wants_to_hear_it_tells_the_others_and_does_not_look(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whoever begins to listen gets what was committed meanwhile, and from then on every commit is looked for; so it is
+    when somebody beside the hub listens."""
+    monkeypatch.setattr("ringfence_server.watch.follower._UNHEARD_SECONDS", 3_600.0)
+    monkeypatch.setattr("ringfence_server.watch.follower._SPACING_SECONDS", 0.0)
+    feed, hub, heard = Feed(), Hub(), False
+    follower = Follower(feed, hub, heard=lambda: heard)
+    await follower.start()
+    running = asyncio.ensure_future(follower.run())
+
+    async def commit(*, until: str) -> None:
+        feed.commit()
+        called = feed.next_call(until)
+        follower.committed(own())
+        await asyncio.wait_for(called.wait(), 30)
+
+    await commit(until="after")
+    for _ in range(3):
+        await commit(until="notify")
+    assert feed.calls == ["open", "open", "notify", "after", "notify", "notify", "notify"]
+    subscription = hub.subscribe(Interest("acme", frozenset(), lambda key: True))
+    assert await subscription.wait(30)
+    assert subscription.take().keys == (BIKE,)
+    assert hub.revisions == (5,)
+    await commit(until="after")
+    subscription.close()
+    await commit(until="notify")
+    assert feed.calls[-1] == "notify"
+    heard = True
+    await commit(until="after")
+    running.cancel()
+    with suppress(asyncio.CancelledError):
+        await running
+
+
 async def test_it_looks_when_woken_and_goes_on_when_the_store_is_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """By another server's notification, by a new watcher, by the end of an outage: never only by the clock."""
     monkeypatch.setattr("ringfence_server.watch.follower._POLL_SECONDS", 3_600.0)
-    monkeypatch.setattr("ringfence_server.watch.follower._UNWATCHED_SECONDS", 3_600.0)
+    monkeypatch.setattr("ringfence_server.watch.follower._UNHEARD_SECONDS", 3_600.0)
     monkeypatch.setattr("ringfence_server.watch.follower._RETRY_SECONDS", 0.01)
     feed, hub, heard = Feed(), Hub(), asyncio.Event()
     follower = Follower(feed, hub, changed=lambda _keys: heard.set())

@@ -49,16 +49,16 @@ class RingfenceServer:
         """Sets a server up without starting it.
 
         `start_time` (aware) is where its clock stands; None is a fixed instant, the same in every run. `settings` are
-        those of `ringfence_server.app.ServerConfig`; with a `database_url` the ledger is kept there, and a PostgreSQL
-        has 60 s for whatever it is asked, unless `postgres` says otherwise. `beside` makes it another server of that
-        one's PostgreSQL database, with the same clock and settings but those given here.
+        those of `ringfence_server.config.ServerConfig`; with a `database_url` the ledger is kept there, and a
+        PostgreSQL has 60 s for whatever it is asked, unless `postgres` says otherwise. `beside` makes it another server
+        of that one's PostgreSQL database, with the same clock and settings but those given here.
 
         Raises ImportError when the extra `ringfence[server]` is not installed, TypeError for a setting there is not,
         ValueError when `beside` has no PostgreSQL database, or a `start_time` comes with it.
         """
         # Here and not above: the client must be importable without the server.
-        from ringfence_server.app import ServerConfig
         from ringfence_server.clock import ManualClock
+        from ringfence_server.config import ServerConfig
         from ringfence_server.store.connect import PostgresOptions, is_postgres
         from ringfence_server.store.instants import SharedInstants
 

@@ -407,5 +407,8 @@ REFUSALS = (
     RequestIdReused,
     RequestTooOld,
 )
+REFUSAL_TYPES = frozenset(REFUSALS)
+UNSTORED_TYPES = frozenset(UNSTORED)
+"""The same, to be looked up by a decision's type: most decisions are effects, and would be asked for every class."""
 
 Decision: TypeAlias = Effect | Refusal

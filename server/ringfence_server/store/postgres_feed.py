@@ -7,12 +7,10 @@ database when it commits, and all batches of all servers would go through it one
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import func, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ringfence_server.ledger.names import StockKey
 from ringfence_server.ledger.reading import ChangesRead
@@ -22,7 +20,8 @@ from ringfence_server.ledger.work import StoreUnavailable
 from . import schema
 from .connect import UPKEEP, PostgresOptions, engine_of
 from .driver import PostgresConnection
-from .errors import NETWORK_ERRORS, translated
+from .errors import NETWORK_ERRORS, unavailable
+from .postgres_connection import KeptConnection, keep_connection
 from .prune import FEED_KEPT
 from .read_feed import FeedRows, numbers_of
 from .read_keys import KeyRows, States
@@ -49,7 +48,7 @@ class PostgresFeed:
         self._cached: dict[int, StockKey] = {}
         self._policies_until = 0
         self._looked = 0
-        self._opened: tuple[AsyncConnection, PostgresConnection] | None = None
+        self._kept: KeptConnection | None = None
 
     async def open(self, notified: Callable[[], None]) -> None:
         """Connects and listens; ``notified`` is called when another server says that there is something.
@@ -57,13 +56,11 @@ class PostgresFeed:
         Raises:
             StoreUnavailable: the database cannot be reached.
         """
-        if self._opened is not None:
+        if self._kept is not None:
             return
         try:
-            connection = await (await self._engine.connect()).execution_options(isolation_level="AUTOCOMMIT")
-            driver = await connection.run_sync(lambda core: PostgresConnection(core, distributed=self._distributed))
-            self._opened = connection, driver
-            raw: Any = (await connection.get_raw_connection()).driver_connection
+            self._kept = kept = await keep_connection(self._engine, distributed=self._distributed)
+            raw: Any = (await kept.connection.get_raw_connection()).driver_connection
             own = raw.get_server_pid()
 
             def heard(_connection: object, pid: int, _channel: str, _payload: object) -> None:
@@ -73,9 +70,12 @@ class PostgresFeed:
             await raw.add_listener(_CHANNEL, heard)
             # A connection that ends says so at once, not only when it is used next.
             raw.add_termination_listener(lambda _connection: notified())
-        except NETWORK_ERRORS as error:
+        except BaseException as error:
+            # One that does not listen would pass for open the next time.
             await self.close()
-            raise _unavailable(error) from error
+            if isinstance(error, NETWORK_ERRORS):
+                raise unavailable(error) from error
+            raise
 
     async def state(self) -> Revisions:
         """The state the store is in.
@@ -103,24 +103,18 @@ class PostgresFeed:
 
     async def close(self) -> None:
         """Disconnects; it may be opened again."""
-        opened, self._opened = self._opened, None
-        if opened is not None:
-            connection, driver = opened
-            driver.interrupt()
-            with contextlib.suppress(Exception):
-                await connection.invalidate()
-            with contextlib.suppress(Exception):
-                await connection.close()
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            await kept.end()
 
     async def _call(self, function: Callable[..., T], *arguments: Any) -> T:
-        if self._opened is None:
+        if self._kept is None:
             raise StoreUnavailable("the database is not connected")
-        connection, driver = self._opened
         try:
-            return await connection.run_sync(lambda _core: function(driver, *arguments))
+            return await self._kept.run(function, *arguments)
         except NETWORK_ERRORS as error:
             await self.close()
-            raise _unavailable(error) from error
+            raise unavailable(error) from error
         except asyncio.CancelledError:
             await self.close()
             raise
@@ -190,8 +184,3 @@ class PostgresFeed:
 
 def _newest(states: States) -> int:
     return max(max(state.now, state.record_time) for state in states)
-
-
-def _unavailable(error: Exception) -> StoreUnavailable:
-    found = translated(error)
-    return found if isinstance(found, StoreUnavailable) else StoreUnavailable(str(found))

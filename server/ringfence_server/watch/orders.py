@@ -35,6 +35,10 @@ class OrderBell:
     def __init__(self) -> None:
         self._by_location: dict[tuple[str, str], set[OrderListener]] = {}
 
+    def __len__(self) -> int:
+        """The locations that somebody listens to."""
+        return len(self._by_location)
+
     def publish(self, committed: Committed) -> None:
         """Takes one durable batch."""
         for place in committed.orders:
