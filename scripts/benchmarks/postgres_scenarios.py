@@ -44,14 +44,16 @@ class PostgresBench:
 
 def spread(bench: PostgresBench) -> Iterator[Figure]:
     """Reserve over 10,000 SKUs against one transaction per request, and what a command costs each of them."""
-    with _beside(bench) as (usual, service):
+    with _beside(bench) as (usual, service), _least(bench) as least:
         samples = bench.interleaved(
             usual=lambda: usual.reserve(SKUS),
+            least=lambda: least.reserve(SKUS),
             service=lambda: service.reserve(SKUS),
             batched=lambda: service.execute(SKUS, _BATCH),
         )
     yield ratio("spread, unary, against one transaction per request", samples, "service", "usual", at_least=4)
     yield ratio("spread, 100 a message, against the same", samples, "batched", "usual")
+    yield ratio("spread, unary, against one that keeps the least", samples, "service", "least")
     for name, side in (("one transaction per request", "usual"), ("unary", "service"), ("100 a message", "batched")):
         yield cost(f"CPU of a command, {name}", samples[side])
 
@@ -165,6 +167,13 @@ def lanes(bench: PostgresBench) -> Iterator[Figure]:
 
 def _lanes(number: int) -> str:
     return f"{number} lanes" if number > 1 else "1 lane"
+
+
+@contextmanager
+def _least(bench: PostgresBench) -> Iterator[PostgresTarget]:
+    """One transaction per request that keeps no ledger and no answers."""
+    with bench.targets.database.fresh() as url, bench.targets.row_lock(url, SKUS, least=True) as least:
+        yield least
 
 
 @contextmanager

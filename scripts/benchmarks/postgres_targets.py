@@ -78,9 +78,10 @@ class PostgresTargets:
         self._started = 0
 
     @contextlib.contextmanager
-    def row_lock(self, url: str, skus: int) -> Iterator[PostgresTarget]:
-        """One transaction per request, on tables of its own in this database."""
-        with self._process("row_lock", module_command("row_lock", "--skus", str(skus)), url) as process:
+    def row_lock(self, url: str, skus: int, *, least: bool = False) -> Iterator[PostgresTarget]:
+        """One transaction per request, on tables of its own in this database; with the least records there can be."""
+        command = module_command("row_lock", "--skus", str(skus), *(["--least"] if least else []))
+        with self._process("row_lock", command, url) as process:
             yield PostgresTarget(process, self._settings, database=self.database.meter)
 
     @contextlib.contextmanager

@@ -49,7 +49,9 @@ def test_one_transaction_per_request_keeps_what_it_answers(targets: PostgresTarg
         count = targets.database.count
         assert count(url, "sum(held)::bigint FROM row_lock.stock") == REQUESTS
         assert count(url, "count(*) FROM row_lock.reservation") == REQUESTS
-        assert count(url, "count(*) FROM row_lock.request") == REQUESTS
+        assert count(url, "count(*) FROM row_lock.request WHERE length(answer) > 0") == REQUESTS
+        assert count(url, "sum(held)::bigint FROM row_lock.part") == REQUESTS
+        assert count(url, "sum(quantity)::bigint FROM row_lock.entry") == REQUESTS
         assert count(url, "count(*) FROM row_lock.stock WHERE free + held <> 1000000000") == 0
 
 
