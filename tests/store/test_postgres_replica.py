@@ -36,9 +36,8 @@ class _Replica(PostgresServer):
     def _initialise(self) -> None:
         source = self._primary.url().replace("postgresql+asyncpg", "postgresql")
         command = [str(self._programs / "pg_basebackup"), "-D", str(self._data), "-R", "-X", "stream", "-c", "fast"]
-        subprocess.run(
-            [*command, "-d", source], check=True, capture_output=True, cwd="/", **binaries._as(self._account)
-        )
+        command = binaries._as(self._account, [*command, "-d", source])
+        subprocess.run(command, check=True, capture_output=True, cwd="/")
 
 
 class Pair(NamedTuple):
