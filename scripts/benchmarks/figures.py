@@ -94,7 +94,7 @@ def _bound(figure: Figure) -> str:
     if figure.at_least is not None:
         return f"≥ {figure.at_least:g}"
     if figure.at_most is not None:
-        return f"≤ {figure.at_most:g}"
+        return f"≤ {figure.at_most:.3g}"
     return "–"
 
 

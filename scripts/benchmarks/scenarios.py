@@ -80,6 +80,8 @@ def sync(bench: Bench) -> Iterator[Figure]:
             till=lambda: till.sync(SKUS, 1),
             echo_batched=lambda: echo.sync(SKUS, _BATCH),
             till_batched=lambda: till.sync(SKUS, _BATCH),
+            echo_posts=lambda: echo.sync(SKUS, 1, _BATCH),
+            till_posts=lambda: till.sync(SKUS, 1, _BATCH),
         )
         # The first ones fill caches of a fixed size, the store's above all; the next ones must add nothing.
         sizes = [till.process.resident_bytes()]
@@ -89,7 +91,8 @@ def sync(bench: Bench) -> Iterator[Figure]:
                 posted += till.sync(SKUS, _BATCH).accepted
             sizes.append(till.process.resident_bytes())
     yield ratio("SyncStock, 1 figure a message, against the echo", samples, "till", "echo", at_least=0.3)
-    yield ratio("SyncStock, 100 figures a message, against the echo", samples, "till_batched", "echo_batched")
+    yield ratio("SyncStock, 100 requests of one figure a message", samples, "till_batched", "echo_batched")
+    yield ratio("SyncStock, one request of 100 figures a message", samples, "till_posts", "echo_posts")
     yield Figure(
         "memory after 200,000 more figures, against after as many",
         sizes[2] / sizes[1],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -85,10 +86,13 @@ class Target:
         """Reserve commands over Execute, `batch` a message, one stream on each connection."""
         return self._streams(messages.SERVICE + "Execute", messages.executes(skus, batch), batch)
 
-    def sync(self, skus: int, batch: int) -> Sample:
-        """Figures of a till over SyncStock, each a PostStock of its own, `batch` a message, one stream on each
-        connection; their positions rise."""
-        return self._streams(till_messages.SYNC_STOCK, till_messages.syncs(skus, batch), batch)
+    def sync(self, skus: int, posts: int, figures: int = 1) -> Sample:
+        """Figures of a till over SyncStock: `posts` PostStock requests a message, `figures` in each, one stream on each
+        connection; their positions rise. The sample counts figures."""
+        work = till_messages.syncs(skus, posts, figures)
+        # As many figures in flight whichever way they are cut.
+        sample = self._streams(till_messages.SYNC_STOCK, work, posts, in_flight_for=posts * figures)
+        return dataclasses.replace(sample, accepted=sample.accepted * figures)
 
     def reserve_at(self, rate: float, skus: int, seconds: float) -> Sample:
         """Unary Reserve at a fixed rate, whatever the answers do."""
@@ -96,10 +100,11 @@ class Target:
         with contextlib.closing(work):
             return _all_accepted(work.measure_at(rate, seconds, self._settings.warm_up))
 
-    def _streams(self, method: str, bodies: Bodies, batch: int) -> Sample:
+    def _streams(self, method: str, bodies: Bodies, batch: int, *, in_flight_for: int | None = None) -> Sample:
+        """`batch` commands a message; `in_flight_for`: what a message counts for, where that is not its commands."""
         settings = self._settings
         in_flight = settings.in_flight
-        if batch > 1:
+        if (in_flight_for or batch) > 1:
             in_flight = settings.messages_in_flight * settings.connections * batch
         work = load.streams(
             HOST,

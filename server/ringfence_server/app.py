@@ -130,6 +130,8 @@ class Server:
         opened = await open_database(
             config, self._closing, clock=clock, by_database=self._by_database, instants=self._instants
         )
+        # Before the database is closed, also if the rest of the start fails.
+        self._closing.push_async_callback(self._end_tasks)
         self._place, self._database_clock = opened.place, opened.database_clock
         store, run_here = opened.store, opened.run_here
         written: WriteStore = store
@@ -157,7 +159,13 @@ class Server:
         self._hub = Hub(revisions_in(first.slots, first.revision))
         if opened.feed is not None:
             # Several servers write: what all of them commit is followed, this one's own batches among it.
-            self._follower = Follower(opened.feed, self._hub, changed=self._followed, heard=lambda: len(self._bell) > 0)
+            self._follower = Follower(
+                opened.feed,
+                self._hub,
+                changed=self._followed,
+                opened=self._bell.opened,
+                heard=lambda: len(self._bell) > 0,
+            )
             await self._follower.start()
             self._keep(self._follower.run())
         counts = Counts()
@@ -227,9 +235,7 @@ class Server:
             await self._health.enter_graceful_shutdown()
             self._draining.set()
             self._hub.close()
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await self._end_tasks()
             # Calls and streams that are still open wait for these outcomes.
             await self._committer.drain()
             await self._quiet(min(grace_seconds, _MOST_QUIET_SECONDS))
@@ -237,6 +243,11 @@ class Server:
             await self._closing.aclose()
         finally:
             self._stopped.set()
+
+    async def _end_tasks(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _quiet(self, most_seconds: float) -> None:
         """Waits until no more calls come in, at most so long: those that gRPC has taken from the network but not yet

@@ -8,7 +8,7 @@ from ringfence.v1 import allocation_service_pb2 as allocation
 from scripts.benchmarks import messages
 from scripts.benchmarks.figures import Figure, interleaved, ratio, table
 from scripts.benchmarks.load import Sample
-from scripts.benchmarks.postgres_scenarios import POSTGRES_SCENARIOS, busy, cost
+from scripts.benchmarks.postgres_scenarios import POSTGRES_SCENARIOS, busy, cost, quotient
 
 
 def sample(answered: int, *, server: float = 0.0, database: float = 0.0, generator: float = 0.0) -> Sample:
@@ -84,6 +84,14 @@ def test_what_a_command_costs_is_told_by_side() -> None:
         "database": pytest.approx(0.05),
         "generator": pytest.approx(0.05),
     }
+
+
+def test_postgresql_is_not_the_limit_while_it_takes_less_than_its_server() -> None:
+    """The median of the rounds, held against the bound."""
+    samples = [sample(1_000, server=1.0, database=part) for part in (0.9, 0.25, 0.5)]
+    assert quotient("", samples, 0.77).value == 0.5
+    assert quotient("", samples, 0.77).passed is True
+    assert quotient("", samples, 0.4).passed is False
 
 
 def test_orders_are_of_one_to_twenty_different_keys_and_no_id_comes_twice() -> None:

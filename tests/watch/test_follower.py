@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 
 import pytest
@@ -11,7 +11,7 @@ import pytest
 from ringfence_server.ledger.names import StockKey
 from ringfence_server.ledger.reading import ChangesRead
 from ringfence_server.ledger.revisions import Revisions
-from ringfence_server.ledger.work import Committed, StoreUnavailable
+from ringfence_server.ledger.work import Committed, Place, StoreUnavailable
 from ringfence_server.watch import Follower, Hub, Interest
 
 BIKE = StockKey("acme", "BIKE", "north")
@@ -27,6 +27,8 @@ class Feed:
         self.away = False
         self.closed = asyncio.Event()
         self.notified: Callable[[], None] = lambda: None
+        self.opened: Callable[[Collection[Place] | None], None] = lambda _places: None
+        self.told: list[set[Place]] = []
         self._awaited: dict[str, asyncio.Event] = {}
 
     def next_call(self, call: str) -> asyncio.Event:
@@ -34,9 +36,10 @@ class Feed:
         self._awaited[call] = asyncio.Event()
         return self._awaited[call]
 
-    async def open(self, notified: Callable[[], None]) -> None:
+    async def open(self, notified: Callable[[], None], opened: Callable[[Collection[Place] | None], None]) -> None:
         self._answer("open")
         self.notified = notified
+        self.opened = opened
 
     async def state(self) -> Revisions:
         return (self.revision,)
@@ -46,8 +49,9 @@ class Feed:
         changed, self.changed = self.changed, []
         return ChangesRead((self.revision,), changed, (), False, False)
 
-    async def notify(self) -> None:
+    async def notify(self, opened: Collection[Place]) -> None:
         self._answer("notify")
+        self.told.append(set(opened))
 
     async def close(self) -> None:
         self.calls.append("close")
@@ -91,17 +95,18 @@ async def test_own_batches_are_told_once_and_published_by_the_look() -> None:
 
 
 async def test_what_could_not_be_told_is_told_later() -> None:
-    """The store was away; other servers do not wait for their own look because of it."""
+    """The store was away; other servers do not wait for their own look because of it, nor for orders."""
     feed, hub = Feed(), Hub()
     follower = Follower(feed, hub)
     await follower.start()
     feed.away = True
-    follower.committed(own())
+    follower.committed(own()._replace(orders=[("acme", "north")]))
     with pytest.raises(StoreUnavailable):
         await follower.look()
     feed.away = False
+    follower.committed(own()._replace(orders=[("acme", "south")]))
     await follower.look()
-    assert feed.calls.count("notify") == 2
+    assert feed.told == [{("acme", "north"), ("acme", "south")}]
 
 
 async def test_while_nobody_wants_to_hear_it_tells_the_others_and_does_not_look(
@@ -147,7 +152,8 @@ async def test_it_looks_when_woken_and_goes_on_when_the_store_is_back(monkeypatc
     monkeypatch.setattr("ringfence_server.watch.follower._UNHEARD_SECONDS", 3_600.0)
     monkeypatch.setattr("ringfence_server.watch.follower._RETRY_SECONDS", 0.01)
     feed, hub, heard = Feed(), Hub(), asyncio.Event()
-    follower = Follower(feed, hub, changed=lambda _keys: heard.set())
+    opened: list[object] = []
+    follower = Follower(feed, hub, changed=lambda _keys: heard.set(), opened=opened.append)
     await follower.start()
     running = asyncio.ensure_future(follower.run())
 
@@ -170,6 +176,9 @@ async def test_it_looks_when_woken_and_goes_on_when_the_store_is_back(monkeypatc
     feed.away = False
     await heard_of()
     assert hub.revisions == (5,)
+    assert opened == [None, None], "after each connection: what was said before it is lost"
+    feed.opened([("acme", "north")])
+    assert opened[2:] == [[("acme", "north")]]
     running.cancel()
     with suppress(asyncio.CancelledError):
         await running

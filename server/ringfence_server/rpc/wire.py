@@ -30,6 +30,11 @@ def varint(number: int) -> bytes:
     return digits + _LAST_DIGITS[number]
 
 
+def signed(number: int) -> bytes:
+    """An int64 as a field of that type has it: a negative one as its two's complement."""
+    return varint(number if number >= 0 else number + (1 << 64))
+
+
 def delimited_tag(field_number: int) -> bytes:
     """What stands before the length of a string, bytes or message field."""
     return varint(field_number << 3 | _DELIMITED)

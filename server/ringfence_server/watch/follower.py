@@ -8,19 +8,23 @@ appear below it later. So nothing is missed, whatever the order of the commits, 
 A notification says only that there is something; what it is, or whether one was lost, does not matter: the follower
 also looks by itself every now and then. While nobody here wants to hear of changes that is the only time it does: at
 full load a look after every batch would cost a tenth of the server.
+
+With a notification travels where order events became open to be handed over, for that need not move any balance: a till
+replied to an earlier one. Whoever waits for orders there looks. If that is lost, the events are found when the lease of
+the earlier one would have ended, and after a broken connection at once.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final, Protocol
 
 from ringfence_server.ledger.names import StockKey
 from ringfence_server.ledger.reading import ChangesRead
 from ringfence_server.ledger.revisions import Revisions
-from ringfence_server.ledger.work import Committed, StoreUnavailable
+from ringfence_server.ledger.work import Committed, Place, StoreUnavailable
 
 from .hub import Hub
 
@@ -38,8 +42,9 @@ _RETRY_SECONDS: Final = 0.5
 class ChangeFeed(Protocol):
     """A store's changes, whoever made them. Used by one task."""
 
-    async def open(self, notified: Callable[[], None]) -> None:
-        """Connects; ``notified`` is called when another server says that there is something.
+    async def open(self, notified: Callable[[], None], opened: Callable[[Collection[Place] | None], None]) -> None:
+        """Connects; ``notified`` is called when another server says that there is something, ``opened`` where it says
+        that order events opened; None: anywhere.
 
         Raises:
             StoreUnavailable: the store cannot be reached.
@@ -59,8 +64,8 @@ class ChangeFeed(Protocol):
             StoreUnavailable: the store cannot be read.
         """
 
-    async def notify(self) -> None:
-        """Tells the other servers that there is something.
+    async def notify(self, opened: Collection[Place]) -> None:
+        """Tells the other servers that there is something, and where order events opened.
 
         Raises:
             StoreUnavailable: the store cannot be reached.
@@ -80,13 +85,17 @@ class Follower:
         *,
         changed: Callable[[Sequence[StockKey]], None] = lambda _keys: None,
         heard: Callable[[], bool] = lambda: False,
+        opened: Callable[[Collection[Place] | None], None] = lambda _places: None,
     ) -> None:
         """``changed`` is called after something was published, with the keys that changed. ``heard``: whether somebody
-        beside the hub's subscribers wants to hear of that soon."""
+        beside the hub's subscribers wants to hear of that soon. ``opened`` is called when other servers opened order
+        events, with the places (None: perhaps anywhere)."""
         self._feed = feed
         self._hub = hub
         self._changed = changed
         self._heard = heard
+        self._opened = opened
+        self._untold_places: set[Place] = set()
         self._wake = asyncio.Event()
         self._untold = False
         hub.on_subscribe = self._wake.set
@@ -94,6 +103,7 @@ class Follower:
     def committed(self, committed: Committed) -> None:
         """This server committed a batch: it is looked for at once, and the other servers are told."""
         self._untold = True
+        self._untold_places.update(committed.orders)
         self._wake.set()
 
     async def start(self) -> None:
@@ -102,7 +112,7 @@ class Follower:
         Raises:
             StoreUnavailable: the store cannot be reached.
         """
-        await self._feed.open(self._wake.set)
+        await self._feed.open(self._wake.set, self._opened)
         self._hub.lose(await self._feed.state())
 
     async def run(self) -> None:
@@ -111,7 +121,9 @@ class Follower:
         try:
             while True:
                 try:
-                    await self._feed.open(self._wake.set)
+                    await self._feed.open(self._wake.set, self._opened)
+                    # What was said while nobody listened is lost.
+                    self._opened(None)
                     look_at = loop.time()
                     while True:
                         more = False
@@ -156,10 +168,12 @@ class Follower:
         self._wake.clear()
         if self._untold:
             self._untold = False
+            places, self._untold_places = self._untold_places, set()
             try:
-                await self._feed.notify()
+                await self._feed.notify(places)
             except BaseException:
                 self._untold = True
+                self._untold_places |= places
                 raise
 
     @property
