@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from ringfence.testing import PostgresServer
-from ringfence_server.store.connect import PostgresOptions
 from ringfence_server.store.migrate import upgrade_postgres
+from tests.patience import PATIENT
 from tests.properties.profiles import LONG
 
 pytest_plugins = ["ringfence.testing.pytest_plugin"]
@@ -58,7 +58,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def postgres_template(postgres_server: PostgresServer) -> str:
     """The name of a migrated database to copy: faster than migrating one for each test."""
     url = postgres_server.create_database("ringfence_template")
-    asyncio.run(upgrade_postgres(url, PostgresOptions(connect_timeout_seconds=60)))
+    asyncio.run(upgrade_postgres(url, PATIENT))
     return "ringfence_template"
 
 

@@ -7,10 +7,7 @@ from pathlib import Path
 import pytest
 
 from ringfence_server.config import ServerConfig
-from ringfence_server.store.connect import PostgresOptions
-
-PATIENT = PostgresOptions(connect_timeout_seconds=60, statement_timeout_seconds=60, lock_timeout_seconds=60)
-"""For a PostgreSQL on a machine that has much else to do."""
+from tests.patience import PATIENT
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

@@ -11,7 +11,7 @@ import pytest
 
 from ringfence_server.app import Server
 from ringfence_server.config import ServerConfig, StartFailed
-from tests.server.conftest import PATIENT
+from tests.patience import PATIENT
 from tests.server.serving import serving
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, NamedTuple, TypeVar
@@ -22,11 +23,12 @@ from ringfence_server.ledger.commands import Command, Figure, Lease, PostStock, 
 from ringfence_server.ledger.idempotency import REFUSALS_KEPT_PER_CALLER, scope_of
 from ringfence_server.ledger.outcomes import Consumed, Decision, Reserved, Updated
 from ringfence_server.ledger.work import Committed
-from ringfence_server.store.connect import PostgresOptions, connect_to
+from ringfence_server.store.connect import connect_to
 from ringfence_server.store.instants import SharedInstants
 from ringfence_server.store.postgres import PostgresStore
 from ringfence_server.store.postgres_prune import SLOTS_PER_STEP
 from ringfence_server.store.sqlite import SqliteStore
+from tests.patience import PATIENT
 from tests.store.watching import watched
 
 T = TypeVar("T")
@@ -73,8 +75,7 @@ _SQLITE = create_engine("sqlite://", creator=lambda: sqlite3.connect(_PLACE.get(
 
 
 async def _connect() -> Any:
-    options = PostgresOptions(connect_timeout_seconds=60)
-    return await connect_to(_PLACE.get(), options, application="test", statement_timeout=False)
+    return await connect_to(_PLACE.get(), PATIENT, application="test", statement_timeout=False)
 
 
 _POSTGRES = create_async_engine("postgresql+asyncpg://", async_creator=_connect, poolclass=NullPool)
@@ -122,8 +123,7 @@ class Desk:
         else:
             self.any_store = PostgresStore(
                 self.place,
-                # A busy machine is no fault of the store's.
-                PostgresOptions(lanes=self._lanes, statement_timeout_seconds=30.0, lock_timeout_seconds=30.0),
+                replace(PATIENT, lanes=self._lanes),
                 clock=self.clock if self._database_clock is None else None,
                 clock_watch=self._database_clock,
                 instants=self._instants,

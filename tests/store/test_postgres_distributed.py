@@ -26,9 +26,9 @@ from ringfence_server.ledger.commands import (
 from ringfence_server.ledger.policy import Fallback, Location, PathRule, Policy
 from ringfence_server.ledger.work import StoreUnavailable
 from ringfence_server.store import schema
-from ringfence_server.store.connect import PostgresOptions
 from ringfence_server.store.distribute import distribute, distribute_statements
 from tests.ledger.world import SOUTH, back, figure, line, quota, shift
+from tests.patience import PATIENT
 from tests.store.audit import audit
 from tests.store.busy_tills import SKUS, busy_tills
 from tests.store.desk import Desk, post, reserve
@@ -178,7 +178,7 @@ async def test_a_batch_is_of_the_requests_of_one_slot(desk: Desk) -> None:
 async def test_without_citus_nothing_is_distributed(postgres_place: str) -> None:
     """One line says what is missing, and the tables stay as they are."""
     with pytest.raises(StoreUnavailable, match="the database has no Citus extension: create it on every machine"):
-        await distribute(postgres_place, PostgresOptions())
+        await distribute(postgres_place, PATIENT)
 
 
 def test_every_table_is_distributed_beside_stock_or_is_everywhere() -> None:

@@ -13,11 +13,11 @@ from ringfence_server.ledger.commands import SetPolicy
 from ringfence_server.ledger.names import StockKey
 from ringfence_server.ledger.policy import Policy
 from ringfence_server.store import postgres_feed
-from ringfence_server.store.connect import PostgresOptions
 from ringfence_server.store.driver import PostgresConnection
 from ringfence_server.store.postgres_feed import PostgresFeed
 from ringfence_server.watch import Follower, Hub, Interest, Subscription
 from tests.ledger.world import figure, key
+from tests.patience import PATIENT
 from tests.store.desk import ORGANIZATION, Desk, post
 from tests.store.gates import gate
 from tests.store.reading import reading
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.postgres
 @asynccontextmanager
 async def following(desk: Desk) -> AsyncIterator[tuple[Follower, Hub]]:
     """A server's follower, which looks when it is told to, and its hub."""
-    feed = PostgresFeed(desk.postgres.url, PostgresOptions(), desk.postgres.slots)
+    feed = PostgresFeed(desk.postgres.url, PATIENT, desk.postgres.slots)
     hub = Hub()
     follower = Follower(feed, hub)
     await follower.start()
@@ -187,7 +187,7 @@ async def test_a_connection_that_was_stopped_before_it_listened_is_not_taken_for
 ) -> None:
     """Opening it once more listens, on a connection of its own: the pool has only one."""
     one, _ = desks
-    first, second = (PostgresFeed(one.postgres.url, PostgresOptions(), one.postgres.slots) for _ in range(2))
+    first, second = (PostgresFeed(one.postgres.url, PATIENT, one.postgres.slots) for _ in range(2))
     heard = asyncio.Event()
     opened: list[object] = []
     with monkeypatch.context() as patched:

@@ -8,12 +8,12 @@ from datetime import timedelta
 import pytest
 
 from ringfence_server.ledger.reading import KeyFilter
-from ringfence_server.store.connect import PostgresOptions
 from ringfence_server.store.instants import DatabaseInstants
 from ringfence_server.store.postgres_lanes import PostgresLanes
 from ringfence_server.store.reader import Reader, SqlSnapshot
 from ringfence_server.store.snapshots import Begun, Wanted
 from tests.ledger.world import figure, key
+from tests.patience import PATIENT
 from tests.store.desk import ORGANIZATION, Desk, post
 from tests.store.gates import gate
 from tests.store.reading import reading
@@ -93,7 +93,7 @@ async def test_a_read_goes_back_in_the_slots_that_have_gone_further(desks: tuple
 async def test_the_bound_lies_before_every_batch_under_way(postgres_place: str, desks: tuple[Desk, Desk]) -> None:
     """By the database's clock: a writer that holds a lock bounds it, one that has ended or holds none does not."""
     one, _ = desks
-    lanes = PostgresLanes(postgres_place, PostgresOptions())
+    lanes = PostgresLanes(postgres_place, PATIENT)
     instants = DatabaseInstants()
     try:
         with gate(one, "COMMIT") as early:

@@ -24,11 +24,11 @@ from ringfence_server.ledger.commands import (
 )
 from ringfence_server.ledger.work import BatchRejected, StoreUnavailable
 from ringfence_server.store import migrate
-from ringfence_server.store.connect import PostgresOptions
 from ringfence_server.store.errors import translated
 from ringfence_server.store.migrate import upgrade_postgres
 from ringfence_server.store.postgres import PostgresStore
 from tests.ledger.world import figure, line, quota
+from tests.patience import PATIENT
 from tests.store.desk import Desk, post, reserve
 from tests.store.gates import intercepted
 from tests.store.plans import postgres_plans, walks
@@ -145,7 +145,7 @@ async def test_a_store_that_is_not_there_says_so_in_a_line(unused_tcp_port: int)
 
 async def test_two_servers_that_start_at_once_migrate_once(postgres_url: str) -> None:
     """One waits for the other, and both find 64 slots."""
-    found = await asyncio.gather(*(upgrade_postgres(postgres_url, PostgresOptions()) for _ in range(3)))
+    found = await asyncio.gather(*(upgrade_postgres(postgres_url, PATIENT) for _ in range(3)))
     assert [slots.count for slots in found] == [64] * 3
 
 
