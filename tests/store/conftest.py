@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -37,6 +37,23 @@ def postgres_place(postgres_server: PostgresServer, postgres_template: str) -> I
     url = postgres_server.url(name)
     yield url
     postgres_server.drop_database(url)
+
+
+@pytest.fixture
+def one_slot_database(postgres_server: PostgresServer, postgres_template: str) -> Iterator[Callable[[], str]]:
+    """Makes migrated, empty databases of one slot: what is written there has the numbers that it has on SQLite."""
+    made: list[str] = []
+
+    def make() -> str:
+        name = f"store_{next(_numbers)}"
+        postgres_server.execute(f"CREATE DATABASE {name} TEMPLATE {postgres_template}")
+        made.append(postgres_server.url(name))
+        postgres_server.execute("DELETE FROM slot_state WHERE slot > 0", database=name)
+        return made[-1]
+
+    yield make
+    for url in made:
+        postgres_server.drop_database(url)
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
