@@ -159,7 +159,13 @@ class Server:
         self._hub = Hub(revisions_in(first.slots, first.revision))
         if opened.feed is not None:
             # Several servers write: what all of them commit is followed, this one's own batches among it.
-            self._follower = Follower(opened.feed, self._hub, changed=self._followed)
+            self._follower = Follower(
+                opened.feed,
+                self._hub,
+                changed=self._followed,
+                opened=self._bell.opened,
+                heard=lambda: len(self._bell) > 0,
+            )
             await self._follower.start()
             self._keep(self._follower.run())
         counts = Counts()

@@ -18,7 +18,7 @@ def till_config(request: pytest.FixtureRequest) -> ServerConfig:
     """A server for tills, on either database."""
     if request.param == "sqlite":
         return ServerConfig(port=0, in_memory=True)
-    return ServerConfig(port=0, database_url=request.getfixturevalue("postgres_url"), postgres=PATIENT)
+    return ServerConfig(port=0, database_url=request.getfixturevalue("postgres_place"), postgres=PATIENT)
 
 
 @pytest.fixture

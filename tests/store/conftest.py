@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -11,32 +10,12 @@ import pytest
 
 from ringfence.testing import PostgresServer
 from ringfence_server.clock import ManualClock
-from ringfence_server.store.connect import PostgresOptions
 from ringfence_server.store.instants import SharedInstants
-from ringfence_server.store.migrate import upgrade_postgres
 from tests.ledger.world import figure
 from tests.store.desk import Desk, post
 from tests.store.two_slots import HIGH, LOW
 
 _numbers = itertools.count()
-
-
-@pytest.fixture(scope="session")
-def postgres_template(postgres_server: PostgresServer) -> str:
-    """The name of a migrated database to copy: faster than migrating one for each test."""
-    url = postgres_server.create_database("ringfence_template")
-    asyncio.run(upgrade_postgres(url, PostgresOptions()))
-    return "ringfence_template"
-
-
-@pytest.fixture
-def postgres_place(postgres_server: PostgresServer, postgres_template: str) -> Iterator[str]:
-    """The URL of a migrated, empty database."""
-    name = f"store_{next(_numbers)}"
-    postgres_server.execute(f"CREATE DATABASE {name} TEMPLATE {postgres_template}")
-    url = postgres_server.url(name)
-    yield url
-    postgres_server.drop_database(url)
 
 
 @pytest.fixture
@@ -45,8 +24,8 @@ def one_slot_database(postgres_server: PostgresServer, postgres_template: str) -
     made: list[str] = []
 
     def make() -> str:
-        name = f"store_{next(_numbers)}"
-        postgres_server.execute(f"CREATE DATABASE {name} TEMPLATE {postgres_template}")
+        name = f"one_slot_{next(_numbers)}"
+        postgres_server.execute(f"CREATE DATABASE {name} TEMPLATE {postgres_template} STRATEGY FILE_COPY")
         made.append(postgres_server.url(name))
         postgres_server.execute("DELETE FROM slot_state WHERE slot > 0", database=name)
         return made[-1]

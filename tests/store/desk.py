@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, NamedTuple, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy import Connection, Engine, NullPool, create_engine
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from ringfence_server.clock import ClockWatch, ManualClock
 from ringfence_server.committer import Answer, Committer, Request
@@ -19,7 +22,7 @@ from ringfence_server.ledger.commands import Command, Figure, Lease, PostStock, 
 from ringfence_server.ledger.idempotency import REFUSALS_KEPT_PER_CALLER, scope_of
 from ringfence_server.ledger.outcomes import Consumed, Decision, Reserved, Updated
 from ringfence_server.ledger.work import Committed
-from ringfence_server.store.connect import PostgresOptions, engine_of
+from ringfence_server.store.connect import PostgresOptions, connect_to
 from ringfence_server.store.instants import SharedInstants
 from ringfence_server.store.postgres import PostgresStore
 from ringfence_server.store.postgres_prune import SLOTS_PER_STEP
@@ -61,6 +64,20 @@ class Answered(NamedTuple):
         """Of the reservation that the request made or changed."""
         assert isinstance(self.decision, Reserved | Consumed | Updated), f"no reservation came of it: {self.decision}"
         return self.decision.reservation.reservation_id
+
+
+# For looks beside the server: one engine for all places, as it is the engine that remembers how statements are written,
+# and a connection of its own for each look.
+_PLACE: ContextVar[str] = ContextVar("place")
+_SQLITE = create_engine("sqlite://", creator=lambda: sqlite3.connect(_PLACE.get(), timeout=60), poolclass=NullPool)
+
+
+async def _connect() -> Any:
+    options = PostgresOptions(connect_timeout_seconds=60)
+    return await connect_to(_PLACE.get(), options, application="test", statement_timeout=False)
+
+
+_POSTGRES = create_async_engine("postgresql+asyncpg://", async_creator=_connect, poolclass=NullPool)
 
 
 class Desk:
@@ -238,7 +255,8 @@ class Desk:
 
         def note(statement: str, parameters: Any, many: bool) -> None:
             if not self.on_sqlite and " FROM unnest($1::" in statement:
-                many, parameters = True, parameters[0]
+                # Of a column with one value that alone is sent.
+                many, parameters = True, max((each for each in parameters if isinstance(each, list | tuple)), key=len)
             seen.append((statement, len(parameters) if many else 1))
 
         with watched(engine, note):
@@ -247,12 +265,12 @@ class Desk:
     @contextmanager
     def connection(self) -> Iterator[Connection]:
         """Looks into the file, beside the server."""
-        engine = create_engine(f"sqlite:///{self.path}")
+        token = _PLACE.set(str(self.path))
         try:
-            with engine.connect() as connection:
+            with _SQLITE.connect() as connection:
                 yield connection
         finally:
-            engine.dispose()
+            _PLACE.reset(token)
 
     def look(self, function: Callable[[Connection], T]) -> T:
         """Answers what a function finds in the database, beside the server."""
@@ -283,12 +301,9 @@ def _looked(url: str, function: Callable[[Connection], T]) -> T:
     """In a thread of its own: a test's own event loop runs already."""
 
     async def look() -> T:
-        engine = engine_of(url, PostgresOptions(), application="test", connections=1, statement_timeout=False)
-        try:
-            async with engine.connect() as connection:
-                return await connection.run_sync(function)
-        finally:
-            await engine.dispose()
+        _PLACE.set(url)
+        async with _POSTGRES.connect() as connection:
+            return await connection.run_sync(function)
 
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(asyncio.run, look()).result()

@@ -100,7 +100,7 @@ async def _look_after(desk: Desk) -> None:
 
 def _slots_named(text: str, parameters: Any) -> set[Any]:
     """What a statement compares ``slot`` with, or writes there."""
-    named = re.findall(r"slot = (\S+?)::smallint|SELECT (\$1)::smallint, given", text, re.IGNORECASE)
+    named = re.findall(r"slot = (\S+?)::smallint|SELECT (\$1)::smallint, ", text, re.IGNORECASE)
     places = [one or other for one, other in named]
     return {parameters[int(place[1:]) - 1] if re.fullmatch(r"\$\d+", place) else place for place in places}
 

@@ -127,7 +127,7 @@ async def test_a_write_on_one_server_wakes_the_follower_of_another(
 ) -> None:
     """By a notification: looking by itself would take an hour here."""
     monkeypatch.setattr("ringfence_server.watch.follower._POLL_SECONDS", 3_600.0)
-    monkeypatch.setattr("ringfence_server.watch.follower._UNWATCHED_SECONDS", 3_600.0)
+    monkeypatch.setattr("ringfence_server.watch.follower._UNHEARD_SECONDS", 3_600.0)
     one, other = desks
     async with following(one) as (mine, _), following(other) as (theirs, there):
         subscription = watching(there, HIGH)
@@ -189,6 +189,7 @@ async def test_a_connection_that_was_stopped_before_it_listened_is_not_taken_for
     one, _ = desks
     first, second = (PostgresFeed(one.postgres.url, PostgresOptions(), one.postgres.slots) for _ in range(2))
     heard = asyncio.Event()
+    opened: list[object] = []
     with monkeypatch.context() as patched:
 
         async def stopped(*_: object) -> None:
@@ -196,12 +197,17 @@ async def test_a_connection_that_was_stopped_before_it_listened_is_not_taken_for
 
         patched.setattr("asyncpg.Connection.add_listener", stopped)
         with pytest.raises(asyncio.CancelledError):
-            await first.open(heard.set)
+            await first.open(heard.set, opened.append)
     try:
-        await first.open(heard.set)
-        await second.open(lambda: None)
-        await second.notify()
+        await first.open(heard.set, opened.append)
+        await second.open(lambda: None, lambda _places: None)
+        await second.notify([(ORGANIZATION, "north")])
         await asyncio.wait_for(heard.wait(), 60)
+        assert opened == [[(ORGANIZATION, "north")]]
+        heard.clear()
+        await second.notify([(ORGANIZATION, f"store {number}") for number in range(1_000)])
+        await asyncio.wait_for(heard.wait(), 60)
+        assert opened[1:] == [None], "more than a notification holds are anywhere"
     finally:
         await first.close()
         await second.close()

@@ -248,6 +248,10 @@ async def test_a_policy_does_not_take_the_till_from_under_its_sales(desk: Desk) 
     await sold(desk, "O-1")
     refused = await desk.send(SetPolicy(Policy(locations=TILL_LOCATIONS[1:]), 2))
     assert isinstance(refused.decision, SettlementsInUse)
+    (found,) = refused.decision.locations
+    (location,) = (each for each in TILL_LOCATIONS if each.name == EAST)
+    assert (found.keep, found.open.keys, found.open.sales) == (location, 1, 1)
+    assert found.open.units > 0
     assert not (await desk.send(SetPolicy(Policy(locations=TILL_LOCATIONS[:1]), 2))).answer.refusal
 
 

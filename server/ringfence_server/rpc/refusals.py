@@ -22,6 +22,7 @@ from ringfence_server.ledger.outcomes import (
     NotRejected,
     OrderReferenceInUse,
     Overflow,
+    QuotaInUse,
     QuotasInUse,
     Refusal,
     RequestIdReused,
@@ -309,35 +310,82 @@ def _quotas_in_use(refusal: QuotasInUse) -> bytes:
     more = f", and {len(refusal.quotas) - 1} more pools" if len(refusal.quotas) > 1 else ""
     return status_bytes(
         code_pb2.FAILED_PRECONDITION,
-        f"the policy no longer allows path {first.path!r}, which has {first.allocated} units of "
-        f"{_describe_key(first.key)}{more}; unallocate or settle them first",
+        f"the policy no longer allows path {first.path!r}, which has a quota on {_describe_key(first.key)}: "
+        f"{_what_ends(first)}{more}",
         "QUOTA_IN_USE",
         {
             "path": first.path,
             "allocated": str(first.allocated),
+            "free": str(first.allocated - first.held),
+            "held": str(first.held),
+            "unsettled": str(first.unsettled),
             "sku": first.key.sku,
             "location": first.key.location,
             "quotas": str(len(refusal.quotas)),
+            "more": str(len(refusal.quotas) - 1),
         },
         errors_pb2.QuotasInUse(
             quotas=[
-                {"key": key_fields(quota.key), "path": quota.path, "allocated": quota.allocated}
+                {
+                    "key": key_fields(quota.key),
+                    "path": quota.path,
+                    "allocated": quota.allocated,
+                    "held": quota.held,
+                    "unsettled": quota.unsettled,
+                }
                 for quota in refusal.quotas
             ]
         ),
     )
 
 
+def _what_ends(quota: QuotaInUse) -> str:
+    """What the pool has, and what would have to be done with it first."""
+    free = quota.allocated - quota.held
+    if not (free or quota.held or quota.unsettled):
+        return "it is sold out, but cancelled units would come back to it; unallocate all its free units (0) to end it"
+    steps = []
+    if quota.held:
+        steps.append(f"{quota.held} held: consume or cancel them, or let their leases end")
+    if quota.unsettled:
+        steps.append(f"{quota.unsettled} sold and not settled: post the till's figures, or cancel them")
+    steps.append(f"{free} free: then unallocate all that is free")
+    return "; ".join(steps)
+
+
 def _settlements_in_use(refusal: SettlementsInUse) -> bytes:
-    first = refusal.locations[0]
-    more = f", and {len(refusal.locations) - 1} more locations" if len(refusal.locations) > 1 else ""
+    keep, sales = refusal.locations[0]
+    more = f"; {len(refusal.locations) - 1} more locations" if len(refusal.locations) > 1 else ""
+    measure, source = keep.settlement_measure, keep.source
     return status_bytes(
         code_pb2.FAILED_PRECONDITION,
-        f"location {first.location!r} has {first.unsettled} units sold that no figure contains yet{more}; its kind, "
-        "settlement_measure and source stay until they are settled or cancelled",
+        f"location {keep.name!r} has {sales.units} units of {sales.sales} sales, of {sales.keys} keys, that no figure "
+        f"contains yet{more}: keep its kind {keep.kind.name}, settlement_measure {measure!r} and source {source!r} "
+        "until the till's figures settle them or they are cancelled",
         "SETTLEMENT_IN_USE",
-        {"location": first.location, "unsettled": str(first.unsettled), "locations": str(len(refusal.locations))},
+        {
+            "location": keep.name,
+            "unsettled": str(sales.units),
+            "sales": str(sales.sales),
+            "keys": str(sales.keys),
+            "kind": keep.kind.name,
+            "settlement_measure": measure,
+            "source": source,
+            "locations": str(len(refusal.locations)),
+            "more": str(len(refusal.locations) - 1),
+        },
         errors_pb2.SettlementsInUse(
-            locations=[{"location": each.location, "unsettled": each.unsettled} for each in refusal.locations]
+            locations=[
+                {
+                    "location": each.keep.name,
+                    "unsettled": each.open.units,
+                    "keys": each.open.keys,
+                    "sales": each.open.sales,
+                    "kind": each.keep.kind.value,
+                    "settlement_measure": each.keep.settlement_measure,
+                    "source": each.keep.source,
+                }
+                for each in refusal.locations
+            ]
         ),
     )

@@ -7,7 +7,8 @@ database when it commits, and all batches of all servers would go through it one
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Collection
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import func, select
@@ -15,7 +16,7 @@ from sqlalchemy import func, select
 from ringfence_server.ledger.names import StockKey
 from ringfence_server.ledger.reading import ChangesRead
 from ringfence_server.ledger.revisions import Revisions
-from ringfence_server.ledger.work import StoreUnavailable
+from ringfence_server.ledger.work import Place, StoreUnavailable
 
 from . import schema
 from .connect import UPKEEP, PostgresOptions, engine_of
@@ -31,6 +32,9 @@ from .slots import Slots
 T = TypeVar("T")
 
 _CHANNEL: Final = "ringfence_feed"
+_MOST_PAYLOAD: Final = 7_900
+"""Bytes of a notification; PostgreSQL takes less than 8,000."""
+_ANYWHERE: Final = "*"
 _ROWS_A_LOOK: Final = 500
 """Rows of each slot, each a group commit."""
 _MOST_KEYS_CACHED: Final = 65_536
@@ -50,8 +54,9 @@ class PostgresFeed:
         self._looked = 0
         self._kept: KeptConnection | None = None
 
-    async def open(self, notified: Callable[[], None]) -> None:
-        """Connects and listens; ``notified`` is called when another server says that there is something.
+    async def open(self, notified: Callable[[], None], opened: Callable[[Collection[Place] | None], None]) -> None:
+        """Connects and listens; ``notified`` is called when another server says that there is something, ``opened``
+        where it says that order events opened; None: anywhere.
 
         Raises:
             StoreUnavailable: the database cannot be reached.
@@ -63,8 +68,10 @@ class PostgresFeed:
             raw: Any = (await kept.connection.get_raw_connection()).driver_connection
             own = raw.get_server_pid()
 
-            def heard(_connection: object, pid: int, _channel: str, _payload: object) -> None:
+            def heard(_connection: object, pid: int, _channel: str, payload: str) -> None:
                 if pid != own:
+                    if payload:
+                        opened(_places_of(payload))
                     notified()
 
             await raw.add_listener(_CHANNEL, heard)
@@ -93,13 +100,17 @@ class PostgresFeed:
         """
         return await self._call(self._after, revisions)
 
-    async def notify(self) -> None:
-        """Tells the other servers that there is something.
+    async def notify(self, opened: Collection[Place]) -> None:
+        """Tells the other servers that there is something, and where order events opened.
 
         Raises:
             StoreUnavailable: the database cannot be reached.
         """
-        await self._call(lambda connection: connection.command(f"NOTIFY {_CHANNEL}"))
+        if opened:
+            payload = _payload_of(opened)
+            await self._call(lambda connection: connection.rows("SELECT pg_notify($1, $2)", (_CHANNEL, payload)))
+        else:
+            await self._call(lambda connection: connection.command(f"NOTIFY {_CHANNEL}"))
 
     async def close(self) -> None:
         """Disconnects; it may be opened again."""
@@ -180,6 +191,18 @@ class PostgresFeed:
             return []
         rows = connection.execute(select(policy.c.organization).distinct().where(in_slot, policy.c.create_time > until))
         return [organization for (organization,) in rows]
+
+
+def _payload_of(places: Collection[Place]) -> str:
+    """Places as the payload of a notification; more than one holds are anywhere."""
+    payload = json.dumps(sorted(places), separators=(",", ":"), ensure_ascii=False)
+    return payload if len(payload.encode()) <= _MOST_PAYLOAD else _ANYWHERE
+
+
+def _places_of(payload: str) -> list[Place] | None:
+    if payload == _ANYWHERE:
+        return None
+    return [(organization, location) for organization, location in json.loads(payload)]
 
 
 def _newest(states: States) -> int:

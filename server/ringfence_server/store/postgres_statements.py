@@ -6,7 +6,7 @@ every statement names a single slot, as a parameter, and goes to one shard: the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import Column, Table, bindparam, literal_column
@@ -115,15 +115,27 @@ class ForgetRefusals:
 
 
 class ArrayRows:
-    """A statement that takes rows as one array per column."""
+    """A statement that takes rows as one array per column.
 
-    __slots__ = ("_one_slot", "_slot_at", "sql")
+    Most columns of a batch hold one value in all its rows: its revision, its instant, an organization, zeros. Such an
+    array is sent with that value alone, and the statement takes it for every row (``Given``). Of what orders write that
+    is two thirds of the values, each of which the driver would have to encode and PostgreSQL to read.
+    """
 
-    def __init__(self, sql: str, one_slot: str, slot_at: int) -> None:
-        self.sql = sql
-        self._one_slot = one_slot
-        self._slot_at = slot_at
-        """The place of the slot in a row; in ``one_slot`` it is the first parameter."""
+    __slots__ = ("_columns", "_many_slots", "_one_slot", "_slot_at", "numbered")
+
+    def __init__(
+        self, dialect: Dialect, columns: Sequence[Column[Any]], whole: Collection[str], text: Callable[[Given], str]
+    ) -> None:
+        """``columns``: of a row, the slot among them. ``whole``: those sent with all their values, one of them at
+        least, for it says how many rows there are. ``text``: the statement, given its rows."""
+        self._slot_at = [item.name for item in columns].index("slot")
+        self._columns = [(item.name in whole, bool(item.nullable)) for item in columns]
+        self.numbered: Callable[[int], str] = lambda first: text(Given(dialect, columns, whole, first))
+        """The statement for rows of many slots, given the number of its first parameter."""
+        self._many_slots = self.numbered(1)
+        others = [item for item in columns if item.name != "slot"]
+        self._one_slot = text(Given(dialect, others, whole, 2, in_one_slot=True))
 
     def run_many(self, connection: DriverConnection, rows: Sequence[_Row]) -> None:
         """Runs it for every row."""
@@ -134,30 +146,103 @@ class ArrayRows:
         if not rows:
             return ()
         if not connection.distributed:
-            return connection.rows(self.sql, tuple(zip(*rows, strict=True)))
-        found: list[_Row] = []
-        for slot, its in self._by_slot(rows):
-            found.extend(connection.rows(self._one_slot, (slot, *zip(*its, strict=True))))
-        return found
-
-    def _by_slot(self, rows: Sequence[_Row]) -> Iterator[tuple[int, list[_Row]]]:
+            return connection.rows(self._many_slots, self.arrays(rows))
         at = self._slot_at
         by_slot: dict[int, list[_Row]] = {}
         for row in rows:
-            by_slot.setdefault(row[at], []).append((*row[:at], *row[at + 1 :]))
+            by_slot.setdefault(row[at], []).append(row)
+        found: list[_Row] = []
         for slot in sorted(by_slot):
-            yield slot, by_slot[slot]
+            arrays = self.arrays(by_slot[slot])
+            del arrays[at]
+            found.extend(connection.rows(self._one_slot, (slot, *arrays)))
+        return found
+
+    def arrays(self, rows: Sequence[_Row]) -> list[_Row]:
+        """The parameters for these rows, perhaps none."""
+        count = len(rows)
+        if not count:
+            return [()] * len(self._columns)
+        arrays: list[_Row] = list(zip(*rows, strict=True))
+        if count == 1:
+            return arrays
+        for place, (array, (whole, nullable)) in enumerate(zip(arrays, self._columns, strict=True)):
+            first = array[0]
+            # Most arrays that differ do so at their ends.
+            if whole or first != array[-1] or array.count(first) != count:
+                continue
+            if first is None:
+                arrays[place] = ()
+            elif not nullable:
+                arrays[place] = (first,)
+        return arrays
+
+
+class Given:
+    """Rows unfolded from arrays, some of them shorter than others: ``unnest`` fills these with NULL, for which their
+    first value stands. Where NULL is a value like any other an array has all values, or none."""
+
+    def __init__(
+        self,
+        dialect: Dialect,
+        columns: Sequence[Column[Any]],
+        whole: Collection[str],
+        first: int,
+        *,
+        in_one_slot: bool = False,
+    ) -> None:
+        """``whole``: columns with all their values. ``first``: the number of the first one's parameter.
+        ``in_one_slot``: the slot is parameter 1, and none of the columns."""
+        quote = dialect.identifier_preparer.quote
+        self.rows = f"{_unnest(dialect, columns, first)} AS given({', '.join(quote(item.name) for item in columns)})"
+        """What stands behind FROM."""
+        self.values: dict[str, str] = {"slot": "$1::smallint"} if in_one_slot else {}
+        """The expression of each column."""
+        for number, item in enumerate(columns, first):
+            value = f"given.{quote(item.name)}"
+            if item.name not in whole and not item.nullable:
+                value = f"coalesce({value}, ({_array(dialect, item, number)})[1])"
+            self.values[item.name] = value
+
+
+class TogetherRows:
+    """Several statements over rows as one, for each waits for the database's answer: what a batch writes is a dozen.
+
+    PostgreSQL runs them in an order of its own, each on the rows as they were before: none may touch what another does.
+    """
+
+    def __init__(self, statements: Sequence[ArrayRows]) -> None:
+        self._statements = statements
+        parts = []
+        first = 1
+        for number, statement in enumerate(statements):
+            parts.append(f"w{number} AS ({statement.numbered(first)})")
+            first += len(statement.arrays(()))
+        self._sql = f"WITH {', '.join(parts)} SELECT 1"
+
+    def run_many(self, connection: DriverConnection, lists: Sequence[Sequence[_Row]]) -> None:
+        """Runs each of them for the rows at its place."""
+        written = [(statement, rows) for statement, rows in zip(self._statements, lists, strict=True) if rows]
+        if connection.distributed or len(written) <= 1:
+            for statement, rows in written:
+                statement.run_many(connection, rows)
+            return
+        pairs = zip(self._statements, lists, strict=True)
+        connection.rows(self._sql, [array for statement, rows in pairs for array in statement.arrays(rows)])
 
 
 def array_insert(dialect: Dialect, table: Table, tail: str = "") -> ArrayRows:
     """``INSERT`` of whole rows, ``tail`` behind it; ``slot`` is every table's first column."""
-    name, items = _name(dialect, table), list(table.c)
-    assert items[0].name == "slot"
-    into = f"INSERT INTO {name} ({', '.join(dialect.identifier_preparer.quote(item.name) for item in items)})"
+    quote = dialect.identifier_preparer.quote
+    into = f"INSERT INTO {_name(dialect, table)} ({', '.join(quote(item.name) for item in table.c)})"
+    keys = [item.name for item in table.primary_key.columns]
+    assert table.c[0].name == keys[0] == "slot"
     return ArrayRows(
-        f"{into} SELECT * FROM {_unnest(dialect, items)}{tail}",
-        f"{into} SELECT $1::smallint, given.* FROM {_unnest(dialect, items[1:], first=2)} AS given{tail}",
-        0,
+        dialect,
+        list(table.c),
+        # What tells rows of a slot apart, or the slots.
+        keys[1:2] or keys,
+        lambda given: f"{into} SELECT {', '.join(given.values[item.name] for item in table.c)} FROM {given.rows}{tail}",
     )
 
 
@@ -176,28 +261,21 @@ def array_update(dialect: Dialect, table: Table, changed: Sequence[str]) -> Arra
     """``UPDATE … SET changed WHERE primary key``; parameters are the changed columns, then the key's."""
     quote = dialect.identifier_preparer.quote
     name, keys = _name(dialect, table), [item.name for item in table.primary_key.columns]
-    changes = ", ".join(f"{quote(each)} = given.{quote(each)}" for each in changed)
-    names = [*changed, *keys]
-    matches = [f"{name}.{quote(each)} = given.{quote(each)}" for each in keys]
-    rest = [each for each in names if each != "slot"]
 
-    def text(taken: Sequence[str], first: int, conditions: Sequence[str]) -> str:
-        arrays = _unnest(dialect, [table.c[each] for each in taken], first=first)
-        return (
-            f"UPDATE {name} SET {changes} FROM {arrays} AS given({', '.join(quote(each) for each in taken)}) "
-            f"WHERE {' AND '.join(conditions)}"
-        )
+    def text(given: Given) -> str:
+        changes = ", ".join(f"{quote(each)} = {given.values[each]}" for each in changed)
+        matches = (f"{name}.{quote(key)} = {given.values[key]}" for key in keys)
+        return f"UPDATE {name} SET {changes} FROM {given.rows} WHERE {' AND '.join(matches)}"
 
-    return ArrayRows(
-        text(names, 1, matches),
-        text(rest, 2, [f"{name}.slot = $1::smallint", *(each for each in matches if ".slot" not in each)]),
-        names.index("slot"),
-    )
+    return ArrayRows(dialect, [table.c[each] for each in (*changed, *keys)], keys, text)
 
 
 def _unnest(dialect: Dialect, columns: Sequence[Column[Any]], first: int = 1) -> str:
-    types = (item.type.compile(dialect=dialect).lower() for item in columns)
-    return f"unnest({', '.join(f'${number}::{kind}[]' for number, kind in enumerate(types, first))})"
+    return f"unnest({', '.join(_array(dialect, item, number) for number, item in enumerate(columns, first))})"
+
+
+def _array(dialect: Dialect, column: Column[Any], number: int) -> str:
+    return f"${number}::{column.type.compile(dialect=dialect).lower()}[]"
 
 
 def _name(dialect: Dialect, table: Any) -> str:
