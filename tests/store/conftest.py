@@ -2,16 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import itertools
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from ringfence.testing import PostgresServer
 from ringfence_server.clock import ManualClock
 from ringfence_server.store.instants import SharedInstants
 from tests.ledger.world import figure
 from tests.store.desk import Desk, post
 from tests.store.two_slots import HIGH, LOW
+
+_numbers = itertools.count()
+
+
+@pytest.fixture
+def one_slot_database(postgres_server: PostgresServer, postgres_template: str) -> Iterator[Callable[[], str]]:
+    """Makes migrated, empty databases of one slot: what is written there has the numbers that it has on SQLite."""
+    made: list[str] = []
+
+    def make() -> str:
+        name = f"one_slot_{next(_numbers)}"
+        postgres_server.execute(f"CREATE DATABASE {name} TEMPLATE {postgres_template} STRATEGY FILE_COPY")
+        made.append(postgres_server.url(name))
+        postgres_server.execute("DELETE FROM slot_state WHERE slot > 0", database=name)
+        return made[-1]
+
+    yield make
+    for url in made:
+        postgres_server.drop_database(url)
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
