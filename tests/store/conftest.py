@@ -12,6 +12,7 @@ import pytest
 from ringfence.testing import PostgresServer
 from ringfence_server.store.connect import PostgresOptions
 from ringfence_server.store.migrate import upgrade_postgres
+from tests.store import citus
 
 _numbers = itertools.count()
 
@@ -34,10 +35,21 @@ def postgres_place(postgres_server: PostgresServer, postgres_template: str) -> I
     postgres_server.drop_database(url)
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+@pytest.fixture
+def citus_place() -> str:
+    """The URL of an empty database of a Citus cluster, where there is one; its tables are distributed."""
+    if not citus.URL:
+        pytest.skip(citus.ABSENT)
+    return citus.emptied()
+
+
+@pytest.fixture(
+    # Nobody is told of every single test that there is no cluster: those of test_citus say so.
+    params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres), *(["citus"] if citus.URL else [])]
+)
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Path | str:
     """For ``Desk``: a store's place, on each database in turn."""
     if request.param == "sqlite":
         return tmp_path / "ringfence.db"
-    url: str = request.getfixturevalue("postgres_place")
+    url: str = request.getfixturevalue(f"{request.param}_place")
     return url

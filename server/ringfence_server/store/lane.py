@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from ringfence_server.ledger.names import StockKey
 from ringfence_server.ledger.work import Committed, StoreUnavailable, Work
 
+from .citus import SESSION
 from .driver import PostgresConnection
 from .errors import NETWORK_ERRORS, Contended, refused_by_database, translated
 from .locks import SlotLocks, WiderLock
@@ -38,7 +39,7 @@ PLANNER: Final = (
     "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET enable_hashjoin = off; "
     "SET enable_mergejoin = off; SET enable_bitmapscan = off"
 )
-_SETTINGS: Final = f"{PLANNER}; SET default_transaction_isolation = 'read committed'; SET synchronous_commit = on"
+_SETTINGS: Final = "SET default_transaction_isolation = 'read committed'; SET synchronous_commit = on"
 
 
 class BatchTimes(Protocol):
@@ -172,7 +173,8 @@ class Lane:
 
     def _prepare(self, core: Connection) -> PostgresConnection:
         driver = PostgresConnection(core, distributed=self._distributed)
-        driver.command(_SETTINGS)
+        # On Citus a statement is planned for the slot that it names, and its rows are found by another machine's plan.
+        driver.command(f"{SESSION if self._distributed else PLANNER}; {_SETTINGS}")
         return driver
 
     # --- one transaction -----------------------------------------------------------------------------------------

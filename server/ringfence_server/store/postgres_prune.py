@@ -1,10 +1,16 @@
-"""Forgetting where several servers do it at once: in bounded steps, around rows that somebody else has."""
+"""Forgetting where several servers do it at once: in bounded steps, around rows that somebody else has.
+
+Where the tables are distributed (Citus) every statement names a single slot.
+"""
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import delete, func, select, tuple_, update
+from sqlalchemy import ColumnElement, delete, func, select, true, tuple_, update
 
 from ringfence_server.ledger.idempotency import EFFECTS_KEPT, REFUSALS_KEPT, time_of, too_old
 from ringfence_server.ledger.policy import MINUTE
@@ -28,20 +34,7 @@ class SlotPruner:
 
     def step(self, connection: PostgresConnection, now: int) -> int:
         """Looks at one piece and deletes what is past its keeping; answers the rows deleted."""
-        outcome = schema.request_outcome
-        place = tuple_(outcome.c.slot, outcome.c.request_id, outcome.c.scope)
-        rows = connection.execute(
-            select(
-                outcome.c.slot,
-                outcome.c.request_id,
-                outcome.c.scope,
-                outcome.c.refusal_number,
-                outcome.c.record_time,
-            )
-            .where(place > self._after)
-            .order_by(outcome.c.slot, outcome.c.request_id, outcome.c.scope)
-            .limit(ROWS_PER_STEP)
-        ).all()
+        rows = self._next_rows(connection)
         deleted = self._forget(connection, rows, now)
         slot = self._after[0]
         self._after = (
@@ -54,24 +47,51 @@ class SlotPruner:
             deleted += self._tills[passed].step(connection, now)
         return deleted
 
-    def _forget(self, connection: PostgresConnection, rows: Any, now: int) -> int:
+    def _next_rows(self, connection: PostgresConnection) -> Sequence[Any]:
+        """The next piece, of ROWS_PER_STEP rows unless the walk has come to the end."""
+        outcome = schema.request_outcome
+        columns = [outcome.c.slot, outcome.c.request_id, outcome.c.scope]
+        query = select(*columns, outcome.c.refusal_number, outcome.c.record_time).order_by(*columns)
+        rows: list[Any] = []
+        if not connection.distributed:
+            rows += connection.execute(query.where(tuple_(*columns) > self._after).limit(ROWS_PER_STEP))
+            return rows
+        first, *after = self._after
+        for slot in self._slots.all[first:]:
+            place = tuple_(*columns[1:]) > tuple(after if slot == first else (b"", 0))
+            left = ROWS_PER_STEP - len(rows)
+            rows += connection.execute(query.where(outcome.c.slot == slot, place).limit(left))
+            if len(rows) == ROWS_PER_STEP:
+                break
+        return rows
+
+    def _forget(self, connection: PostgresConnection, rows: Sequence[Any], now: int) -> int:
         if not any(_past_keeping(row, now) for row in rows):
             return 0
         now = self._assure(connection, now)
-        outcome = schema.request_outcome
-        place = tuple_(outcome.c.slot, outcome.c.request_id, outcome.c.scope)
         gone = [(row.slot, row.request_id, row.scope) for row in rows if _past_keeping(row, now)]
         if not gone:
             return 0
-        free = select(outcome.c.slot, outcome.c.request_id, outcome.c.scope).where(place.in_(gone))
-        free = free.with_for_update(skip_locked=True)
-        return int(connection.execute(delete(outcome).where(place.in_(free))).rowcount)
+        outcome = schema.request_outcome
+        place = tuple_(outcome.c.slot, outcome.c.request_id, outcome.c.scope)
+        if not connection.distributed:
+            return _delete_free(connection, place, gone, true())
+        return sum(
+            _delete_free(connection, place, list(its), outcome.c.slot == slot)
+            for slot, its in itertools.groupby(gone, itemgetter(0))
+        )
 
     def _assure(self, connection: PostgresConnection, now: int) -> int:
         """An instant before which no later batch takes place, should the clock go back: for it something may be
         forgotten. Brought forward once a minute, for it takes every slot for a moment."""
         if now - self._assured >= MINUTE:
             state = schema.slot_state
+            if connection.distributed:
+                # One after the other: what is assured of a slot needs no other.
+                for slot in self._slots.all:
+                    connection.execute(update(state).where(state.c.slot == slot, state.c.now < now).values(now=now))
+                self._assured = now
+                return now
             connection.command("BEGIN")
             try:
                 connection.execute(select(state.c.slot).order_by(state.c.slot).with_for_update()).all()
@@ -97,6 +117,16 @@ class SlotPruner:
             .with_for_update(skip_locked=True)
         )
         return int(connection.execute(delete(feed).where(feed.c.slot == slot, feed.c.revision.in_(past))).rowcount)
+
+
+def _delete_free(
+    connection: PostgresConnection, place: Any, gone: Sequence[tuple[int, bytes, int]], in_slot: ColumnElement[bool]
+) -> int:
+    """Deletes those of these outcomes that nobody else has."""
+    outcome = schema.request_outcome
+    free = select(outcome.c.slot, outcome.c.request_id, outcome.c.scope).where(in_slot, place.in_(gone))
+    free = free.with_for_update(skip_locked=True)
+    return int(connection.execute(delete(outcome).where(in_slot, place.in_(free))).rowcount)
 
 
 def _past_keeping(row: Any, now: int) -> bool:

@@ -1,13 +1,16 @@
 """PostgreSQL's forms: lists as arrays, so that every statement has one text however many rows it carries.
 
 Rows and keys of many slots go in one statement, which names the slot of each. Where the tables are distributed (Citus)
-every statement names a single slot, as a parameter, and goes to one shard: the same rows, slot by slot.
+every statement names a single slot, as a parameter, and goes to one shard: the same rows, slot by slot. Citus routes
+neither an INSERT from arrays (it fetches them to the coordinator, and commits in two phases what one machine did) nor
+what it may not plan anew for each slot, unless that is a plain condition on one table; so rows to insert are VALUES
+there, and keys of one column a list to look in.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Final
 
 from sqlalchemy import Column, Table, bindparam, literal_column
 from sqlalchemy.engine import Dialect
@@ -17,6 +20,10 @@ from .driver import DriverConnection
 from .slots import SlotOf
 
 _Row = tuple[Any, ...]
+OneSlot = Callable[[int, Sequence[_Row]], Iterable[tuple[str, Sequence[Any]]]]
+"""Texts and parameters that do something for rows of one slot, which do not name it."""
+_MOST_VALUES: Final = 64
+"""Rows in one statement, a power of two; of the widest table these are far from the 65,535 parameters there may be."""
 
 
 class ArraySelect:
@@ -47,10 +54,16 @@ class ArraySelect:
             f"SELECT {wanted} FROM {_unnest(dialect, [keys[0].table.c.slot, *keys])} "
             f"AS wanted(slot, {', '.join(names)}) JOIN {table} ON {slot} = wanted.slot AND {matches}{tail}"
         )
-        self._one_slot = (
-            f"SELECT {wanted} FROM {_unnest(dialect, keys, first=2)} AS wanted({', '.join(names)}) "
-            f"JOIN {table} ON {slot} = $1::smallint AND {matches}{tail}"
-        )
+        if len(keys) == 1:
+            self._one_slot = (
+                f"SELECT {wanted} FROM {table} WHERE {slot} = $1::smallint "
+                f"AND {_column(dialect, keys[0])} = ANY($2::{_kind(dialect, keys[0])}[]){tail}"
+            )
+        else:
+            self._one_slot = (
+                f"SELECT {wanted} FROM {_unnest(dialect, keys, first=2)} AS wanted({', '.join(names)}) "
+                f"JOIN {table} ON {slot} = $1::smallint AND {matches}{tail}"
+            )
 
     def find(self, connection: DriverConnection, keys: Sequence[Any]) -> Sequence[_Row]:
         """Rows of all keys."""
@@ -119,7 +132,7 @@ class ArrayRows:
 
     __slots__ = ("_one_slot", "_slot_at", "sql")
 
-    def __init__(self, sql: str, one_slot: str, slot_at: int) -> None:
+    def __init__(self, sql: str, one_slot: OneSlot, slot_at: int) -> None:
         self.sql = sql
         self._one_slot = one_slot
         self._slot_at = slot_at
@@ -137,7 +150,8 @@ class ArrayRows:
             return connection.rows(self.sql, tuple(zip(*rows, strict=True)))
         found: list[_Row] = []
         for slot, its in self._by_slot(rows):
-            found.extend(connection.rows(self._one_slot, (slot, *zip(*its, strict=True))))
+            for text, parameters in self._one_slot(slot, its):
+                found.extend(connection.rows(text, parameters))
         return found
 
     def _by_slot(self, rows: Sequence[_Row]) -> Iterator[tuple[int, list[_Row]]]:
@@ -154,11 +168,36 @@ def array_insert(dialect: Dialect, table: Table, tail: str = "") -> ArrayRows:
     name, items = _name(dialect, table), list(table.c)
     assert items[0].name == "slot"
     into = f"INSERT INTO {name} ({', '.join(dialect.identifier_preparer.quote(item.name) for item in items)})"
-    return ArrayRows(
-        f"{into} SELECT * FROM {_unnest(dialect, items)}{tail}",
-        f"{into} SELECT $1::smallint, given.* FROM {_unnest(dialect, items[1:], first=2)} AS given{tail}",
-        0,
-    )
+    values = _Values(into, [_kind(dialect, item) for item in items[1:]], tail)
+    return ArrayRows(f"{into} SELECT * FROM {_unnest(dialect, items)}{tail}", values.of_rows, 0)
+
+
+class _Values:
+    """``INSERT … VALUES`` of rows of one slot. Every number of rows is a text of its own, so they go in pieces of 64,
+    32, 16 and so on: few texts, each planned once."""
+
+    def __init__(self, into: str, kinds: Sequence[str], tail: str) -> None:
+        self._into, self._kinds, self._tail = into, kinds, tail
+        self._texts: dict[int, str] = {}
+
+    def of_rows(self, slot: int, rows: Sequence[_Row]) -> Iterator[tuple[str, Sequence[Any]]]:
+        """Texts and their parameters, the slot first."""
+        start = 0
+        while start < len(rows):
+            count = min(_MOST_VALUES, 1 << (len(rows) - start).bit_length() - 1)
+            yield self._text(count), (slot, *(value for row in rows[start : start + count] for value in row))
+            start += count
+
+    def _text(self, count: int) -> str:
+        text = self._texts.get(count)
+        if text is None:
+            numbers = iter(range(2, 2 + count * len(self._kinds)))
+            rows = ", ".join(
+                f"({', '.join(['$1::smallint', *(f'${next(numbers)}::{kind}' for kind in self._kinds)])})"
+                for _ in range(count)
+            )
+            text = self._texts[count] = f"{self._into} VALUES {rows}{self._tail}"
+        return text
 
 
 def array_upsert(dialect: Dialect, table: Table) -> ArrayRows:
@@ -188,16 +227,21 @@ def array_update(dialect: Dialect, table: Table, changed: Sequence[str]) -> Arra
             f"WHERE {' AND '.join(conditions)}"
         )
 
+    one_slot = text(rest, 2, [f"{name}.slot = $1::smallint", *(each for each in matches if ".slot" not in each)])
     return ArrayRows(
         text(names, 1, matches),
-        text(rest, 2, [f"{name}.slot = $1::smallint", *(each for each in matches if ".slot" not in each)]),
+        lambda slot, rows: [(one_slot, (slot, *zip(*rows, strict=True)))],
         names.index("slot"),
     )
 
 
 def _unnest(dialect: Dialect, columns: Sequence[Column[Any]], first: int = 1) -> str:
-    types = (item.type.compile(dialect=dialect).lower() for item in columns)
+    types = (_kind(dialect, item) for item in columns)
     return f"unnest({', '.join(f'${number}::{kind}[]' for number, kind in enumerate(types, first))})"
+
+
+def _kind(dialect: Dialect, column: Column[Any]) -> str:
+    return column.type.compile(dialect=dialect).lower()
 
 
 def _name(dialect: Dialect, table: Any) -> str:
