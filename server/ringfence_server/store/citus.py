@@ -8,9 +8,11 @@ from sqlalchemy import Connection
 
 from ringfence_server.ledger.work import StoreUnavailable
 
-SESSION: Final = "SET citus.max_adaptive_executor_pool_size = 1"
-"""What every connection of a server sets: that a transaction has one connection to each machine, and so one snapshot
-of each slot. With more, the rows of a slot could be older than its counters."""
+SESSION: Final = "SET citus.max_adaptive_executor_pool_size = 1; SET citus.override_table_visibility = off"
+"""What every connection of a server sets. The first: a transaction has one connection to each machine, and so one
+snapshot of each slot; with more, the rows of a slot could be older than its counters. The second: where shards are
+hidden from the catalog's readers, the driver waits seconds for each type of array that it looks up there, and a new
+connection's first batch for longer than it may."""
 IS_WORKER: Final = "SELECT groupid <> 0 FROM pg_dist_local_group"
 NOT_A_WORKER: Final = "this is a worker of a Citus cluster: give every server the coordinator's URL"
 

@@ -4,7 +4,8 @@ Rows and keys of many slots go in one statement, which names the slot of each. W
 every statement names a single slot, as a parameter, and goes to one shard: the same rows, slot by slot. Citus routes
 neither an INSERT from arrays (it fetches them to the coordinator, and commits in two phases what one machine did) nor
 what it may not plan anew for each slot, unless that is a plain condition on one table; so rows to insert are VALUES
-there, and keys of one column a list to look in.
+there, and keys of one column a list to look in. What lies in many slots (a file of stock figures) is one statement all
+the same, whose rows and keys each name their slot: Citus gives every shard its part. Only locks are taken one by one.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Column, Table, bindparam, literal_column
+from sqlalchemy import Column, SmallInteger, Table, any_, bindparam, literal_column
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.engine import Dialect
 
 from .compiled import BuildForSlot, Statement
@@ -22,8 +24,16 @@ from .slots import SlotOf
 _Row = tuple[Any, ...]
 OneSlot = Callable[[int, Sequence[_Row]], Iterable[tuple[str, Sequence[Any]]]]
 """Texts and parameters that do something for rows of one slot, which do not name it."""
+ManySlots = Callable[[Sequence[_Row]], Iterable[tuple[str, Sequence[Any]]]]
+"""The same for rows of many slots, which name theirs."""
+_FEW_SLOTS: Final = 8
+"""Up to so many, a statement for each: a machine is not asked for what it does not have."""
+_RIVALRY: Final = ("request_outcome", "caller", "order_reference")
+"""Rows that no slot's lock keeps for one batch: they are written in the order of their slots, or two batches might wait
+for one another on two machines."""
+_MOST_WIDE_VALUES: Final = 1_000
 _MOST_VALUES: Final = 64
-"""Rows in one statement, a power of two; of the widest table these are far from the 65,535 parameters there may be."""
+"""Rows in one statement: of the widest table a third of the 65,535 parameters that there may be, and kept texts."""
 
 
 class ArraySelect:
@@ -52,8 +62,11 @@ class ArraySelect:
         slot = f"{table}.slot"
         self._many_slots = (
             f"SELECT {wanted} FROM {_unnest(dialect, [keys[0].table.c.slot, *keys])} "
-            f"AS wanted(slot, {', '.join(names)}) JOIN {table} ON {slot} = wanted.slot AND {matches}{tail}"
+            f"AS wanted(slot, {', '.join(names)}) JOIN {table} ON {slot} = wanted.slot AND {matches}"
         )
+        # By the condition Citus leaves the other shards out.
+        self._wide = f"{self._many_slots} WHERE {slot} = ANY($1::smallint[]){tail}"
+        self._many_slots += tail
         if len(keys) == 1:
             self._one_slot = (
                 f"SELECT {wanted} FROM {table} WHERE {slot} = $1::smallint "
@@ -81,6 +94,8 @@ class ArraySelect:
         by_slot: dict[int, list[Any]] = {}
         for slot, key in zip(slots, keys, strict=True):
             by_slot.setdefault(slot, []).append(key)
+        if len(by_slot) > _FEW_SLOTS:
+            return connection.rows(self._wide, (slots, *self._arrays(keys)))
         found: list[_Row] = []
         for slot in sorted(by_slot):
             found.extend(connection.rows(self._one_slot, (slot, *self._arrays(by_slot[slot]))))
@@ -93,9 +108,14 @@ class ArraySelect:
 class LateralSelect:
     """A select of one slot, run for each of an array of slots."""
 
-    def __init__(self, dialect: Dialect, build: BuildForSlot) -> None:
+    def __init__(self, dialect: Dialect, build: BuildForSlot, *, across: bool) -> None:
         clause, order = build(bindparam("slot"))
         self._one_slot = Statement(clause, dialect, ["slot", *order])
+        self._wide: Statement | None = None
+        if across:
+            # Citus takes no lateral select with a limit.
+            clause, order = build(any_(bindparam("slots", type_=ARRAY(SmallInteger))))
+            self._wide = Statement(clause, dialect, ["slots", *order])
         clause, order = build(literal_column("wanted.slot"))
         inner = Statement(clause, dialect, order)
         self.sql = (
@@ -107,6 +127,8 @@ class LateralSelect:
         """The rows of all these slots."""
         if not connection.distributed:
             return connection.rows(self.sql, (*parameters, slots))
+        if self._wide is not None and len(slots) > _FEW_SLOTS:
+            return self._wide.run(connection, (slots, *parameters))
         return [row for slot in slots for row in self._one_slot.run(connection, (slot, *parameters))]
 
 
@@ -130,10 +152,11 @@ class ForgetRefusals:
 class ArrayRows:
     """A statement that takes rows as one array per column."""
 
-    __slots__ = ("_one_slot", "_slot_at", "sql")
+    __slots__ = ("_one_slot", "_slot_at", "_wide", "sql")
 
-    def __init__(self, sql: str, one_slot: OneSlot, slot_at: int) -> None:
+    def __init__(self, sql: str, one_slot: OneSlot, slot_at: int, wide: ManySlots | None = None) -> None:
         self.sql = sql
+        self._wide = wide
         self._one_slot = one_slot
         self._slot_at = slot_at
         """The place of the slot in a row; in ``one_slot`` it is the first parameter."""
@@ -149,6 +172,11 @@ class ArrayRows:
         if not connection.distributed:
             return connection.rows(self.sql, tuple(zip(*rows, strict=True)))
         found: list[_Row] = []
+        at = self._slot_at
+        if self._wide is not None and len({row[at] for row in rows}) > _FEW_SLOTS:
+            for text, parameters in self._wide(rows):
+                found.extend(connection.rows(text, parameters))
+            return found
         for slot, its in self._by_slot(rows):
             for text, parameters in self._one_slot(slot, its):
                 found.extend(connection.rows(text, parameters))
@@ -169,12 +197,13 @@ def array_insert(dialect: Dialect, table: Table, tail: str = "") -> ArrayRows:
     assert items[0].name == "slot"
     into = f"INSERT INTO {name} ({', '.join(dialect.identifier_preparer.quote(item.name) for item in items)})"
     values = _Values(into, [_kind(dialect, item) for item in items[1:]], tail)
-    return ArrayRows(f"{into} SELECT * FROM {_unnest(dialect, items)}{tail}", values.of_rows, 0)
+    wide = None if table.name in _RIVALRY else values.of_slots
+    return ArrayRows(f"{into} SELECT * FROM {_unnest(dialect, items)}{tail}", values.of_rows, 0, wide)
 
 
 class _Values:
-    """``INSERT … VALUES`` of rows of one slot. Every number of rows is a text of its own, so they go in pieces of 64,
-    32, 16 and so on: few texts, each planned once."""
+    """``INSERT … VALUES`` of rows of one slot. Every number of rows is a text of its own, and kept: a statement more is
+    a way to another machine and back, a text more none."""
 
     def __init__(self, into: str, kinds: Sequence[str], tail: str) -> None:
         self._into, self._kinds, self._tail = into, kinds, tail
@@ -184,9 +213,18 @@ class _Values:
         """Texts and their parameters, the slot first."""
         start = 0
         while start < len(rows):
-            count = min(_MOST_VALUES, 1 << (len(rows) - start).bit_length() - 1)
+            count = min(_MOST_VALUES, len(rows) - start)
             yield self._text(count), (slot, *(value for row in rows[start : start + count] for value in row))
             start += count
+
+    def of_slots(self, rows: Sequence[_Row]) -> Iterator[tuple[str, Sequence[Any]]]:
+        """The same for rows of many slots, which begin with theirs; seldom enough for a text of its own each time."""
+        kinds = ["smallint", *self._kinds]
+        for start in range(0, len(rows), _MOST_WIDE_VALUES):
+            piece = rows[start : start + _MOST_WIDE_VALUES]
+            numbers = iter(range(1, 1 + len(piece) * len(kinds)))
+            values = ", ".join(f"({', '.join(f'${next(numbers)}::{kind}' for kind in kinds)})" for _ in piece)
+            yield f"{self._into} VALUES {values}{self._tail}", [value for row in piece for value in row]
 
     def _text(self, count: int) -> str:
         text = self._texts.get(count)
@@ -227,11 +265,14 @@ def array_update(dialect: Dialect, table: Table, changed: Sequence[str]) -> Arra
             f"WHERE {' AND '.join(conditions)}"
         )
 
+    # By the condition Citus leaves the other shards out.
+    wide = text(names, 1, [*matches, f"{name}.slot = ANY(${names.index('slot') + 1}::smallint[])"])
     one_slot = text(rest, 2, [f"{name}.slot = $1::smallint", *(each for each in matches if ".slot" not in each)])
     return ArrayRows(
         text(names, 1, matches),
         lambda slot, rows: [(one_slot, (slot, *zip(*rows, strict=True)))],
         names.index("slot"),
+        lambda rows: [(wide, tuple(zip(*rows, strict=True)))],
     )
 
 
