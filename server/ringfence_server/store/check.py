@@ -12,6 +12,7 @@ from sqlalchemy import make_url
 
 from ringfence_server.ledger.work import StoreUnavailable
 
+from .check_citus import check_citus
 from .connect import UPKEEP, PostgresOptions, connect_to, is_postgres, shown
 from .errors import DATABASE_ERRORS, NETWORK_ERRORS, translated
 from .migrate import HEAD
@@ -57,6 +58,7 @@ async def _check_postgres(url: str) -> Checked:
         slots = await connection.fetchval("SELECT count(*) FROM slot_state") if revision == HEAD else None
         replica = await connection.fetchval("SELECT pg_is_in_recovery()")
         citus = await connection.fetchval("SELECT extversion FROM pg_extension WHERE extname = 'citus'")
+        spread, citus_faults = await check_citus(connection) if citus else ("", [])
         encrypted = await connection.fetchval(
             "SELECT coalesce((SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), false)"
         )
@@ -68,14 +70,14 @@ async def _check_postgres(url: str) -> Checked:
         ("slots", "none" if slots is None else str(slots)),
         ("connection", "encrypted" if encrypted else "not encrypted"),
         ("role", "replica, for reading" if replica else "primary"),
-        ("Citus", citus or "none"),
+        ("Citus", f"{citus}, {spread}" if spread else citus or "none"),
         ("max_connections", settings["max_connections"]),
     ]
     faults = _schema_faults(revision)
     faults += _postgres_faults(settings, replica=replica)
     if slots is not None:
         faults += _slot_faults(slots)
-    return Checked(facts, faults)
+    return Checked(facts, [*faults, *citus_faults])
 
 
 def _postgres_faults(settings: dict[str, Any], *, replica: bool) -> list[str]:

@@ -7,6 +7,7 @@ from sqlalchemy import Connection
 from ringfence_server.ledger.work import StoreUnavailable
 
 from . import schema
+from .citus import has_citus
 from .connect import UPKEEP, PostgresOptions, engine_of
 from .migrate import upgrade_postgres
 
@@ -48,7 +49,7 @@ async def is_distributed(url: str, options: PostgresOptions) -> bool:
 
 
 def _distribute(connection: Connection) -> None:
-    if not _has_citus(connection):
+    if not has_citus(connection):
         raise StoreUnavailable(
             "the database has no Citus extension: create it on every machine (CREATE EXTENSION citus), then distribute"
         )
@@ -58,12 +59,8 @@ def _distribute(connection: Connection) -> None:
         connection.exec_driver_sql(statement)
 
 
-def _has_citus(connection: Connection) -> bool:
-    return connection.exec_driver_sql("SELECT 1 FROM pg_extension WHERE extname = 'citus'").first() is not None
-
-
 def _is_distributed(connection: Connection) -> bool:
-    if not _has_citus(connection):
+    if not has_citus(connection):
         return False
     found = connection.exec_driver_sql("SELECT 1 FROM pg_dist_partition WHERE logicalrelid = 'stock'::regclass")
     return found.first() is not None

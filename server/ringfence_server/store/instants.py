@@ -23,6 +23,14 @@ no id yet, it held no lock yet, for ``FOR UPDATE`` takes an id first; it reads t
 later. Both are after B. This needs all servers to connect as one role (or one that may read all statistics): other
 roles' transactions are shown without their start, and a read is refused rather than wrong.
 
+*On Citus* the writers' transactions are the coordinator's, to which all servers connect: a batch's rows lie on other
+machines, but it begins there, reads the clock there, and ends there only when every machine has committed its part. It
+has no id there for most of its life, so O is the earliest ``xact_start`` of any writer; that is never later than the
+one with an id. S is as many snapshots as there are machines, each taken after B was read, of which the proof asks no
+more. The exception is a part that its machine was told to prepare and then, because it or the coordinator broke, not to
+commit: until Citus does that (``citus.recover_2pc_interval``) S lacks it. Nobody decides by that, for it holds the
+locks of its slots.
+
 *When the clock of the database goes back*, batches of another slot may be recorded before R for as long as it is
 behind. A reader of several slots does not wait for that: it answers the newest state, at the highest R.
 """
@@ -82,14 +90,16 @@ class WriterInstants:
         return self._moments.read_time(max(bound.now, now), record_time)
 
 
-_ACTIVITY: Final = f"""
+_ACTIVITY: Final = """
 SELECT
   (extract(epoch FROM statement_timestamp()) * 1000000)::bigint,
-  (extract(epoch FROM min(xact_start) FILTER (WHERE backend_xid IS NOT NULL)) * 1000000)::bigint,
+  (extract(epoch FROM min(xact_start) FILTER (WHERE {writing})) * 1000000)::bigint,
   count(*) FILTER (WHERE query = '<insufficient privilege>')
 FROM pg_stat_activity
-WHERE application_name = '{WRITER}' AND datname = current_database()
+WHERE application_name = '{writer}' AND datname = current_database()
 """
+_ACTIVITY_HERE: Final = _ACTIVITY.format(writing="backend_xid IS NOT NULL", writer=WRITER)
+_ACTIVITY_ELSEWHERE: Final = _ACTIVITY.format(writing="true", writer=WRITER)
 
 
 class _Bounded:
@@ -114,7 +124,7 @@ class DatabaseInstants(_Bounded):
         Raises:
             StoreUnavailable: a server connects as another role.
         """
-        ((now, oldest, hidden),) = connection.rows(_ACTIVITY)
+        ((now, oldest, hidden),) = connection.rows(_ACTIVITY_ELSEWHERE if connection.distributed else _ACTIVITY_HERE)
         if hidden:
             raise StoreUnavailable(
                 "another server connects as another role: give all servers one role, or grant pg_read_all_stats"

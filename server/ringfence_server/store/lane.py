@@ -38,7 +38,7 @@ PLANNER: Final = (
     "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET enable_hashjoin = off; "
     "SET enable_mergejoin = off; SET enable_bitmapscan = off"
 )
-_SETTINGS: Final = f"{PLANNER}; SET default_transaction_isolation = 'read committed'; SET synchronous_commit = on"
+_SETTINGS: Final = "SET default_transaction_isolation = 'read committed'; SET synchronous_commit = on"
 
 
 class BatchTimes(Protocol):
@@ -152,7 +152,9 @@ class Lane:
         if self._kept is not None and (self._kept.driver.closed or self._kept.driver.in_transaction):
             await self.close()
         if self._kept is None:
-            self._kept = await keep_connection(self._engine, distributed=self._distributed, settings=_SETTINGS)
+            # On Citus a statement is planned for the slot that it names; another machine plans how its rows are found.
+            settings = _SETTINGS if self._distributed else f"{PLANNER}; {_SETTINGS}"
+            self._kept = await keep_connection(self._engine, distributed=self._distributed, settings=settings)
         return self._kept
 
     # --- one transaction -----------------------------------------------------------------------------------------

@@ -83,8 +83,8 @@ class Loader:
         self._policy_bodies = joined_select(
             dialect, [policy.c.organization, policy.c.body], [policy.c.organization, policy.c.revision], slots.of_policy
         )
-        self._due = slot_select(dialect, _due)
-        self._next_end = slot_select(dialect, _next_end)
+        self._due = slot_select(dialect, _due, across=True)
+        self._next_end = slot_select(dialect, _next_end, across=True)
         self._sales = SaleRows(dialect, slots)
         self.till = TillLoader(dialect, slots)
         self._ids: dict[StockKey, int] = {}

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, func, insert, m
 from ringfence_server.ledger.work import StoreUnavailable
 
 from . import schema
+from .citus import refuse_worker
 from .connect import UPKEEP, PostgresOptions, engine_of, is_postgres
 from .driver import DriverConnection
 from .slots import MOST_SLOTS, Slots
@@ -51,7 +52,8 @@ def upgrade(url: str) -> None:
 async def upgrade_postgres(url: str, options: PostgresOptions) -> Slots:
     """Brings a PostgreSQL database to HEAD, an empty one with 64 slots; answers its slots.
 
-    Raises StoreUnavailable for a database of a newer version, and what the driver raises when it is away.
+    Raises StoreUnavailable for a database of a newer version, or of a worker of a Citus cluster, and what the driver
+    raises when it is away.
     """
     engine = _postgres_engine(url, options)
     try:
@@ -87,6 +89,7 @@ def _postgres_engine(url: str, options: PostgresOptions) -> AsyncEngine:
 
 
 def _upgrade_postgres(connection: Connection) -> Slots:
+    refuse_worker(connection)
     if _stamped(connection) != HEAD:
         # However long another server takes with it.
         connection.exec_driver_sql("SET LOCAL lock_timeout = 0")

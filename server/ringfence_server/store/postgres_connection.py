@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from .citus import SESSION
 from .driver import PostgresConnection
 
 T = TypeVar("T")
@@ -36,15 +37,17 @@ class KeptConnection(NamedTuple):
 
 
 async def keep_connection(engine: AsyncEngine, *, distributed: bool, settings: str = "") -> KeptConnection:
-    """A connection of the engine's in AUTOCOMMIT; ``settings``: statements that it begins with.
+    """A connection of the engine's in AUTOCOMMIT; ``settings``: statements that it begins with, after those of every
+    connection to a Citus cluster where it is one.
 
     Raises what the driver and the pool do; nothing is left open then.
     """
 
     def prepare(core: Connection) -> PostgresConnection:
         driver = PostgresConnection(core, distributed=distributed)
-        if settings:
-            driver.command(settings)
+        first = [each for each in (SESSION if distributed else "", settings) if each]
+        if first:
+            driver.command("; ".join(first))
         return driver
 
     connection = await engine.connect()

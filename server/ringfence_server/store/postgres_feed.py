@@ -130,18 +130,25 @@ class PostgresFeed:
             await self.close()
             raise
 
+    @staticmethod
+    def _begin(connection: PostgresConnection) -> None:
+        """One snapshot; where there is none of several machines every statement has its own, and what is read after the
+        revisions contains all that they tell of: rules are committed by the coordinator before a machine's rows are."""
+        if not connection.distributed:
+            begin_transaction(connection)
+
     def _state(self, connection: PostgresConnection) -> Revisions:
-        begin_transaction(connection)
+        self._begin(connection)
         try:
             states = self._keys.states(connection)
             self._looked = _newest(states)
-            self._changed_policies(connection)
+            self._changed_policies(connection, states)
         finally:
             end_transaction(connection)
         return tuple([state.revision for state in states])
 
     def _after(self, connection: PostgresConnection, revisions: Revisions) -> ChangesRead:
-        begin_transaction(connection)
+        self._begin(connection)
         try:
             return self._read(connection, revisions)
         finally:
@@ -157,12 +164,15 @@ class PostgresFeed:
         if looked and now - looked > FEED_KEPT - _HOUR:
             # Rows may have been forgotten that nobody here has seen.
             return ChangesRead(tuple(reached), (), (), False, True)
-        policies = self._changed_policies(connection) if 0 in moved else ()
+        policies = self._changed_policies(connection, states) if 0 in moved else ()
         if not moved:
             return ChangesRead(tuple(reached), (), policies, False, False)
         numbers: dict[int, None] = {}
         taken: dict[int, int] = {}
         for row in self._feed.after(connection, moved, _ROWS_A_LOOK):
+            if row.revision > reached[row.slot]:
+                # Written after the revisions were read: for the next look.
+                continue
             numbers.update(dict.fromkeys(numbers_of(row.stock_ids)))
             taken[row.slot] = taken.get(row.slot, 0) + 1
             if taken[row.slot] == _ROWS_A_LOOK:
@@ -180,16 +190,17 @@ class PostgresFeed:
             cached.update(self._feed.keys(connection, unknown))
         return [cached[number] for number in numbers]
 
-    def _changed_policies(self, connection: PostgresConnection) -> list[str]:
+    def _changed_policies(self, connection: PostgresConnection, states: States) -> list[str]:
         """Organizations with a policy that was not there at the last look. Changes of policy are recorded one after the
-        other: each locks every slot."""
+        other: each locks every slot, so those of the states are recorded no later than slot 0's newest batch."""
         policy = schema.policy
-        until, in_slot = self._policies_until, policy.c.slot == 0
-        newest = connection.execute(select(func.max(policy.c.create_time)).where(in_slot)).scalar() or 0
+        until, in_states = self._policies_until, (policy.c.slot == 0, policy.c.create_time <= states[0].record_time)
+        newest = connection.execute(select(func.max(policy.c.create_time)).where(*in_states)).scalar() or 0
         self._policies_until = newest
         if newest <= until:
             return []
-        rows = connection.execute(select(policy.c.organization).distinct().where(in_slot, policy.c.create_time > until))
+        later = policy.c.create_time > until
+        rows = connection.execute(select(policy.c.organization).distinct().where(*in_states, later))
         return [organization for (organization,) in rows]
 
 

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from ringfence_server.ledger.work import StoreUnavailable
 
+from .citus import SESSION
 from .connect import READER, PostgresOptions, engine_of
 from .driver import PostgresConnection
 from .errors import NETWORK_ERRORS, unavailable
@@ -138,7 +139,7 @@ class PostgresLanes:
         if driver.closed:
             return None
         if not core.info.get("prepared"):
-            driver.command(_SETTINGS)
+            driver.command(f"{SESSION}; {_SETTINGS}" if self._distributed else _SETTINGS)
             core.info["prepared"] = True
         return driver
 

@@ -1,4 +1,7 @@
-"""Forgetting where several servers do it at once: in bounded steps, around rows that somebody else has."""
+"""Forgetting where several servers do it at once: in bounded steps, around rows that somebody else has.
+
+Every statement names a single slot, as distributed tables (Citus) need it; but for one that brings all clocks forward.
+"""
 
 from __future__ import annotations
 
@@ -84,16 +87,18 @@ class SlotPruner:
         """An instant before which no later batch takes place, should the clock go back: for it something may be
         forgotten. Of all slots, for whoever repeats a forgotten request need not lock the slot of its id. Brought
         forward once a minute, for it takes every slot for a moment."""
-        if now - self._assured >= MINUTE:
+        if now - self._assured >= MINUTE and connection.distributed:
+            # One after the other, each as soon as no batch has it: what is assured of a slot needs no other, and no
+            # batch has to wait until all machines have been asked.
+            for slot in self._slots.all:
+                connection.rows(_BRING_ONE, (slot, now))
+            self._assured = now
+        elif now - self._assured >= MINUTE:
             slots = self._slots.all
             connection.command("BEGIN")
             try:
                 self._locks.take(connection, slots)
-                if connection.distributed:
-                    for slot in slots:
-                        connection.rows(_BRING_ONE, (slot, now))
-                else:
-                    connection.rows(_BRING_ALL, (slots, now))
+                connection.rows(_BRING_ALL, (slots, now))
             except BaseException:
                 connection.command("ROLLBACK")
                 raise

@@ -1,22 +1,34 @@
 """PostgreSQL's forms: lists as arrays, so that every statement has one text however many rows it carries.
 
 Rows and keys of many slots go in one statement, which names the slot of each. Where the tables are distributed (Citus)
-every statement names a single slot, as a parameter, and goes to one shard: the same rows, slot by slot.
+every statement names a single slot, as a parameter, and goes to one shard: the same rows, slot by slot. Citus routes
+neither an INSERT from arrays (it fetches them to the coordinator, and commits in two phases what one machine did) nor
+what it may not plan anew for each slot, unless that is a plain condition on one table; so rows to insert are VALUES
+there, and keys of one column a list to look in. What lies in many slots (a file of stock figures) is one statement all
+the same, whose rows and keys each name their slot: Citus gives every shard its part. Only locks are taken one by one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from typing import Any, Final
 
-from sqlalchemy import Column, Table, bindparam, literal_column
+from sqlalchemy import Column, SmallInteger, Table, any_, bindparam, literal_column
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.engine import Dialect
 
 from .compiled import BuildForSlot, Statement
 from .driver import DriverConnection
+from .postgres_values import ValuesInsert
 from .slots import SlotOf
 
 _Row = tuple[Any, ...]
+_FEW_SLOTS: Final = 8
+"""Where tables are distributed, up to so many: a statement for each, for a machine is not asked for what it does not
+have."""
+_RIVALRY: Final = ("request_outcome", "caller", "order_reference")
+"""Rows that no slot's lock keeps for one batch: they are written in the order of their slots, or two batches might wait
+for one another on two machines."""
 
 
 class ArraySelect:
@@ -45,12 +57,21 @@ class ArraySelect:
         slot = f"{table}.slot"
         self._many_slots = (
             f"SELECT {wanted} FROM {_unnest(dialect, [keys[0].table.c.slot, *keys])} "
-            f"AS wanted(slot, {', '.join(names)}) JOIN {table} ON {slot} = wanted.slot AND {matches}{tail}"
+            f"AS wanted(slot, {', '.join(names)}) JOIN {table} ON {slot} = wanted.slot AND {matches}"
         )
-        self._one_slot = (
-            f"SELECT {wanted} FROM {_unnest(dialect, keys, first=2)} AS wanted({', '.join(names)}) "
-            f"JOIN {table} ON {slot} = $1::smallint AND {matches}{tail}"
-        )
+        # By the condition Citus leaves the other shards out.
+        self._wide = f"{self._many_slots} WHERE {slot} = ANY($1::smallint[]){tail}"
+        self._many_slots += tail
+        if len(keys) == 1:
+            self._one_slot = (
+                f"SELECT {wanted} FROM {table} WHERE {slot} = $1::smallint "
+                f"AND {_column(dialect, keys[0])} = ANY({_array(dialect, keys[0], 2)}){tail}"
+            )
+        else:
+            self._one_slot = (
+                f"SELECT {wanted} FROM {_unnest(dialect, keys, first=2)} AS wanted({', '.join(names)}) "
+                f"JOIN {table} ON {slot} = $1::smallint AND {matches}{tail}"
+            )
 
     def find(self, connection: DriverConnection, keys: Sequence[Any]) -> Sequence[_Row]:
         """Rows of all keys."""
@@ -68,6 +89,8 @@ class ArraySelect:
         by_slot: dict[int, list[Any]] = {}
         for slot, key in zip(slots, keys, strict=True):
             by_slot.setdefault(slot, []).append(key)
+        if len(by_slot) > _FEW_SLOTS:
+            return connection.rows(self._wide, (slots, *self._arrays(keys)))
         found: list[_Row] = []
         for slot in sorted(by_slot):
             found.extend(connection.rows(self._one_slot, (slot, *self._arrays(by_slot[slot]))))
@@ -80,9 +103,14 @@ class ArraySelect:
 class LateralSelect:
     """A select of one slot, run for each of an array of slots."""
 
-    def __init__(self, dialect: Dialect, build: BuildForSlot) -> None:
+    def __init__(self, dialect: Dialect, build: BuildForSlot, *, across: bool) -> None:
         clause, order = build(bindparam("slot"))
         self._one_slot = Statement(clause, dialect, ["slot", *order])
+        self._wide: Statement | None = None
+        if across:
+            # Citus takes no lateral select with a limit.
+            clause, order = build(any_(bindparam("slots", type_=ARRAY(SmallInteger))))
+            self._wide = Statement(clause, dialect, ["slots", *order])
         clause, order = build(literal_column("wanted.slot"))
         inner = Statement(clause, dialect, order)
         self.sql = (
@@ -94,6 +122,8 @@ class LateralSelect:
         """The rows of all these slots."""
         if not connection.distributed:
             return connection.rows(self.sql, (*parameters, slots))
+        if self._wide is not None and len(slots) > _FEW_SLOTS:
+            return self._wide.run(connection, (slots, *parameters))
         return [row for slot in slots for row in self._one_slot.run(connection, (slot, *parameters))]
 
 
@@ -122,13 +152,23 @@ class ArrayRows:
     is two thirds of the values, each of which the driver would have to encode and PostgreSQL to read.
     """
 
-    __slots__ = ("_columns", "_many_slots", "_one_slot", "_slot_at", "numbered")
+    __slots__ = ("_columns", "_many_slots", "_one_slot", "_slot_at", "_values", "_wide", "numbered")
 
     def __init__(
-        self, dialect: Dialect, columns: Sequence[Column[Any]], whole: Collection[str], text: Callable[[Given], str]
+        self,
+        dialect: Dialect,
+        columns: Sequence[Column[Any]],
+        whole: Collection[str],
+        text: Callable[[Given], str],
+        *,
+        wide: str | None = None,
+        values: ValuesInsert | None = None,
     ) -> None:
         """``columns``: of a row, the slot among them. ``whole``: those sent with all their values, one of them at
-        least, for it says how many rows there are. ``text``: the statement, given its rows."""
+        least, for it says how many rows there are. ``text``: the statement, given its rows.
+
+        Where the tables are distributed: ``wide`` stands behind the text if it is run for rows of many slots, "{slots}"
+        in it for their array; None: it is run slot by slot. ``values``: what is run instead."""
         self._slot_at = [item.name for item in columns].index("slot")
         self._columns = [(item.name in whole, bool(item.nullable)) for item in columns]
         self.numbered: Callable[[int], str] = lambda first: text(Given(dialect, columns, whole, first))
@@ -136,6 +176,9 @@ class ArrayRows:
         self._many_slots = self.numbered(1)
         others = [item for item in columns if item.name != "slot"]
         self._one_slot = text(Given(dialect, others, whole, 2, in_one_slot=True))
+        self._values = values
+        slots = f"${self._slot_at + 1}::smallint[]"
+        self._wide = None if wide is None else self._many_slots + wide.format(slots=slots)
 
     def run_many(self, connection: DriverConnection, rows: Sequence[_Row]) -> None:
         """Runs it for every row."""
@@ -147,16 +190,30 @@ class ArrayRows:
             return ()
         if not connection.distributed:
             return connection.rows(self._many_slots, self.arrays(rows))
-        at = self._slot_at
+        found: list[_Row] = []
+        for sql, parameters in self._apart(rows):
+            found.extend(connection.rows(sql, parameters))
+        return found
+
+    def _apart(self, rows: Sequence[_Row]) -> Iterator[tuple[str, Sequence[Any]]]:
+        """Texts and parameters where the tables are distributed."""
+        at, values = self._slot_at, self._values
         by_slot: dict[int, list[_Row]] = {}
         for row in rows:
             by_slot.setdefault(row[at], []).append(row)
-        found: list[_Row] = []
+        if self._wide is not None and len(by_slot) > _FEW_SLOTS:
+            if values is not None:
+                yield from values.of_slots(rows)
+            else:
+                yield self._wide, self.arrays(rows)
+            return
         for slot in sorted(by_slot):
+            if values is not None:
+                yield from values.of_slot(slot, by_slot[slot])
+                continue
             arrays = self.arrays(by_slot[slot])
             del arrays[at]
-            found.extend(connection.rows(self._one_slot, (slot, *arrays)))
-        return found
+            yield self._one_slot, (slot, *arrays)
 
     def arrays(self, rows: Sequence[_Row]) -> list[_Row]:
         """The parameters for these rows, perhaps none."""
@@ -243,6 +300,8 @@ def array_insert(dialect: Dialect, table: Table, tail: str = "") -> ArrayRows:
         # What tells rows of a slot apart, or the slots.
         keys[1:2] or keys,
         lambda given: f"{into} SELECT {', '.join(given.values[item.name] for item in table.c)} FROM {given.rows}{tail}",
+        wide=None if table.name in _RIVALRY else "",
+        values=ValuesInsert(into, [_kind(dialect, item) for item in table.c if item.name != "slot"], tail),
     )
 
 
@@ -267,7 +326,9 @@ def array_update(dialect: Dialect, table: Table, changed: Sequence[str]) -> Arra
         matches = (f"{name}.{quote(key)} = {given.values[key]}" for key in keys)
         return f"UPDATE {name} SET {changes} FROM {given.rows} WHERE {' AND '.join(matches)}"
 
-    return ArrayRows(dialect, [table.c[each] for each in (*changed, *keys)], keys, text)
+    # By the condition Citus leaves the other shards out.
+    wide = f" AND {name}.slot = ANY({{slots}})"
+    return ArrayRows(dialect, [table.c[each] for each in (*changed, *keys)], keys, text, wide=wide)
 
 
 def _unnest(dialect: Dialect, columns: Sequence[Column[Any]], first: int = 1) -> str:
@@ -275,7 +336,11 @@ def _unnest(dialect: Dialect, columns: Sequence[Column[Any]], first: int = 1) ->
 
 
 def _array(dialect: Dialect, column: Column[Any], number: int) -> str:
-    return f"${number}::{column.type.compile(dialect=dialect).lower()}[]"
+    return f"${number}::{_kind(dialect, column)}[]"
+
+
+def _kind(dialect: Dialect, column: Column[Any]) -> str:
+    return column.type.compile(dialect=dialect).lower()
 
 
 def _name(dialect: Dialect, table: Any) -> str:

@@ -98,7 +98,7 @@ class KeyRows:
             dialect,
             [],
         )
-        self._due = slot_select(dialect, _due)
+        self._due = slot_select(dialect, _due, across=True)
         self._till = TillRows(dialect, slots)
         # By version, not by organization: threads may look at different snapshots.
         self._policies: dict[tuple[str, int], Policy] = {}

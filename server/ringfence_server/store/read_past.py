@@ -91,7 +91,9 @@ class Past:
             entry.c.reservation_id,
             entry.c.part_number,
         ]
-        for table, wanted in _of_stocks(connection, stock, stocks):
+        for table, wanted, slot in _of_stocks(connection, stock, stocks):
+            # Said again where it is one: Citus does not follow a slot from row to row.
+            in_slot = true() if slot is None else entry.c.slot == slot
             chain = (
                 select(*columns)
                 .select_from(table)
@@ -103,7 +105,7 @@ class Past:
                 select(*columns)
                 .select_from(chain)
                 .join(entry, and_(entry.c.slot == chain.c.slot, entry.c.sequence == chain.c.previous_sequence))
-                .where(entry.c.record_time > self.instant)
+                .where(in_slot, entry.c.record_time > self.instant)
             )
             query = select(
                 chain.c.stock_id,
@@ -135,7 +137,7 @@ class Past:
         """Facts of these stocks recorded after the instant."""
         fact = schema.fact
         found: dict[int, list[PastFact]] = {}
-        for table, wanted in _of_stocks(connection, fact, stocks, self.sequences):
+        for table, wanted, _ in _of_stocks(connection, fact, stocks, self.sequences):
             rows = connection.execute(
                 select(fact.c.stock_id, *_fact_columns())
                 .select_from(table)
@@ -149,7 +151,7 @@ class Past:
         """The newest fact of every measure recorded at or before the instant."""
         fact = schema.fact
         found: dict[int, dict[str, PastFact]] = {}
-        for table, wanted in _of_stocks(connection, fact, stocks):
+        for table, wanted, _ in _of_stocks(connection, fact, stocks):
             newest = (
                 select(func.max(fact.c.sequence).label("sequence"), fact.c.slot, fact.c.stock_id)
                 .select_from(table)
@@ -175,9 +177,9 @@ class Past:
 
 def _of_stocks(
     connection: DriverConnection, table: Any, stocks: Sequence[Stock], above: Mapping[int, int] | None = None
-) -> Iterable[tuple[FromClause, Any]]:
-    """Rows of a table that belong to these stocks: what to select from, and the condition; in several statements where
-    one may name one slot only. ``above``: by slot, only with a sequence above it."""
+) -> Iterable[tuple[FromClause, Any, int | None]]:
+    """Rows of a table that belong to these stocks: what to select from, the condition, and the slot if it is one; in
+    several statements where one may name one slot only. ``above``: by slot, only with a sequence above it."""
     by_slot: dict[int, list[Stock]] = {}
     for stock in stocks:
         by_slot.setdefault(stock.slot, []).append(stock)
@@ -186,7 +188,7 @@ def _of_stocks(
             condition = and_(table.c.slot == slot, table.c.stock_id.in_([stock.stock_id for stock in its]))
             if above is not None:
                 condition = and_(condition, table.c.sequence > above[slot])
-            yield table, condition
+            yield table, condition, slot
         return
     arrays = (
         func.unnest(
@@ -200,7 +202,7 @@ def _of_stocks(
     matches = and_(table.c.slot == arrays.c.slot, table.c.stock_id == arrays.c.stock_id)
     if above is not None:
         matches = and_(matches, table.c.sequence > arrays.c.above)
-    yield arrays.join(table, matches), true()
+    yield arrays.join(table, matches), true(), None
 
 
 def _array(name: str, kind: Any, values: Sequence[int]) -> Any:

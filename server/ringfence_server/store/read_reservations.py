@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, and_, func, literal, select
+from sqlalchemy import ColumnElement, Select, SmallInteger, and_, func, literal, select
 from sqlalchemy.engine import Dialect
 
 from ringfence_server.ledger.balance import scratch_batch
@@ -250,17 +250,34 @@ def _by_end(hold: LiveHold) -> tuple[bool, int, bytes]:
 def _by_reference(connection: DriverConnection, query: ReservationQuery, slots: Slots) -> list[bytes]:
     """Reservations of the organization with an order reference, newest first. The reference is unique per caller, and
     callers are few: each is skipped to, none of the references between is read."""
+    if not connection.distributed:
+        return sorted(_of_reference(connection, query, slots.within, lambda column: column), reverse=True)
+    # Citus routes a recursive query that names one slot wherever it looks.
+    found: list[bytes] = []
+    for slot in slots.all:
+        number: Any = literal(slot, SmallInteger)
+        found += _of_reference(connection, query, number.__eq__, lambda _column, slot=number: slot)  # type: ignore[misc]
+    return sorted(found, reverse=True)
+
+
+def _of_reference(
+    connection: DriverConnection,
+    query: ReservationQuery,
+    within: Callable[[Any], ColumnElement[bool]],
+    slot_of: Callable[[Any], Any],
+) -> list[bytes]:
+    """Those in the slots ``within`` which a column lies; ``slot_of``: what to compare with for such a column."""
     reference, state = schema.order_reference, schema.slot_state
 
     def least_caller(slot: Any, *conditions: Any) -> Any:
         least = select(func.min(reference.c.caller)).where(
-            reference.c.slot == slot, reference.c.organization == query.organization, *conditions
+            reference.c.slot == slot_of(slot), reference.c.organization == query.organization, *conditions
         )
         return least.scalar_subquery()
 
     callers = (
         select(state.c.slot, least_caller(state.c.slot).label("caller"))
-        .where(slots.within(state.c.slot))
+        .where(within(state.c.slot))
         .cte("callers", recursive=True)
     )
     following = least_caller(callers.c.slot, reference.c.caller > callers.c.caller)
@@ -271,14 +288,14 @@ def _by_reference(connection: DriverConnection, query: ReservationQuery, slots: 
         .join(
             reference,
             and_(
-                reference.c.slot == callers.c.slot,
+                reference.c.slot == slot_of(callers.c.slot),
                 reference.c.organization == query.organization,
                 reference.c.caller == callers.c.caller,
                 reference.c.order_reference == query.order_reference,
             ),
         )
     )
-    return sorted((row[0] for row in rows), reverse=True)
+    return [row[0] for row in rows]
 
 
 def _head_matches(query: ReservationQuery, organization: str, owner: str, create_time: int) -> bool:

@@ -134,10 +134,11 @@ def newest_select(dialect: Dialect, key: Column[Any], newest: Column[Any], slot_
     )
 
 
-def slot_select(dialect: Dialect, build: BuildForSlot) -> SlotSelect:
-    """A select that is run for each of some slots; on PostgreSQL as one statement."""
+def slot_select(dialect: Dialect, build: BuildForSlot, *, across: bool = False) -> SlotSelect:
+    """A select that is run for each of some slots; on PostgreSQL as one statement. ``across``: run once over all of
+    them it tells its caller as much; a limit of it is then one of all."""
     if dialect.name == "postgresql":
-        return postgres_statements.LateralSelect(dialect, build)
+        return postgres_statements.LateralSelect(dialect, build, across=across)
     return sqlite_statements.OneSlotStatement(dialect, build)
 
 
