@@ -70,7 +70,7 @@ class StoredWorld(World):
         in_force = policy or Policy()
         if policy is not None:
             row = (0, ORGANIZATION, policy.revision, policy_text(policy), 0)
-            self._look(lambda connection: connection.execute(schema.policy.insert().values(row)))
+            self._look_beside(lambda connection: connection.execute(schema.policy.insert().values(row)))
         self._prepare()
         self._decided = 0
         StoredWorld.opened.append(self)
@@ -79,7 +79,7 @@ class StoredWorld(World):
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         return self._runner.run(work)
 
-    def _look(self, function: Callable[[Connection], T]) -> T:
+    def _look_beside(self, function: Callable[[Connection], T]) -> T:
         """What a function finds in the database, beside the server; what it writes is committed."""
         if isinstance(self._beside, Engine):
             with self._beside.begin() as connection:
@@ -141,7 +141,7 @@ class StoredWorld(World):
                 check_memory(self._transactor, connection, found)
             return found
 
-        return self._look(look)
+        return self._look_beside(look)
 
     def _compare_now(self) -> None:
         """On PostgreSQL at restarts and in the end alone: a look takes as long there as the command, and what differs
