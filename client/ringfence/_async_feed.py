@@ -91,6 +91,14 @@ class AsyncOrderFeed:
         """The event could not be passed on; it comes again after `retry_after`, 0 to 24 hours, None at once."""
         return await self._reply(_feed.failed(event, error, retry_after))
 
+    def keep(self) -> None:
+        """Says that this adapter lives: what it was handed and has not answered stays its own for at least another
+        lease. Every reply says so too; who says nothing for a lease loses its events to another adapter. Sends nothing
+        while there is no stream."""
+        if self._stream is not None:
+            self._cursor.keep()
+            self._wake.set()
+
     async def aclose(self) -> None:
         """Ends the feed; whoever reads it gets the end of the iteration. What was not replied to comes again, to any
         adapter of the location. Closing twice is nothing."""

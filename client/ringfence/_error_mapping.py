@@ -10,7 +10,7 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 from ringfence import _errors as e
 from ringfence import _parse
-from ringfence._wire import SHORTAGE_REASON, to_timedelta
+from ringfence._wire import LOCATION_KIND, SHORTAGE_REASON, to_timedelta
 from ringfence.v1 import errors_pb2
 
 DOMAIN = "ringfence"
@@ -176,13 +176,21 @@ def _build(
         )
     if issubclass(kind, e.QuotaInUse):
         quotas = [
-            e.OrphanedQuota(_parse.stock_key(found.key), found.path, found.allocated)
+            e.OrphanedQuota(_parse.stock_key(found.key), found.path, found.allocated, found.held, found.unsettled)
             for found in _items(details, "ringfence.v1.QuotasInUse", "quotas")
         ]
         return kind(_listed(message, quotas, context) or message, quotas=quotas, **context)
     if issubclass(kind, e.SettlementInUse):
         locations = [
-            e.UnsettledLocation(found.location, found.unsettled)
+            e.UnsettledLocation(
+                found.location,
+                found.unsettled,
+                found.keys,
+                found.sales,
+                LOCATION_KIND[found.kind] if found.kind else None,
+                found.settlement_measure,
+                found.source,
+            )
             for found in _items(details, "ringfence.v1.SettlementsInUse", "locations")
         ]
         return kind(_listed(message, locations, context) or message, locations=locations, **context)

@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 if TYPE_CHECKING:
     from google.rpc import status_pb2
 
-    from ringfence._enums import ShortageReason
+    from ringfence._enums import LocationKind, ShortageReason
     from ringfence._types import Reservation, StockKey
 
 __all__ = [
@@ -131,10 +131,16 @@ class OrphanedQuota:
     path: str
     """The pool's path."""
     allocated: int
-    """Free plus held units."""
+    """Free plus held units; 0: sold out, and a quota all the same."""
+    held: int = 0
+    """Of them the held ones."""
+    unsettled: int = 0
+    """Units sold from it that no till's figure contains yet."""
 
     def __str__(self) -> str:
-        return f"{self.path} has {self.allocated} of {self.key}"
+        sold = f", {self.unsettled} not settled" if self.unsettled else ""
+        held = f" ({self.held} of them held)" if self.held else ""
+        return f"{self.path} has {self.allocated}{held} of {self.key}{sold}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,9 +151,20 @@ class UnsettledLocation:
     """The location."""
     unsettled: int
     """Units sold there that no figure contains yet."""
+    keys: int = 0
+    """Stock keys with such units."""
+    sales: int = 0
+    """Parts of orders with such units."""
+    kind: LocationKind | None = None
+    """The kind that it has to keep until they are settled or cancelled."""
+    settlement_measure: str = ""
+    """The settlement measure that it has to keep."""
+    source: str = ""
+    """The source that it has to keep; empty: any."""
 
     def __str__(self) -> str:
-        return f"{self.location} has {self.unsettled} unsettled"
+        kept = f"; keep {self.kind.name}, {self.settlement_measure!r}, source {self.source!r}" if self.kind else ""
+        return f"{self.location} has {self.unsettled} unsettled units of {self.sales} sales{kept}"
 
 
 class ErrorContext(TypedDict, total=False):

@@ -109,11 +109,13 @@ class FeedCursor:
         self._replies: dict[str, PendingReply] = {}
         self._reconnects = Reconnects(config, _rpcs.STREAM_ORDERS, "an order feed")
         self._opened = 0.0
+        self._keep = False
 
     def subscribe(self) -> pb.StreamOrdersRequest:
         """The first message of the next stream. What an earlier stream brought and nobody read comes again."""
         self._opened = time.monotonic()
         self._events.clear()
+        self._keep = False
         for reply in self._replies.values():
             reply.sent = False
         return pb.StreamOrdersRequest(subscribe=self._subscribe)
@@ -128,11 +130,16 @@ class FeedCursor:
         pending = self._replies[message.event_id] = PendingReply(message)
         return pending
 
+    def keep(self) -> None:
+        """The next message says that the adapter lives, with replies or without."""
+        self._keep = True
+
     def unsent(self) -> pb.StreamOrdersRequest | None:
-        """The next message of replies; None when there is nothing to send."""
+        """The next message; None when there is nothing to send."""
         waiting = [reply for reply in self._replies.values() if not reply.sent][:MOST_REPLIES]
+        keep, self._keep = self._keep, False
         if not waiting:
-            return None
+            return pb.StreamOrdersRequest() if keep else None
         for reply in waiting:
             reply.sent = True
         return pb.StreamOrdersRequest(replies=[reply.message for reply in waiting])

@@ -13,18 +13,24 @@ import os
 import platform
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from typing import TypeAlias
 
 import grpc
 
+from scripts.benchmarks.database import database_below
 from scripts.benchmarks.figures import Figure, table
+from scripts.benchmarks.postgres_scenarios import POSTGRES_SCENARIOS, PostgresBench
+from scripts.benchmarks.postgres_targets import PostgresTargets
 from scripts.benchmarks.processes import StartFailure, cores
 from scripts.benchmarks.scenarios import FULL_SCENARIOS, SCENARIOS, Bench
 from scripts.benchmarks.targets import BenchFailure, Settings, Targets
 
 _PROJECT = Path(__file__).resolve().parent.parent.parent
+_Scenarios: TypeAlias = dict[str, Callable[[], Iterator[Figure]]]
 _PACKAGES = ("grpcio", "protobuf", "sqlalchemy", "uvloop")
 
 
@@ -34,7 +40,17 @@ def _arguments() -> argparse.Namespace:
         description="Measures the service against a bare echo and the usual handler, on this machine, as ratios.",
     )
     every = [*SCENARIOS, *FULL_SCENARIOS]
-    parser.add_argument("--only", nargs="+", choices=every, metavar="NAME", help=f"some of: {', '.join(every)}")
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        metavar="NAME",
+        help=f"some of: {', '.join(every)}; with --postgres of: {', '.join(POSTGRES_SCENARIOS)}",
+    )
+    parser.add_argument(
+        "--postgres",
+        action="store_true",
+        help="the service on PostgreSQL against one transaction per request there, on a PostgreSQL of its own",
+    )
     parser.add_argument(
         "--full", action="store_true", help=f"also {' and '.join(FULL_SCENARIOS)}: a database of 1,000,000 keys"
     )
@@ -52,7 +68,14 @@ def _arguments() -> argparse.Namespace:
         "--watch-interval", type=int, default=1_000, metavar="MILLISECONDS", help="of the 1,000 watchers (%(default)s)"
     )
     parser.add_argument("--pin", action="store_true", help="keep servers and generator on cores of their own")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    known = list(POSTGRES_SCENARIOS) if arguments.postgres else every
+    for name in arguments.only or ():
+        if name not in known:
+            parser.error(f"--only: no scenario {name!r}; there are {', '.join(known)}")
+    if arguments.postgres and arguments.full:
+        parser.error("--full is of SQLite: leave out --postgres")
+    return arguments
 
 
 def main() -> int:
@@ -83,25 +106,26 @@ def _run(arguments: argparse.Namespace) -> int:
     machine = _machine(servers, generator)
     for name, value in machine.items():
         print(f"{name}: {value}", file=sys.stderr)
-    scenarios = {**SCENARIOS, **FULL_SCENARIOS} if arguments.full or arguments.only else SCENARIOS
+    arguments.directory.mkdir(parents=True, exist_ok=True)
     figures: list[Figure] = []
     failed = False
-    arguments.directory.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="ringfence-bench-", dir=arguments.directory) as temporary:
-        directory = Path(temporary).resolve()
-        bench = Bench(
-            targets=Targets(directory, settings, servers),
-            settings=settings,
-            big_database=(arguments.big_database or directory / "big.db").resolve(),
-            watch_interval_milliseconds=arguments.watch_interval,
-        )
-        for scenario in arguments.only or scenarios:
-            print(f"… {scenario}", file=sys.stderr)
+    with contextlib.ExitStack() as stack:
+        temporary = tempfile.TemporaryDirectory(prefix="ringfence-bench-", dir=arguments.directory)
+        directory = Path(stack.enter_context(temporary)).resolve()
+        if arguments.postgres:
+            # Beside the temporary directory, which is its owner's alone: root's PostgreSQL runs as somebody else.
+            database = stack.enter_context(database_below(arguments.directory.resolve()))
+            print(f"PostgreSQL: {database.version}", file=sys.stderr)
+            scenarios = _on_postgres(arguments, PostgresTargets(database, directory, settings, servers), settings)
+        else:
+            scenarios = _on_sqlite(arguments, directory, Targets(directory, settings, servers), settings)
+        for name, scenario in scenarios.items():
+            print(f"… {name}", file=sys.stderr)
             try:
-                figures += scenarios[scenario](bench)
+                figures += scenario()
             except (BenchFailure, ConnectionError, StartFailure, grpc.RpcError) as error:
                 # The others are worth having: an hour of measuring is not thrown away for one.
-                print(f"{scenario} failed: {error}", file=sys.stderr)
+                print(f"{name} failed: {error}", file=sys.stderr)
                 failed = True
     if arguments.json:
         text = json.dumps({"machine": machine, "figures": [figure.as_json() for figure in figures]}, indent=2)
@@ -111,6 +135,23 @@ def _run(arguments: argparse.Namespace) -> int:
         arguments.json.write_text(text + "\n", encoding="utf-8")
     print(table(figures))
     return _verdict(figures, failed)
+
+
+def _on_sqlite(arguments: argparse.Namespace, directory: Path, targets: Targets, settings: Settings) -> _Scenarios:
+    bench = Bench(
+        targets=targets,
+        settings=settings,
+        big_database=(arguments.big_database or directory / "big.db").resolve(),
+        watch_interval_milliseconds=arguments.watch_interval,
+    )
+    every = {**SCENARIOS, **FULL_SCENARIOS}
+    names = arguments.only or (every if arguments.full else SCENARIOS)
+    return {name: partial(every[name], bench) for name in names}
+
+
+def _on_postgres(arguments: argparse.Namespace, targets: PostgresTargets, settings: Settings) -> _Scenarios:
+    bench = PostgresBench(targets, settings)
+    return {name: partial(POSTGRES_SCENARIOS[name], bench) for name in arguments.only or POSTGRES_SCENARIOS}
 
 
 def _verdict(figures: list[Figure], failed: bool) -> int:

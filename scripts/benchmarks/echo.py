@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import AsyncIterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ _IDENTIFIER = "0199a000-0000-7000-8000-000000000000"
 
 _reserved = canned_reserve(_IDENTIFIER)
 _queried = canned_query()
-_posted = canned_post()
+_posted = lru_cache(canned_post)
 
 
 async def _reserve(request: allocation.ReserveRequest, context: object) -> allocation.ReserveResponse:
@@ -49,7 +50,10 @@ async def _sync(
     requests: AsyncIterator[stock.SyncStockRequest], context: object
 ) -> AsyncIterator[stock.SyncStockResponse]:
     async for request in requests:
-        outcomes = [stock.SyncStockOutcome(request_id=post.request_id, post_stock=_posted) for post in request.posts]
+        outcomes = [
+            stock.SyncStockOutcome(request_id=post.request_id, post_stock=_posted(len(post.figures)))
+            for post in request.posts
+        ]
         yield stock.SyncStockResponse(outcomes=outcomes)
 
 

@@ -11,7 +11,8 @@ from scripts.benchmarks.load import Sample
 
 @dataclass(frozen=True)
 class Figure:
-    """One line of the table. `value` is in `unit` (× is a ratio); `rates` are medians in commands a second."""
+    """One line of the table. `value` is in `unit` (× is a ratio, nothing a count); `rates` are medians in commands a
+    second, and of a sum the parts in its own unit."""
 
     name: str
     value: float
@@ -66,7 +67,7 @@ def ratio(
 
 def table(figures: Sequence[Figure]) -> str:
     """The figures as text: value, bound, verdict, and what they were made of."""
-    rows = [("figure", "value", "bound", "", "rounds", "rates (1/s), generator's share of a core")]
+    rows = [("figure", "value", "bound", "", "rounds", "rates (1/s) or parts, generator's share of a core")]
     rows += [
         (
             figure.name,
@@ -86,14 +87,14 @@ def table(figures: Sequence[Figure]) -> str:
 
 
 def _amount(value: float, unit: str) -> str:
-    return f"{value:.2f} {unit}" if value < 100 else f"{value:,.0f} {unit}"
+    return f"{value:.2f} {unit}" if unit and value < 100 else f"{value:,.0f} {unit}".rstrip()
 
 
 def _bound(figure: Figure) -> str:
     if figure.at_least is not None:
         return f"≥ {figure.at_least:g}"
     if figure.at_most is not None:
-        return f"≤ {figure.at_most:g}"
+        return f"≤ {figure.at_most:.3g}"
     return "–"
 
 
@@ -108,7 +109,7 @@ def _spread(figure: Figure) -> str:
 
 
 def _made(figure: Figure) -> str:
-    parts = [f"{name} {rate:,.0f}" for name, rate in figure.rates.items()]
+    parts = [f"{name} {rate:,.0f}" if rate >= 10 else f"{name} {rate:.2f}" for name, rate in figure.rates.items()]
     if figure.generator_share is not None:
         parts.append(f"generator {figure.generator_share:.2f}")
     return ", ".join(parts)

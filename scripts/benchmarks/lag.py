@@ -1,8 +1,8 @@
 """Lag to a watcher: how long after the answer to a write the watcher hears of it, in a process of its own.
 
-A plain grpc.aio client reserves one unit after the other of a key that it also watches; each wait is from the answer
-to the watcher's message that shows it, 0 when the message came first. Prints sorted seconds as JSON.
-Run as `python -m scripts.benchmarks.lag --port N --sku SKU --writes N`.
+A plain grpc.aio client reserves one unit after the other of a key that it also watches, perhaps at another server; each
+wait is from the answer to the watcher's message that shows it, 0 when the message came first. Prints sorted seconds as
+JSON. Run as `python -m scripts.benchmarks.lag --port N --watch-port N --sku SKU --writes N`.
 """
 
 from __future__ import annotations
@@ -21,12 +21,16 @@ from scripts.benchmarks.processes import HOST
 _ANSWER_SECONDS = 30.0
 
 
-async def _lags(port: int, sku: str, writes: int) -> list[float]:
+async def _lags(port: int, watch_port: int, sku: str, writes: int) -> list[float]:
     headers = call_metadata()
-    async with grpc.aio.insecure_channel(f"{HOST}:{port}") as channel:
+    async with (
+        grpc.aio.insecure_channel(f"{HOST}:{port}") as channel,
+        grpc.aio.insecure_channel(f"{HOST}:{watch_port}") as watched,
+    ):
         stub = allocation_service_pb2_grpc.AllocationServiceStub(channel)
+        watching = allocation_service_pb2_grpc.AllocationServiceStub(watched)
         balances = balance_pb2.BalanceFilter(skus=[sku], locations=[LOCATION], path=PATH, exact_path=True)
-        watch = stub.WatchBalances(balance_pb2.WatchBalancesRequest(filter=balances), metadata=headers)
+        watch = watching.WatchBalances(balance_pb2.WatchBalancesRequest(filter=balances), metadata=headers)
         held = 0
         async for message in watch:
             held = max([held, *(balance.own.held for balance in message.balances)])
@@ -59,10 +63,11 @@ def main() -> None:
     """Measures once."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--watch-port", type=int, required=True)
     parser.add_argument("--sku", required=True)
     parser.add_argument("--writes", type=int, required=True)
     arguments = parser.parse_args()
-    print(json.dumps(asyncio.run(_lags(arguments.port, arguments.sku, arguments.writes))))
+    print(json.dumps(asyncio.run(_lags(arguments.port, arguments.watch_port, arguments.sku, arguments.writes))))
 
 
 if __name__ == "__main__":

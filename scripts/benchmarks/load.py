@@ -6,7 +6,7 @@ import gc
 import select
 import time
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -17,6 +17,10 @@ _now = time.perf_counter
 _DRAIN_SECONDS = 30.0
 # The status of every business refusal; any other that is not OK is a failure, not an outcome.
 _FAILED_PRECONDITION = 9
+
+
+# What only rises while a load runs, by name: CPU seconds of a process. Read at both ends of a measurement.
+Meter = Callable[[], Mapping[str, float]]
 
 
 @dataclass(slots=True)
@@ -40,8 +44,9 @@ class Sample:
     refused: int
     failed: int
     generator_share: float
-    server_share: float
     latencies: Sequence[float]
+    # By how much each of the meter's readings rose.
+    rise: Mapping[str, float]
     # What can be read of the first failed call; empty where there was none.
     failure: str = ""
 
@@ -49,6 +54,10 @@ class Sample:
     def rate(self) -> float:
         """Commands answered a second, accepted or refused."""
         return (self.accepted + self.refused) / self.seconds
+
+    def cost(self, reading: str) -> float:
+        """By how much a reading of the meter rose for each command answered."""
+        return self.rise[reading] / (self.accepted + self.refused)
 
     def latency(self, share: float) -> float:
         """The latency in seconds that `share` (0 to 1) of the calls stayed within."""
@@ -197,16 +206,21 @@ class StreamCaller:
 class Load:
     """Drives callers from one thread. The sockets are few, so plain select does, and it waits in microseconds."""
 
-    def __init__(self, callers: Sequence[Caller], tally: Tally, server_cpu: Callable[[], float]) -> None:
+    def __init__(self, callers: Sequence[Caller], tally: Tally, meter: Meter) -> None:
         self._callers = callers
         self._connections = [caller.connection for caller in callers]
         self._tally = tally
-        self._server_cpu = server_cpu
+        self._meter = meter
 
     @property
     def answered(self) -> int:
         """Commands answered since the beginning, in warm-up and while draining too."""
         return self._tally.accepted + self._tally.refused
+
+    @property
+    def failed(self) -> int:
+        """Calls since the beginning that came to nothing of the kind."""
+        return self._tally.failed
 
     def measure(self, seconds: float, warm_up: float) -> Sample:
         """Runs the callers' closed loops; counts what is answered after `warm_up`, then drains what is in flight."""
@@ -244,10 +258,11 @@ class Load:
             run(_now() + warm_up)
             tally = self._tally
             before = (tally.accepted, tally.refused, tally.failed, len(tally.latencies))
-            own, server, began = time.process_time(), self._server_cpu(), _now()
+            own, readings, began = time.process_time(), self._meter(), _now()
             run(began + seconds)
             took = _now() - began
-            own, server = time.process_time() - own, self._server_cpu() - server
+            own = time.process_time() - own
+            rise = {name: reading - readings[name] for name, reading in self._meter().items()}
             after = (tally.accepted, tally.refused, tally.failed, len(tally.latencies))
             for caller in self._callers:
                 caller.stop()
@@ -260,8 +275,8 @@ class Load:
             refused=after[1] - before[1],
             failed=after[2] - before[2],
             generator_share=own / took,
-            server_share=server / took,
             latencies=sorted(tally.latencies[before[3] : after[3]]),
+            rise=rise,
             failure=readable(tally.failure) if tally.failure else "",
         )
 
@@ -291,52 +306,54 @@ class Load:
 
 def unary(
     host: str,
-    port: int,
+    ports: Sequence[int],
     method: str,
     metadata: dict[str, str],
     bodies: Bodies,
-    server_cpu: Callable[[], float],
+    meter: Meter,
     *,
     in_flight: int,
     connections: int,
 ) -> Load:
-    """A load of unary calls: `in_flight` of them over `connections`; with 0 in flight for `Load.measure_at`."""
+    """A load of unary calls: `in_flight` of them over `connections`, which the servers at `ports` share evenly; with 0
+    in flight for `Load.measure_at`."""
     tally = Tally()
     callers = [
         UnaryCaller(
-            Connection(host, port, method, metadata),
+            Connection(host, ports[n % len(ports)], method, metadata),
             bodies,
             tally,
             in_flight // connections + (n < in_flight % connections),
         )
         for n in range(connections)
     ]
-    return Load(callers, tally, server_cpu)
+    return Load(callers, tally, meter)
 
 
 def streams(
     host: str,
-    port: int,
+    ports: Sequence[int],
     method: str,
     metadata: dict[str, str],
     bodies: Bodies,
-    server_cpu: Callable[[], float],
+    meter: Meter,
     *,
     in_flight: int,
     batch: int,
     connections: int,
 ) -> Load:
-    """A load of one bidirectional stream on each connection: `in_flight` commands over all, `batch` a message."""
+    """A load of one bidirectional stream on each connection: `in_flight` commands over all, `batch` a message. The
+    servers at `ports` share the connections evenly."""
     tally = Tally()
     callers = [
         StreamCaller(
-            Connection(host, port, method, metadata),
+            Connection(host, ports[n % len(ports)], method, metadata),
             bodies,
             tally,
             streams=1,
             depth=in_flight // connections,
             batch=batch,
         )
-        for _ in range(connections)
+        for n in range(connections)
     ]
-    return Load(callers, tally, server_cpu)
+    return Load(callers, tally, meter)

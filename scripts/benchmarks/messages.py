@@ -110,6 +110,25 @@ def _reserves(pick: Callable[[], bytes]) -> Bodies:
     return lambda: b"".join((head, request_id(), middle, pick(), tail))
 
 
+def orders(skus: int, most_lines: int) -> Bodies:
+    """Unary Reserve requests of 1 to `most_lines` lines, each one unit of another of the first `skus` SKUs, in no
+    order."""
+    # A message is the sum of its parts: repeated fields are joined by joining their bytes.
+    whole = reserve_request(SOLD_OUT, _ID_PLACEHOLDER)
+    ones = [
+        allocation_service_pb2.ReserveRequest(lines=reserve_request(sku_name(number), "").lines).SerializeToString()
+        for number in range(skus)
+    ]
+    whole.ClearField("lines")
+    head, tail = _cut(whole, _ID_PLACEHOLDER)
+
+    def body() -> bytes:
+        lines = random.sample(ones, random.randint(1, most_lines))
+        return framed(b"".join((head, request_id(), tail, *lines)))
+
+    return body
+
+
 def executes(skus: int, commands: int) -> Bodies:
     """Execute messages of `commands` Reserve commands of one unit each, spread over the first `skus` SKUs."""
     reserve = reserve_request(SOLD_OUT, _ID_PLACEHOLDER)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 HOST = "127.0.0.1"
@@ -30,8 +32,17 @@ def cores() -> tuple[set[int], set[int]]:
 class ServerProcess:
     """A server under test on the loopback. It must write its port to the file that `command` was given."""
 
-    def __init__(self, command: list[str], directory: Path, *, name: str, on_cores: set[int]) -> None:
-        """Starts the process, pinned to `on_cores` (empty: not pinned), and waits until it serves.
+    def __init__(
+        self,
+        command: list[str],
+        directory: Path,
+        *,
+        name: str,
+        on_cores: set[int],
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        """Starts the process, pinned to `on_cores` (empty: not pinned), and waits until it serves. `environment` is
+        added to a helper's: what must not stand in a command line, where everyone reads it.
 
         Raises StartFailure when it ends or does not write its port within two minutes.
         """
@@ -52,7 +63,7 @@ class ServerProcess:
                     stdout=log,
                     stderr=log,
                     cwd=directory,
-                    env=helper_environment(),
+                    env={**helper_environment(), **(environment or {})},
                 )
             finally:
                 if on_cores:
@@ -81,11 +92,7 @@ class ServerProcess:
 
     def cpu_seconds(self) -> float:
         """CPU time that the process has used, user and system; 0.0 where /proc is not there."""
-        try:
-            fields = Path(f"/proc/{self._process.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-        except FileNotFoundError:
-            return 0.0
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return cpu_seconds(self._process.pid)
 
     def resident_bytes(self) -> int:
         """Memory resident now."""
@@ -109,6 +116,37 @@ class ServerProcess:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+
+def cpu_seconds(pid: int, *, ended_children: bool = False) -> float:
+    """CPU time that a process has used, user and system, and with `ended_children` that of those it has awaited; 0.0
+    where it or /proc is not there."""
+    try:
+        fields = _stat(pid)
+    except OSError:
+        return 0.0
+    return sum(int(field) for field in fields[11 : 15 if ended_children else 13]) / os.sysconf("SC_CLK_TCK")
+
+
+def family_cpu_seconds(pid: int) -> float:
+    """CPU time that a process and its children have used, those that have ended included; 0.0 where there is no
+    /proc."""
+    return cpu_seconds(pid, ended_children=True) + sum(map(cpu_seconds, _children(pid)))
+
+
+def _children(pid: int) -> list[int]:
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        # One may end while it is looked at.
+        with contextlib.suppress(OSError):
+            if int(_stat(int(entry.name))[1]) == pid:
+                found.append(int(entry.name))
+    return found
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields of /proc/PID/stat behind the name, which may hold anything: state, parent, …"""
+    return Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
 
 
 def helper_environment() -> dict[str, str]:

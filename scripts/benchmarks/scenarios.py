@@ -19,6 +19,7 @@ from ringfence.v1 import allocation_service_pb2_grpc
 from scripts.benchmarks import messages, seed
 from scripts.benchmarks.figures import Figure, interleaved, ratio
 from scripts.benchmarks.load import Sample
+from scripts.benchmarks.probe import lag_probe, lags
 from scripts.benchmarks.processes import HOST, StartFailure, helper_environment, module_command
 from scripts.benchmarks.targets import BenchFailure, Settings, Target, Targets
 
@@ -79,6 +80,8 @@ def sync(bench: Bench) -> Iterator[Figure]:
             till=lambda: till.sync(SKUS, 1),
             echo_batched=lambda: echo.sync(SKUS, _BATCH),
             till_batched=lambda: till.sync(SKUS, _BATCH),
+            echo_posts=lambda: echo.sync(SKUS, 1, _BATCH),
+            till_posts=lambda: till.sync(SKUS, 1, _BATCH),
         )
         # The first ones fill caches of a fixed size, the store's above all; the next ones must add nothing.
         sizes = [till.process.resident_bytes()]
@@ -88,7 +91,8 @@ def sync(bench: Bench) -> Iterator[Figure]:
                 posted += till.sync(SKUS, _BATCH).accepted
             sizes.append(till.process.resident_bytes())
     yield ratio("SyncStock, 1 figure a message, against the echo", samples, "till", "echo", at_least=0.3)
-    yield ratio("SyncStock, 100 figures a message, against the echo", samples, "till_batched", "echo_batched")
+    yield ratio("SyncStock, 100 requests of one figure a message", samples, "till_batched", "echo_batched")
+    yield ratio("SyncStock, one request of 100 figures a message", samples, "till_posts", "echo_posts")
     yield Figure(
         "memory after 200,000 more figures, against after as many",
         sizes[2] / sizes[1],
@@ -171,34 +175,16 @@ def lag(bench: Bench) -> Iterator[Figure]:
     """After-write lag to a watcher, idle and while the service takes half of its peak."""
     with bench.targets.service(SKUS) as service:
         # A key that no load touches.
-        with _lag_probe(service, SKUS) as probe:
-            idle = _lags(probe)
+        sku = messages.sku_name(SKUS - 1)
+        with lag_probe(service.process.port, sku, _LAG_WRITES) as probe:
+            idle = lags(probe)
         peak = statistics.median(service.reserve(SKUS - 1).rate for _ in range(3))
-        with _lag_probe(service, SKUS) as probe:
+        with lag_probe(service.process.port, sku, _LAG_WRITES) as probe:
             service.reserve_at(peak / 2, SKUS - 1, bench.settings.seconds * bench.settings.rounds)
-            loaded = _lags(probe)
-    for name, lags in (("idle", idle), ("at half of the peak", loaded)):
+            loaded = lags(probe)
+    for name, found in (("idle", idle), ("at half of the peak", loaded)):
         for share, label in ((0.5, "p50"), (0.99, "p99")):
-            yield Figure(f"{label} of the lag to a watcher, {name}", lags[int(share * len(lags))] * 1_000, "ms")
-
-
-@contextmanager
-def _lag_probe(service: Target, skus: int) -> Iterator[subprocess.Popen[str]]:
-    command = module_command(
-        "lag", "--port", str(service.process.port), "--sku", messages.sku_name(skus - 1), "--writes", str(_LAG_WRITES)
-    )
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=helper_environment()) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
-def _lags(probe: subprocess.Popen[str]) -> list[float]:
-    said, _ = probe.communicate(timeout=120)
-    if probe.returncode:
-        raise BenchFailure("the lag probe failed; what it said stands above")
-    return [float(value) for value in json.loads(said)]
+            yield Figure(f"{label} of the lag to a watcher, {name}", found[int(share * len(found))] * 1_000, "ms")
 
 
 def watchers(bench: Bench) -> Iterator[Figure]:

@@ -23,11 +23,11 @@ def fill(target: Target, keys: int, entries: int) -> None:
     sales = entries - 2 * keys
     work = load.streams(
         HOST,
-        target.process.port,
+        [target.process.port],
         messages.SERVICE + "Execute",
         messages.metadata(),
         messages.direct_sales(keys, _BATCH),
-        target.process.cpu_seconds,
+        target.meter,
         in_flight=4 * 8 * _BATCH,
         batch=_BATCH,
         connections=4,

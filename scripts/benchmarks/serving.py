@@ -7,6 +7,7 @@ import gc
 import os
 import signal
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -23,12 +24,18 @@ OPTIONS: tuple[tuple[str, int], ...] = (("grpc.so_reuseport", 0),)
 Methods: TypeAlias = "Mapping[str, dict[str, grpc.RpcMethodHandler[Any, Any]]]"
 
 
-def serve(services: Methods, port_file: Path) -> None:
-    """Serves these services on a free port, writes that to `port_file`, and ends on SIGTERM."""
-    uvloop.run(_serve(services, port_file))
+def serve(services: Methods | AbstractAsyncContextManager[Methods], port_file: Path) -> None:
+    """Serves these services on a free port, writes that to `port_file`, and ends on SIGTERM. Services that need an
+    event loop come as a context, which is left at the end."""
+    uvloop.run(_serve(nullcontext(services) if isinstance(services, Mapping) else services, port_file))
 
 
-async def _serve(services: Methods, port_file: Path) -> None:
+async def _serve(made: AbstractAsyncContextManager[Methods], port_file: Path) -> None:
+    async with made as services:
+        await _serve_methods(services, port_file)
+
+
+async def _serve_methods(services: Methods, port_file: Path) -> None:
     server = grpc.aio.server(options=OPTIONS)
     server.add_generic_rpc_handlers(
         [grpc.method_handlers_generic_handler(_PACKAGE + name, methods) for name, methods in services.items()]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import grpc
 from ringfence.v1 import allocation_service_pb2 as allocation
 from ringfence.v1 import allocation_service_pb2_grpc, common_pb2, stock_service_pb2, stock_service_pb2_grpc
 from scripts.benchmarks import load, messages, till_messages
-from scripts.benchmarks.load import Sample
+from scripts.benchmarks.load import Meter, Sample
 from scripts.benchmarks.messages import Bodies
 from scripts.benchmarks.processes import HOST, ServerProcess, module_command
 
@@ -42,11 +43,25 @@ class Settings:
 
 
 class Target:
-    """A running server and the loads it takes. Every method measures once."""
+    """A running server, or several that share a load, and the loads they take. Every method measures once."""
 
-    def __init__(self, process: ServerProcess, settings: Settings) -> None:
+    def __init__(
+        self,
+        process: ServerProcess,
+        settings: Settings,
+        *,
+        beside: Sequence[ServerProcess] = (),
+        database: Meter = dict,
+    ) -> None:
+        """`beside`: further servers of the same store. `database`: what is to be read of a database beside them."""
         self.process = process
+        self.processes = [process, *beside]
         self._settings = settings
+        self._database = database
+
+    def meter(self) -> dict[str, float]:
+        """CPU seconds of the servers, and what is read of the database."""
+        return {"server": sum(process.cpu_seconds() for process in self.processes), **self._database()}
 
     def reserve(self, skus: int) -> Sample:
         """Unary Reserve, `in_flight` at a time, spread over `skus` keys. Raises BenchFailure when one is refused."""
@@ -71,10 +86,13 @@ class Target:
         """Reserve commands over Execute, `batch` a message, one stream on each connection."""
         return self._streams(messages.SERVICE + "Execute", messages.executes(skus, batch), batch)
 
-    def sync(self, skus: int, batch: int) -> Sample:
-        """Figures of a till over SyncStock, each a PostStock of its own, `batch` a message, one stream on each
-        connection; their positions rise."""
-        return self._streams(till_messages.SYNC_STOCK, till_messages.syncs(skus, batch), batch)
+    def sync(self, skus: int, posts: int, figures: int = 1) -> Sample:
+        """Figures of a till over SyncStock: `posts` PostStock requests a message, `figures` in each, one stream on each
+        connection; their positions rise. The sample counts figures."""
+        work = till_messages.syncs(skus, posts, figures)
+        # As many figures in flight whichever way they are cut.
+        sample = self._streams(till_messages.SYNC_STOCK, work, posts, in_flight_for=posts * figures)
+        return dataclasses.replace(sample, accepted=sample.accepted * figures)
 
     def reserve_at(self, rate: float, skus: int, seconds: float) -> Sample:
         """Unary Reserve at a fixed rate, whatever the answers do."""
@@ -82,18 +100,19 @@ class Target:
         with contextlib.closing(work):
             return _all_accepted(work.measure_at(rate, seconds, self._settings.warm_up))
 
-    def _streams(self, method: str, bodies: Bodies, batch: int) -> Sample:
+    def _streams(self, method: str, bodies: Bodies, batch: int, *, in_flight_for: int | None = None) -> Sample:
+        """`batch` commands a message; `in_flight_for`: what a message counts for, where that is not its commands."""
         settings = self._settings
         in_flight = settings.in_flight
-        if batch > 1:
+        if (in_flight_for or batch) > 1:
             in_flight = settings.messages_in_flight * settings.connections * batch
         work = load.streams(
             HOST,
-            self.process.port,
+            [process.port for process in self.processes],
             method,
             messages.metadata(),
             bodies,
-            self.process.cpu_seconds,
+            self.meter,
             in_flight=in_flight,
             batch=batch,
             connections=settings.connections,
@@ -109,11 +128,11 @@ class Target:
     def _open(self, method: str, bodies: Bodies, in_flight: int) -> load.Load:
         return load.unary(
             HOST,
-            self.process.port,
+            [process.port for process in self.processes],
             messages.SERVICE + method,
             messages.metadata(),
             bodies,
-            self.process.cpu_seconds,
+            self.meter,
             in_flight=in_flight,
             connections=1 if in_flight == 1 else self._settings.connections,
         )
@@ -167,9 +186,7 @@ class Targets:
     @contextlib.contextmanager
     def service_on(self, database: Path) -> Iterator[Target]:
         """The service on a database that is there, or that it makes."""
-        program = str(Path(sys.executable).with_name("ringfence"))
-        command = [program, "serve", "--port", "0", "--database-url", f"sqlite:///{database}"]
-        with self._run("ringfence", command) as target:
+        with self._run("ringfence", [*serve_command(), "--database-url", f"sqlite:///{database}"]) as target:
             yield target
 
     @contextlib.contextmanager
@@ -194,6 +211,11 @@ class Targets:
         directory = self._directory / f"{name}-{self._started}"
         with ServerProcess(command, directory, name=name, on_cores=self._on_cores) as process:
             yield Target(process, self._settings)
+
+
+def serve_command() -> list[str]:
+    """The command that serves on a free port."""
+    return [str(Path(sys.executable).with_name("ringfence")), "serve", "--port", "0"]
 
 
 def stock(port: int, skus: list[str]) -> None:

@@ -29,31 +29,38 @@ def open_store(port: int, skus: list[str]) -> None:
             client.post_stock([StockFigure(sku, LOCATION, 100, position=1) for sku in chosen])
 
 
-def syncs(skus: int, posts: int) -> Bodies:
-    """SyncStock messages of `posts` requests of one figure each, spread over the first `skus` SKUs. Positions rise from
-    message to message, over all loads of this process."""
+def syncs(skus: int, posts: int, figures: int = 1) -> Bodies:
+    """SyncStock messages of `posts` requests of `figures` figures each, spread over the first `skus` SKUs. Positions
+    rise from message to message, over all loads of this process."""
     key = common_pb2.StockKey(sku=SOLD_OUT, location=LOCATION)
     figure = stock_service_pb2.StockFigure(key=key, measure="on_hand", value=100, position=_FIRST_POSITION)
-    post = stock_service_pb2.PostStockRequest(request_id=_PLACEHOLDER, figures=[figure])
+    post = stock_service_pb2.PostStockRequest(request_id=_PLACEHOLDER, figures=[figure] * figures)
     one = stock_service_pb2.SyncStockRequest(posts=[post])
     prefix = framed(one.SerializeToString() * posts)[:5]
     head, rest = _parted(one.SerializeToString(), _PLACEHOLDER.encode())
-    middle, rest = _parted(rest, SOLD_OUT.encode())
-    before, tail = _parted(rest, _varint(_FIRST_POSITION))
+    # What stands before each SKU, and before each position.
+    cuts: list[tuple[bytes, bytes]] = []
+    for _ in range(figures):
+        before_sku, rest = _parted(rest, SOLD_OUT.encode())
+        before_position, rest = _parted(rest, _varint(_FIRST_POSITION))
+        cuts.append((before_sku, before_position))
     draw = random.random
 
     def body() -> bytes:
         pieces = [prefix]
         for _ in range(posts):
-            sku = b"SKU-%07d" % int(draw() * skus)
-            pieces += (head, request_id(), middle, sku, before, _varint(next(_positions)), tail)
+            pieces += (head, request_id())
+            for before_sku, before_position in cuts:
+                sku = b"SKU-%07d" % int(draw() * skus)
+                pieces += (before_sku, sku, before_position, _varint(next(_positions)))
+            pieces.append(rest)
         return b"".join(pieces)
 
     return body
 
 
-def canned_post() -> stock_service_pb2.PostStockResponse:
-    """What the service answers to one figure, for the echo: the same fields, the same size."""
+def canned_post(figures: int = 1) -> stock_service_pb2.PostStockResponse:
+    """What the service answers to a request of `figures` figures, for the echo: the same fields, the same size."""
     key = common_pb2.StockKey(sku=sku_name(1234), location=LOCATION)
     outcome = stock_service_pb2.FigureOutcome(
         key=key,
@@ -64,7 +71,7 @@ def canned_post() -> stock_service_pb2.PostStockResponse:
         supply=100,
         common=common_pb2.PoolBalance(key=key, allocated=100, available=100),
     )
-    answer = stock_service_pb2.PostStockResponse(outcomes=[outcome], revision="AAAAAAAAAAE=")
+    answer = stock_service_pb2.PostStockResponse(outcomes=[outcome] * figures, revision="AAAAAAAAAAE=")
     answer.server_time.FromMicroseconds(1_763_000_000_123_456)
     return answer
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 
@@ -14,7 +15,7 @@ from scripts.days.plan import Order
 __all__ = ["CountOverwrites", "SettledOnAcknowledgement"]
 
 
-class _Model:
+class _Model(ABC):
     """What both have in common: events for tills, and figures."""
 
     name = ""
@@ -27,6 +28,7 @@ class _Model:
 
     async def at(self, minute: int) -> None:
         """Time decides nothing."""
+        return
 
     async def sell(self, orders: Sequence[Order]) -> list[bool]:
         """Sells what is there."""
@@ -62,6 +64,7 @@ class _Model:
 
     async def leave(self, location: str) -> None:
         """Nothing is open."""
+        return
 
     async def reply(self, location: str, replies: Sequence[Reply]) -> None:
         """What tills answer."""
@@ -88,17 +91,21 @@ class _Model:
         handed = Handed(f"{order.reference}/{kind}", order.reference, kind, order.quantity)
         self._unsent[order.reference, kind] = handed
 
+    @abstractmethod
     def _available(self, location: str, sku: str) -> int:
-        raise NotImplementedError
+        """Units that may be sold."""
 
+    @abstractmethod
     def _take(self, order: Order) -> None:
-        raise NotImplementedError
+        """An order was sold."""
 
+    @abstractmethod
     def _give_back(self, order: Order, units: int) -> None:
-        raise NotImplementedError
+        """Units of an order are not sold any more."""
 
+    @abstractmethod
     def _acknowledged(self, order: Order) -> None:
-        raise NotImplementedError
+        """The till has an order."""
 
 
 class CountOverwrites(_Model):

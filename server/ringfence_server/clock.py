@@ -14,21 +14,15 @@ _DRIFT_MICROSECONDS: Final = 100_000
 """Small steps and slewing are followed: what adds up over days is no jump."""
 
 
-class Clock(Protocol):
-    """What the server knows of time."""
-
-    def now(self) -> int:
-        """Microseconds since the epoch, UTC. Callable from any thread."""
-
-    def due_until(self) -> int:
-        """The instant up to which leases may be ended; ``now()`` unless the clock is in doubt."""
+class WatchedClock(Protocol):
+    """A clock of which is known when it jumped."""
 
     def accept(self) -> bool:
         """Takes the time as it is now for right; False when it is not in doubt."""
 
     @property
     def in_doubt(self) -> bool:
-        """Whether ``due_until()`` lies behind because the clock jumped."""
+        """Whether no lease ends by it because it jumped, as far as anybody has looked."""
 
     @property
     def jumps(self) -> int:
@@ -37,6 +31,16 @@ class Clock(Protocol):
     @property
     def jumped_by(self) -> int:
         """Microseconds by which the newest jump moved the clock; negative: back."""
+
+
+class Clock(WatchedClock, Protocol):
+    """What the server knows of time."""
+
+    def now(self) -> int:
+        """Microseconds since the epoch, UTC. Callable from any thread."""
+
+    def due_until(self) -> int:
+        """The instant up to which leases may be ended; ``now()`` unless the clock is in doubt."""
 
     async def sleep_until(self, instant: int) -> None:
         """Returns once ``now()`` has reached the instant, or a little later."""
@@ -64,17 +68,17 @@ class ClockWatch:
 
     def __init__(
         self,
-        wall: int,
+        wall: int | None = None,
         *,
         trust_after_seconds: float = TRUST_AFTER_SECONDS,
         monotonic_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
-        """``wall``: what the clock says now, microseconds since the epoch. ``trust_after_seconds`` 0 trusts every jump
-        at once."""
+        """``wall``: what the clock says now, microseconds since the epoch; None: what it says when it is first judged.
+        ``trust_after_seconds`` 0 trusts every jump at once."""
         self._trust = round(trust_after_seconds * 1_000_000)
         self._monotonic_ns = monotonic_ns
         self._lock = threading.Lock()
-        self._offset = wall - self._monotonic_ns() // 1_000
+        self._offset = None if wall is None else wall - self._monotonic_ns() // 1_000
         self._doubt: _Doubt | None = None
         self._jumps = 0
         self._jumped_by = 0
@@ -83,16 +87,18 @@ class ClockWatch:
         """The instant up to which leases may be ended when the clock says ``wall``: that, or while it is in doubt what
         the monotonic clock makes it."""
         monotonic = self._monotonic_ns() // 1_000
-        moved = wall - monotonic - self._offset
-        if self._doubt is None and abs(moved) <= self.JUMP_MICROSECONDS:
-            if abs(moved) > _DRIFT_MICROSECONDS:
-                self._offset += moved
+        offset, trusted = wall - monotonic, self._offset
+        if trusted is not None and self._doubt is None and abs(offset - trusted) <= self.JUMP_MICROSECONDS:
+            if abs(offset - trusted) > _DRIFT_MICROSECONDS:
+                self._offset = offset
             return wall
         with self._lock:
             return self._judged(wall, monotonic)
 
     def _judged(self, wall: int, monotonic: int) -> int:
         offset = wall - monotonic
+        if self._offset is None:
+            self._offset = offset
         if abs(offset - self._offset) <= self.JUMP_MICROSECONDS:
             self._doubt = None
             return wall
@@ -122,7 +128,7 @@ class ClockWatch:
 
     @property
     def in_doubt(self) -> bool:
-        """Whether expiry is paused because the clock jumped, as far as anybody has looked."""
+        """Whether no lease ends by it because it jumped, as far as anybody has looked."""
         return self._doubt is not None
 
     @property

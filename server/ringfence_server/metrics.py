@@ -22,7 +22,7 @@ from prometheus_client.registry import Collector
 if TYPE_CHECKING:
     from wsgiref.simple_server import WSGIServer
 
-    from .clock import Clock
+    from .clock import WatchedClock
     from .committer import Committer
     from .committer.committer import WriteStore
     from .ledger.work import Committed, Work
@@ -48,9 +48,11 @@ class Metrics:
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.registry)
 
-    def watch(self, counts: Counts, committer: Committer, clock: Clock) -> None:
-        """Shows what is counted elsewhere."""
-        self.registry.register(_Counted(counts, committer, clock))
+    def watch(
+        self, counts: Counts, committer: Committer, clock: WatchedClock, database_clock: WatchedClock | None
+    ) -> None:
+        """Shows what is counted elsewhere. ``database_clock`` None: leases end by this machine's."""
+        self.registry.register(_Counted(counts, committer, clock, database_clock))
 
     def measured(self, store: WriteStore) -> WriteStore:
         """The store, each of its transactions measured."""
@@ -105,10 +107,14 @@ class _MeasuredStore:
 
 
 class _Counted(Collector):
-    def __init__(self, counts: Counts, committer: Committer, clock: Clock) -> None:
+    def __init__(
+        self, counts: Counts, committer: Committer, clock: WatchedClock, database_clock: WatchedClock | None
+    ) -> None:
         self._counts = counts
         self._committer = committer
-        self._clock = clock
+        self._clocks = [("ringfence_clock", "the wall clock", clock)]
+        if database_clock is not None:
+            self._clocks.append(("ringfence_database_clock", "the database's clock", database_clock))
 
     def collect(self) -> Iterable[Metric]:
         """The samples of this moment."""
@@ -125,9 +131,8 @@ class _Counted(Collector):
         yield CounterMetricFamily(
             "ringfence_order_events", "Order events handed over, repeats included", self._counts.events_handed
         )
-        yield CounterMetricFamily(
-            "ringfence_clock_jumps", "Jumps of the wall clock by more than 5 s", self._clock.jumps
-        )
-        yield GaugeMetricFamily(
-            "ringfence_clock_in_doubt", "1 while no lease ends because the wall clock jumped", self._clock.in_doubt
-        )
+        for metric, name, clock in self._clocks:
+            yield CounterMetricFamily(f"{metric}_jumps", f"Jumps of {name} by more than 5 s", clock.jumps)
+            yield GaugeMetricFamily(
+                f"{metric}_in_doubt", f"1 while no lease ends because {name} jumped", clock.in_doubt
+            )

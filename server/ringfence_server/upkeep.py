@@ -7,7 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
-from .clock import Clock
+from .clock import Clock, WatchedClock
 from .committer import Committer
 from .ledger.work import StoreUnavailable
 
@@ -88,27 +88,34 @@ class Sweeper:
             written.cancel()
 
 
-async def watch_clock(clock: Clock, how_to_accept: str = "") -> None:
-    """Looks at the clock every second, so that a jump is found though nothing else asks, and tells of it. Runs until
-    cancelled.
+async def watch_clock(
+    clock: WatchedClock,
+    *,
+    name: str = "the wall clock",
+    look: Callable[[], object] | None = None,
+    how_to_accept: str = "",
+) -> None:
+    """Tells of the jumps of a clock, of each within a second after somebody met it. Runs until cancelled.
 
-    ``how_to_accept``: what an operator does to say that the new time is right, for the log line.
+    ``look`` is called every second, so that a jump is met though nothing else asks. ``name`` is for the log line, and
+    so is ``how_to_accept``: what an operator does to say that the new time is right.
     """
     jumps = clock.jumps
     paused = False
     while True:
-        clock.due_until()
+        if look is not None:
+            look()
         if clock.jumps != jumps:
             jumps = clock.jumps
             seconds = clock.jumped_by / 1e6
-            text = "the wall clock jumped by %+.1f s against the monotonic one"
+            text = f"{name} jumped by %+.1f s against the monotonic one"
             if clock.in_doubt:
                 hint = f"; {how_to_accept}" if how_to_accept else ""
                 _log.warning(f"{text}: no lease ends by it until the new time is trusted{hint}", seconds)
             else:
                 _log.warning(f"{text}, and its new time is trusted", seconds)
         elif paused and not clock.in_doubt:
-            _log.warning("the wall clock is trusted again: leases end by it")
+            _log.warning("%s is trusted again: leases end by it", name)
         paused = clock.in_doubt
         await asyncio.sleep(_CLOCK_SECONDS)
 

@@ -57,9 +57,13 @@ def make_runner(service: TillService, clock: Clock, tmp_path: Path) -> Iterator[
     made: list[Any] = []
 
     def make(
-        adapter: PosAdapter, *, checkpoint: Callable[[str], None] = lambda step: None, **options: Any
+        adapter: PosAdapter,
+        *,
+        checkpoint: Callable[[str], None] = lambda step: None,
+        timeout: timedelta = timedelta(seconds=60),
+        **options: Any,
     ) -> PosRunner:
-        client = service.client()
+        client = service.client(timeout=timeout)
         made.append(client)
         chosen: dict[str, Any] = {
             "name": "till-1",

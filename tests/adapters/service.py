@@ -10,7 +10,6 @@ import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -22,56 +21,10 @@ from ringfence.v1 import allocation_service_pb2 as allocation_pb2
 from ringfence.v1 import balance_pb2
 from ringfence.v1 import order_feed_service_pb2 as feed_pb2
 from ringfence.v1 import stock_service_pb2 as stock_pb2
+from tests.adapters.sales import Event, Instant, Key, Sale
 from tests.client.scripted import RPCS, status
 
 T = TypeVar("T")
-Key = tuple[str, str]
-Instant = tuple[int, int]
-
-
-@dataclass
-class Sale:
-    """One sold line."""
-
-    reservation_id: str
-    key: Key
-    quantity: int
-    order_reference: str
-    bookings: dict[Instant, int] = field(default_factory=dict)
-    closed: bool = False
-    cancelled: int = 0
-    document_number: str = ""
-    rejected: str = ""
-
-    def contained(self, at: Instant) -> int:
-        """Units that the figure of that instant contains."""
-        # The newest epoch that told of the line is its state.
-        epoch = max((instant[0] for instant in self.bookings if instant <= at), default=0)
-        return sum(quantity for instant, quantity in self.bookings.items() if instant <= at and instant[0] == epoch)
-
-    def owed(self, at: Instant) -> int:
-        """Units by which the till's figure has still to fall."""
-        contained, sold = self.contained(at), self.quantity - self.cancelled
-        if not self.closed:
-            return max(0, sold - contained)
-        highest = contained
-        ever = 0
-        for instant in sorted(self.bookings):
-            total = self.contained(instant)
-            ever = max(ever, total)
-            if instant > at:
-                highest = max(highest, total)
-        owed = max(0, min(highest, sold) - contained)
-        # Rejected or closed short: the channel decides about the rest.
-        return owed + (max(0, sold - ever) if self.rejected or ever else 0)
-
-
-@dataclass
-class Event:
-    """One event for a till."""
-
-    message: feed_pb2.OrderEvent
-    replied: feed_pb2.OrderReply | None = None
 
 
 class TillService:
@@ -114,10 +67,10 @@ class TillService:
         self._thread.join(timeout=60)
 
     def client(self, **options: Any) -> Client:
-        """A client that does not wait long."""
+        """A client that does not pause long before its next try."""
         chosen: dict[str, Any] = {
             "caller": "pos",
-            "timeout": timedelta(seconds=5),
+            "timeout": timedelta(seconds=60),
             "retry": RetryPolicy(initial_backoff_seconds=0.001, maximum_backoff_seconds=0.01),
             **options,
         }
@@ -389,6 +342,7 @@ class TillService:
     async def _sync_stock(
         self, requests: AsyncIterator[stock_pb2.SyncStockRequest], context: Any
     ) -> AsyncIterator[stock_pb2.SyncStockResponse]:
+        await context.send_initial_metadata(())
         async for request in requests:
             outcomes = []
             for post in request.posts:

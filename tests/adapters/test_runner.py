@@ -27,8 +27,6 @@ from tests.adapters.service import TillService
 from tests.adapters.till import Till, TillAdapter
 from tests.client.scripted import wait_for
 
-SOON = timedelta(seconds=2)
-
 
 def orders(runner: PosRunner, service: TillService, replies: int) -> None:
     """Steps until the service has so many replies."""

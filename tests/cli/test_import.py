@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
+import itertools
 import json
 import signal
+import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,8 @@ import pytest
 from ringfence import Client
 from ringfence.testing import RingfenceServer, assert_eventually
 from ringfence_server.cli.stock_import import BATCH_LINES
+from ringfence_server.ledger.work import Committed, Work
+from ringfence_server.store.sqlite import SqliteStore
 from tests.cli.run import Cli
 
 HEADING = "sku,location,quantity\n"
@@ -174,14 +179,25 @@ def test_an_import_goes_on_though_its_last_note_was_lost(
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT], ids=["kill", "ctrl-c"])
-def test_a_process_that_is_killed_is_gone_on_with(cli: Cli, csv: Path, state: Path, how: signal.Signals) -> None:
-    """With the program itself, as soon as the first batch is in."""
+def test_a_process_that_is_killed_is_gone_on_with(
+    cli: Cli, csv: Path, state: Path, how: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the program itself, when the first batch is in and others are on their way."""
     csv.write_text(lines(10_000))
+    run, batches, killed = SqliteStore.run, itertools.count(), threading.Event()
+
+    async def held(store: SqliteStore, work: Work) -> Committed:
+        if work.request_keys and next(batches) > 0:
+            await asyncio.to_thread(killed.wait, 60)
+        return await run(store, work)
+
+    monkeypatch.setattr(SqliteStore, "run", held)
     process = cli.process("stock", "import", str(csv), "--delta")
     with cli.client() as client:
         assert_eventually(lambda: client.list_stock(page_size=1).page().items)
     process.send_signal(how)
     out, err = process.communicate(timeout=120)
+    killed.set()
     assert (process.returncode, out) == (130 if how is signal.SIGINT else -signal.SIGKILL, "")
     assert "Traceback" not in err
     if how is signal.SIGINT:

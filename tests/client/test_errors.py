@@ -51,17 +51,21 @@ CASES: list[tuple[str, str, Any, type[r.RingfenceError], dict[str, Any]]] = [
     (
         "FAILED_PRECONDITION",
         "QUOTA_IN_USE",
-        errors_pb2.QuotasInUse(quotas=[{"key": {"sku": "BIKE", "location": "hamburg"}, "path": "web", "allocated": 5}]),
+        errors_pb2.QuotasInUse(
+            quotas=[{"key": {"sku": "BIKE", "location": "hamburg"}, "path": "web", "allocated": 5, "held": 2}]
+        ),
         r.QuotaInUse,
-        {"quotas": (r.OrphanedQuota(r.StockKey("BIKE", "hamburg"), "web", 5),)},
+        {"quotas": (r.OrphanedQuota(r.StockKey("BIKE", "hamburg"), "web", 5, 2),)},
     ),
     ("FAILED_PRECONDITION", "NOT_REJECTED", REFUSAL, r.NotRejected, {"line_id": "a", "requested": 3, "available": 1}),
     (
         "FAILED_PRECONDITION",
         "SETTLEMENT_IN_USE",
-        errors_pb2.SettlementsInUse(locations=[{"location": "berlin", "unsettled": 3}]),
+        errors_pb2.SettlementsInUse(
+            locations=[{"location": "berlin", "unsettled": 3, "keys": 1, "sales": 2, "kind": 2, "source": "pos"}]
+        ),
         r.SettlementInUse,
-        {"locations": (r.UnsettledLocation("berlin", 3),)},
+        {"locations": (r.UnsettledLocation("berlin", 3, 1, 2, r.LocationKind.TILL, "", "pos"),)},
     ),
     (
         "NOT_FOUND",

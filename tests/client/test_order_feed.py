@@ -52,6 +52,8 @@ class Feeding:
     ) -> None:
         self.subscriptions: list[pb.OrderSubscription] = []
         self.replies: list[list[pb.OrderReply]] = []
+        self.messages: list[int] = []
+        self.heard = threading.Event()
         self._streams = list(streams)
         self._result = result
         self._acknowledges = acknowledges
@@ -69,6 +71,8 @@ class Feeding:
             raise script[-1]
         for request in requests:
             replies += request.replies
+            self.messages.append(len(request.replies))
+            self.heard.set()
             if self._acknowledges(number):
                 yield pb.StreamOrdersResponse(
                     acks=[
@@ -146,6 +150,18 @@ async def test_an_order_and_its_reply(scripted: ScriptedServer, subscribe: Subsc
         ["berlin"],
     )
     assert (subscription.max_in_flight, subscription.lease.seconds) == (5, 120)
+
+
+async def test_a_sign_of_life_is_a_message_of_its_own(scripted: ScriptedServer, subscribe: Subscribe) -> None:
+    """An adapter whose till takes its time keeps what it has, with nothing to reply yet."""
+    feeding = Feeding([event(1)])
+    scripted.on("StreamOrders", feeding)
+    feed = subscribe()
+    (taken,) = await feed.call("take")
+    feed.feed.keep()
+    assert await asyncio.to_thread(feeding.heard.wait, 60)
+    await feed.call("received", taken)
+    assert feeding.messages == [0, 1], "replies in each message"
 
 
 async def test_a_reply_survives_a_broken_stream(scripted: ScriptedServer, subscribe: Subscribe) -> None:

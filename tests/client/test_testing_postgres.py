@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -95,6 +96,25 @@ def test_an_installation_nobody_may_enter_is_copied(monkeypatch: pytest.MonkeyPa
     with PostgresServer() as server:
         assert server._directory in server._programs.parents
         assert server.execute("SELECT 1") == [(1,)]
+
+
+def test_starting_it_takes_no_fork_of_this_process(postgres_server: PostgresServer) -> None:
+    """A fork would have gRPC's threads in it: that child may die before it runs anything, and this process may hang."""
+    started: list[dict[str, Any]] = []
+
+    class Noted(subprocess.Popen[Any]):
+        def __init__(self, command: Any, **options: Any) -> None:
+            started.append(options)
+            super().__init__(command, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(subprocess, "Popen", Noted)
+        with PostgresServer() as server:
+            assert server.execute("SELECT 1") == [(1,)]
+    assert len(started) >= 3  # is it there, initdb, postgres
+    # With one of these Python forks; without, it only ever starts another program.
+    forking = {"user", "group", "extra_groups", "preexec_fn", "umask"}
+    assert not [options for options in started if forking & options.keys()]
 
 
 def test_several_servers_share_a_database_and_a_clock(postgres_url: str) -> None:

@@ -30,7 +30,7 @@ def call(target: str, method: str, request: dict[str, Any]) -> tuple[bool, dict[
         ],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     answer: dict[str, Any] = json.loads(done.stdout or done.stderr)

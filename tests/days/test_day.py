@@ -32,7 +32,7 @@ def short_plan(*, seed: int = 1, orders: int = 200, minutes: int = 120) -> Plan:
     return Plan(seed=seed, orders=orders, skus=5, minutes_a_day=minutes)
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(900)
 async def test_no_count_of_a_day_is_wrong_and_nothing_is_oversold_but_what_walk_ins_took() -> None:
     """After every figure that reaches the service it sells exactly what the till's journal says is there and owed to
     nobody, whatever came late, twice, out of order or not at all; and in the end what stands on the shelf."""
@@ -81,7 +81,7 @@ class ForgetsBookings(Service):
         await super().post(Message(message.location, message.number, message.mark, message.figures, ()))
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(900)
 async def test_the_judge_sees_an_adapter_that_keeps_bookings_to_itself() -> None:
     """Figures that come without their bookings count sales twice: the judge finds them too low, and says where."""
     with ServerProcess() as server:
@@ -172,7 +172,7 @@ def test_what_the_shelf_owes_ends_with_the_line() -> None:
     assert promised_now(SimulatedTill("north", {}), Sale(ORDER, 3)) == 3
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(900)
 async def test_a_day_with_kills_ends_as_the_undisturbed_day(tmp_path: Path) -> None:
     """kill -9 of the server, of an adapter and of both, in the midst of it: balances, counts, reservations, sums of the
     ledger and discrepancies are those of the day in which nothing was killed."""

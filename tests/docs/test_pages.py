@@ -12,7 +12,7 @@ from tests.docs.pages import ROOT, Page, commands_of, matches
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
 def test_a_page_does_what_it_says(path: Path, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """Run from top to bottom by a reader with an empty directory, every block prints what stands beneath it. A page

@@ -11,8 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final
 
-_START_SECONDS: Final = 60.0
-_STOP_SECONDS: Final = 60.0
+_START_SECONDS: Final = 120.0
+_STOP_SECONDS: Final = 120.0
 
 
 class ServerProcess:

@@ -27,11 +27,11 @@ def shop_and_kill(servers: list[ServerProcess]) -> None:
     for shopper in shoppers:
         shopper.start()
     for number in range(KILLS):
-        seen.wait_for_all(10, 60)
+        seen.wait_for_all(10, 120)
         server = servers[number % len(servers)]
         server.kill()
         server.start()
-    seen.wait_for_all(10, 60)
+    seen.wait_for_all(10, 120)
     for shopper in shoppers:
         shopper.stop()
     for target in targets:

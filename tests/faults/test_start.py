@@ -23,7 +23,7 @@ def refused(database: Path) -> str:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=120,
     )
     assert server.returncode == 1
     assert server.stdout == ""

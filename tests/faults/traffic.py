@@ -40,7 +40,7 @@ PATHS: Final = ("", "web", "shop")
 OPENING_STOCK: Final = 5_000
 _MESSAGES_IN_FLIGHT: Final = 4
 _MOST_COMMANDS: Final = 20
-_GIVE_UP_SECONDS: Final = 60.0
+_GIVE_UP_SECONDS: Final = 240.0
 _UNDECIDED: Final = {grpc.StatusCode.UNAVAILABLE.value[0], grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection
 from typing import Final, TypeVar
 
@@ -12,7 +11,7 @@ from ringfence_server.ledger.feed import is_waiting
 from ringfence_server.ledger.journal import Batch
 from ringfence_server.ledger.names import COMMON, StockKey
 from ringfence_server.ledger.needs import Needs, after_counts, after_reservations, needs_of, part_paths
-from ringfence_server.ledger.outcomes import REFUSALS, Decision, QuotaInUse, Refusal
+from ringfence_server.ledger.outcomes import REFUSALS, Decision, OpenSales, QuotaInUse, Refusal
 from ringfence_server.ledger.policy import MINUTE, Policy
 from ringfence_server.ledger.policy_change import set_policy
 from ringfence_server.ledger.state import MeasureValue, Part, Pool, Reservation, Stock
@@ -123,15 +122,24 @@ class Engine:
         if not isinstance(command, SetPolicy):
             return decide(self.batch, ORGANIZATION, caller, command)
         quotas = [
-            QuotaInUse(stock.key, pool.path, pool.free + pool.held)
+            QuotaInUse(stock.key, pool.path, pool.free + pool.held, pool.held, pool.unsettled)
             for stock in self.stocks.values()
             for pool in stock.pools.values()
             if pool.path and (pool.living or pool.held or pool.unsettled)
         ]
         dimensions = {name for each in self.stocks for name, _ in each.dimensions}
-        unsettled: Counter[str] = Counter()
+        unsettled: dict[str, OpenSales] = {}
         for stock in self.stocks.values():
-            unsettled[stock.key.location] += sum(pool.unsettled for pool in stock.pools.values())
+            units = sum(pool.unsettled for pool in stock.pools.values())
+            sales = sum(
+                bool(part.unsettled and part.stock is stock)
+                for reservation in self.reservations.values()
+                for part in reservation.parts
+            )
+            known = unsettled.get(stock.key.location, OpenSales(0, 0, 0))
+            unsettled[stock.key.location] = OpenSales(
+                known.units + units, known.keys + bool(units), known.sales + sales
+            )
         return set_policy(self.batch, ORGANIZATION, command, quotas, dimensions, unsettled)
 
     def effect(self, kind: type[R], command: Command, *, caller: str = CALLER) -> R:

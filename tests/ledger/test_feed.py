@@ -61,6 +61,36 @@ def test_an_event_is_one_adapters_until_its_lease_ends() -> None:
     assert orders[0].state is ReservationState.RECEIVED
 
 
+def test_an_adapter_that_lives_keeps_what_it_has() -> None:
+    """A sign of life begins the leases anew; only who says nothing for a lease loses them to another. The order itself
+    is as it was: who changes it next need not know."""
+    world = shop()
+    order = sold(world)
+    (held,) = world.take(adapter="one")
+    revision = order.revision
+    for _ in range(3):
+        world.advance(seconds=40)
+        assert world.keep(held, adapter="one") == 1
+        assert world.take(adapter="two") == []
+    assert order.revision == revision
+    world.advance(seconds=60)
+    (again,) = world.take(adapter="two")
+    assert again.event is held.event
+
+
+def test_a_lease_that_is_over_is_not_begun_anew() -> None:
+    """Nor that of another adapter, nor of an event that has its reply: each may be somebody else's business by now."""
+    world = shop()
+    sold(world)
+    (held,) = world.take(adapter="one")
+    assert world.keep(held, adapter="two") == 0
+    world.advance(minutes=1)
+    assert world.keep(held, adapter="one") == 0
+    (again,) = world.take(adapter="two")
+    world.reply(again, OrderReceived("T1", None))
+    assert world.keep(again, adapter="two") == 0
+
+
 def test_an_adapter_that_comes_back_has_its_own_again_at_once() -> None:
     """Under its name, before its lease is over; another one has to wait."""
     world = shop()

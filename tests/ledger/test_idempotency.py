@@ -3,9 +3,11 @@
 import pytest
 
 from ringfence_server.ledger.idempotency import (
+    EFFECTS_KEPT,
     REFUSALS_KEPT,
     StoredOutcome,
     forgotten_until,
+    past_keeping,
     repeat_of,
     scope_of,
     time_of,
@@ -75,6 +77,27 @@ def test_other_uuids_carry_no_time_and_are_new() -> None:
     assert too_old(bytes(uuid4), START, forgotten_until=START) is None
     assert time_of(bytes(uuid4)) is None
     assert time_of(_uuid7(START)) == START
+
+
+@pytest.mark.parametrize(("refusal", "kept"), [(False, EFFECTS_KEPT), (True, REFUSALS_KEPT)])
+def test_an_outcome_is_kept_for_its_time(refusal: bool, kept: int) -> None:
+    """To the microsecond; an effect for thirty days, a refusal for one."""
+    made = _uuid7(START - kept)
+    assert not past_keeping(made, START - kept, START, refusal=refusal)
+    assert past_keeping(made, START - kept - 1, START + 1_000, refusal=refusal)
+    assert (EFFECTS_KEPT, REFUSALS_KEPT) == (30 * DAY, DAY)
+
+
+@pytest.mark.parametrize("refusal", [False, True])
+def test_an_outcome_whose_id_is_of_the_future_is_kept_until_that_is_past(refusal: bool) -> None:
+    """Forgotten before, its repeat would be taken as new; an id without a time is taken as new in any case."""
+    recorded, ahead = START - EFFECTS_KEPT - 1, START + DAY
+    assert not past_keeping(_uuid7(ahead), recorded, START, refusal=refusal)
+    assert not past_keeping(_uuid7(ahead), recorded, ahead + REFUSALS_KEPT, refusal=refusal)
+    assert past_keeping(_uuid7(ahead), recorded, ahead + REFUSALS_KEPT + 1_000, refusal=refusal)
+    uuid4 = bytearray(_uuid7(ahead))
+    uuid4[6] = 0x40
+    assert past_keeping(bytes(uuid4), recorded, START, refusal=refusal)
 
 
 def test_what_is_no_outcome_is_not_stored() -> None:

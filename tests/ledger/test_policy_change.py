@@ -5,7 +5,15 @@ from dataclasses import replace
 import pytest
 
 from ringfence_server.ledger.names import COMMON, MAX_QUANTITY
-from ringfence_server.ledger.outcomes import Invalid, QuotasInUse, RevisionMismatch, SettlementInUse, SettlementsInUse
+from ringfence_server.ledger.outcomes import (
+    Invalid,
+    OpenSales,
+    QuotaInUse,
+    QuotasInUse,
+    RevisionMismatch,
+    SettlementInUse,
+    SettlementsInUse,
+)
 from ringfence_server.ledger.policy import (
     HOUR,
     MINUTE,
@@ -105,6 +113,22 @@ def test_a_change_that_would_orphan_quotas_is_refused_with_the_list() -> None:
     world.set_policy(channels)
 
 
+def test_a_sold_out_quota_is_in_use_until_it_is_ended() -> None:
+    """Units of its sales that are cancelled would come back to it, and nobody could reach them there; unallocating all
+    that is free, which is nothing, ends it."""
+    world = World(BIKE=10)
+    world.allocate(quota("web/london", 4))
+    order = world.consume(world.hold("web/london", 4)).reservation
+    channels = Policy(levels=(Level("channel", ("web",)),))
+    with refusal(QuotasInUse) as refused:
+        world.set_policy(channels)
+    assert refused.value.quotas == (QuotaInUse(key(), "web/london", 0, 0, 0),)
+    world.unallocate(back("web/london"))
+    world.set_policy(channels)
+    world.cancel(order)
+    assert world.pool(COMMON) == (10, 0, 0)
+
+
 def test_at_most_100_orphans_are_listed() -> None:
     """A refusal stays a message, whatever the size of the range."""
     world = World(BIKE=1_000)
@@ -149,7 +173,8 @@ def test_unsettled_sales_keep_their_figure(location: Location) -> None:
     changed = replace(rules, locations=(location,))
     with refusal(SettlementsInUse) as refused:
         world.set_policy(changed)
-    assert refused.value.locations == (SettlementInUse(NORTH, 3),)
+    kept = Location(NORTH, LocationKind.TILL)
+    assert refused.value.locations == (SettlementInUse(kept, OpenSales(3, 1, 1)),)
     world.cancel(order)
     world.set_policy(changed)
 

@@ -20,6 +20,7 @@ from ringfence_server.ledger.commands import (
     CountBegin,
     CountEnd,
     Figure,
+    KeepOrders,
     Lease,
     LineQuantity,
     OrderReceived,
@@ -44,6 +45,7 @@ from ringfence_server.ledger.outcomes import (
     Consumed,
     HandedOrder,
     OrderReplied,
+    OrdersKept,
     OrdersTaken,
     PolicySet,
     PoolsChanged,
@@ -238,6 +240,11 @@ class World(Engine):
         """What an adapter of these tills, by default the north one, is handed."""
         command = TakeOrders(adapter, source, locations or (NORTH,), limit, lease, resume)
         return list(self.effect(OrdersTaken, command).orders)
+
+    def keep(self, *orders: HandedOrder, adapter: str = "pos", lease: int = MINUTE) -> int:
+        """An adapter says that it lives; of how many of these events the lease begins anew."""
+        command = KeepOrders(adapter, frozenset(order.event.event_id for order in orders), lease)
+        return len(self.effect(OrdersKept, command).event_ids)
 
     def reply(self, order: HandedOrder, reply: Reply) -> OrderReplied:
         """What a till says to what it was handed."""

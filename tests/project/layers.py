@@ -35,7 +35,7 @@ class Layer:
 
 LAYERS = {
     "rpc": Layer(
-        "rpc imports committer, watch and ledger; only app.py puts rpc and store together",
+        "rpc imports committer, watch and ledger; only app.py and opening.py put rpc and store together",
         may_import=frozenset({"clock", "committer", "ledger", "watch"}),
         unknown=_SQL,
     ),

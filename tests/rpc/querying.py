@@ -21,8 +21,9 @@ from ringfence.v1 import (
     stock_service_pb2,
     stock_service_pb2_grpc,
 )
-from ringfence_server.app import Server, ServerConfig
+from ringfence_server.app import Server
 from ringfence_server.clock import ManualClock
+from ringfence_server.config import ServerConfig
 from tests.rpc.messages import new_id, status_of, stock_key
 
 

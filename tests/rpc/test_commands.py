@@ -212,7 +212,7 @@ async def test_a_deadline_that_passes_before_the_decision_means_not_executed(ser
     """The caller heard DEADLINE_EXCEEDED; the same id is then decided for the first time."""
     request = reserve(line(10))
     held = await hold_one(served)
-    waiting = asyncio.ensure_future(_call(served.allocation.Reserve(request, timeout=0.5)))
+    waiting = asyncio.ensure_future(_call(served.allocation.Reserve(request, timeout=2)))
     await eventually(lambda: served.committer.queued_lines == 1)
     deadline = next(iter(served.committer._queues[0]._groups.values()))[0].deadline
     assert deadline is not None

@@ -25,7 +25,7 @@ from ringfence_server.ledger.outcomes import (
 )
 from ringfence_server.ledger.policy import Policy
 from ringfence_server.rpc import encode, encode_till
-from ringfence_server.rpc.errors import refusal_status
+from ringfence_server.rpc.refusals import refusal_status
 from ringfence_server.rpc.render import reservation_message
 from ringfence_server.rpc.render_policy import policy_message
 from ringfence_server.rpc.tokens import revision_token

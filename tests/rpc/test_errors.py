@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 import pytest
 
-from ringfence.v1 import errors_pb2
+from ringfence.v1 import common_pb2, errors_pb2
 from ringfence_server.committer import Draining, Failure, Overloaded
 from ringfence_server.ledger.outcomes import (
     Insufficient,
@@ -16,6 +16,7 @@ from ringfence_server.ledger.outcomes import (
     LeaseExpired,
     NotHeld,
     NotRejected,
+    OpenSales,
     OrderReferenceInUse,
     Overflow,
     QuotaInUse,
@@ -33,8 +34,10 @@ from ringfence_server.ledger.outcomes import (
     ValueMismatch,
     Violation,
 )
+from ringfence_server.ledger.policy import Location, LocationKind
 from ringfence_server.ledger.work import StoreUnavailable
-from ringfence_server.rpc.errors import failure_status, refusal_status, status_for
+from ringfence_server.rpc.errors import failure_status, status_for
+from ringfence_server.rpc.refusals import refusal_status
 from ringfence_server.rpc.render import reservation_message
 from tests.rpc.messages import BadRequest, ErrorInfo, ResourceInfo, RetryInfo, Status, detail, reason, violations
 from tests.rpc.rows import BIKE, LAMP, MADE, RESERVATION, RESERVATION_TEXT, part, pool, reservation, stock
@@ -63,7 +66,12 @@ EVERY = [
     (Overflow("figures[0].delta", "on_hand would become 2 * 10^12"), 11, "QUANTITY_OVERFLOW", BadRequest),
     (OrderReferenceInUse("A-7", RESERVATION), 6, "ORDER_REFERENCE_IN_USE", ResourceInfo),
     (QuotasInUse((QuotaInUse(LAMP, "web", 7),)), 9, "QUOTA_IN_USE", errors_pb2.QuotasInUse),
-    (SettlementsInUse((SettlementInUse("north", 7),)), 9, "SETTLEMENT_IN_USE", errors_pb2.SettlementsInUse),
+    (
+        SettlementsInUse((SettlementInUse(Location("north", LocationKind.TILL), OpenSales(7, 2, 5)),)),
+        9,
+        "SETTLEMENT_IN_USE",
+        errors_pb2.SettlementsInUse,
+    ),
     (RequestIdReused(), 3, "REQUEST_ID_REUSED", BadRequest),
     (RequestTooOld(MADE), 3, "REQUEST_TOO_OLD", BadRequest),
 ]
@@ -76,6 +84,36 @@ def test_a_refusal_has_its_code_its_reason_and_its_detail(refusal: Refusal, code
     assert (status.code, reason(status)) == (code, name)
     assert detail(status, kind) != kind()
     assert status.message
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (QuotaInUse(LAMP, "web", 0), "unallocate all its free units (0) to end it"),
+        (QuotaInUse(LAMP, "web", 7, 3), "3 held: consume or cancel them, or let their leases end; 4 free: then"),
+        (QuotaInUse(LAMP, "web", 0, 0, 6), "6 sold and not settled: post the till's figures, or cancel them"),
+    ],
+)
+def test_a_quota_in_use_says_what_ends_it(found: QuotaInUse, said: str) -> None:
+    """Free, held and sold units each go their own way; a sold-out quota is none of them and still one."""
+    assert said in told(QuotasInUse((found,))).message
+
+
+def test_a_settlement_in_use_says_what_is_open_and_what_has_to_stay() -> None:
+    """The units, sales and keys, and the location's kind, measure and source as they are."""
+    north = Location("north", LocationKind.TILL, "counted", source="pos")
+    status = told(SettlementsInUse((SettlementInUse(north, OpenSales(7, 2, 5)),)))
+    assert "keep its kind TILL, settlement_measure 'counted' and source 'pos' until" in status.message
+    assert detail(status, errors_pb2.SettlementsInUse).locations[0] == errors_pb2.SettlementInUse(
+        location="north",
+        unsettled=7,
+        keys=2,
+        sales=5,
+        kind=common_pb2.LOCATION_KIND_TILL,
+        settlement_measure="counted",
+        source="pos",
+    )
+    assert detail(status, ErrorInfo).metadata["settlement_measure"] == "counted"
 
 
 def test_no_refusal_is_forgotten() -> None:

@@ -67,6 +67,21 @@ class TestHandingOver:
         sold = [await tilled.sell() for _ in range(3)]
         assert [event.reservation_id for event in await tilled.stream().events(3)] == sold
 
+    async def test_an_adapter_that_says_something_keeps_what_it_has(self, tilled: Tilled) -> None:
+        """A message without replies does; another adapter waits on, and has the event a lease after it died."""
+        slow, other = tilled.stream("slow"), tilled.stream("other")
+        sold = await tilled.sell()
+        await slow.event()
+        for _ in range(3):
+            tilled.clock.advance(timedelta(seconds=40))
+            await slow.call.write(feed.StreamOrdersRequest())
+            await asyncio.wait_for(_leased_for(tilled, sold, 60), 60)
+            await other.nothing()
+        await slow.done()
+        tilled.clock.advance(timedelta(seconds=60))
+        again = await other.event()
+        assert (again.reservation_id, again.attempt) == (sold, 2)
+
     async def test_no_more_are_in_flight_than_the_adapter_takes(self, tilled: Tilled) -> None:
         """A reply makes room for the next."""
         sold = [await tilled.sell() for _ in range(3)]
@@ -299,3 +314,13 @@ class TestReplies:
         ack = await tilled.stream().reply("x" * 100, **RECEIVED)
         assert (ack.result, ack.event_id) == (REFUSED, "x" * 64)
         assert ack.error.startswith("event_id: BAD_UUID: ")
+
+
+async def _leased_for(tilled: Tilled, reservation_id: str, seconds: int) -> None:
+    """Waits until the order's event is an adapter's for so long from now."""
+    while True:
+        till = tilled.part(reservation_id).till
+        assert till is not None
+        if till.events[0].lease_until == tilled.clock.now() + seconds * 1_000_000:
+            return
+        await asyncio.sleep(0.002)

@@ -15,9 +15,9 @@ from ringfence_server.committer import Answer, Committer, Request
 from ringfence_server.ledger.commands import Figure, PostStock
 from ringfence_server.ledger.names import StockKey
 from ringfence_server.ledger.outcomes import Invalid
-from ringfence_server.rpc.errors import refusal_status
 from ringfence_server.rpc.identity import identity_of
 from ringfence_server.rpc.methods import METHODS, Method
+from ringfence_server.rpc.refusals import refusal_status
 from ringfence_server.rpc.render import uuid_text
 from tests.committer.memory import ORGANIZATION, Caller, MemoryStore
 from tests.rpc.messages import Status, new_id, reason

@@ -19,7 +19,7 @@ from ringfence_server.ledger.outcomes import (
     ShortageReason,
     Violation,
 )
-from ringfence_server.rpc.errors import refusal_status
+from ringfence_server.rpc.refusals import refusal_status
 from ringfence_server.rpc.status import MOST_ROOM, ROOM_IN_TRAILER, ROOM_KEY, fitted, room_for
 from tests.rpc.messages import BadRequest, ErrorInfo, Status, detail, reason
 from tests.rpc.rows import BIKE, part, reservation, stock

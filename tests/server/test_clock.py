@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
+import time
+import urllib.request
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import grpc.aio
 import pytest
 
 from ringfence.v1 import allocation_service_pb2_grpc, balance_pb2, stock_service_pb2, stock_service_pb2_grpc
-from ringfence_server.app import Server, ServerConfig
-from ringfence_server.clock import SystemClock
+from ringfence_server.app import Server
+from ringfence_server.clock import ClockWatch, SystemClock
+from ringfence_server.config import ServerConfig
 from ringfence_server.upkeep import watch_clock
 from tests.rpc.messages import figure, new_id, reserve
 
@@ -142,7 +147,9 @@ async def test_a_jump_is_told_of_though_nobody_asks(
     monkeypatch.setattr("ringfence_server.upkeep._CLOCK_SECONDS", 0.001)
     caplog.set_level(logging.INFO, "ringfence_server.upkeep")
     hands = Hands()
-    watching = asyncio.create_task(watch_clock(hands.clock, "kill -USR1 7 trusts it"))
+    watching = asyncio.create_task(
+        watch_clock(hands.clock, look=hands.clock.due_until, how_to_accept="kill -USR1 7 trusts it")
+    )
     await asyncio.sleep(0)
     hands.jump(-HOUR)
     await _eventually(lambda: caplog.messages)
@@ -182,3 +189,56 @@ async def test_leases_end_when_an_operator_accepts_the_clock() -> None:
             assert not server.accept_clock()
     finally:
         await server.stop(0)
+
+
+@pytest.mark.postgres
+async def test_a_jump_of_the_database_s_clock_is_told_and_counted(
+    postgres_url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside this machine's: a line in the log, two metrics, and the same signal accepts it."""
+    jumped = 0
+    monkeypatch.setattr(
+        "ringfence_server.opening.ClockWatch",
+        partial(ClockWatch, monotonic_ns=lambda: time.monotonic_ns() + jumped * 1_000),
+    )
+    monkeypatch.setattr("ringfence_server.upkeep._CLOCK_SECONDS", 0.001)
+    caplog.set_level(logging.INFO, "ringfence_server.upkeep")
+    server = Server(ServerConfig(port=0, database_url=postgres_url, metrics_port=0), how_to_accept_clock="so")
+    port = await server.start()
+    url = f"http://127.0.0.1:{server.metrics_port}/metrics"
+
+    async def metrics() -> list[str]:
+        text = await asyncio.to_thread(lambda: urllib.request.urlopen(url).read().decode())
+        return [line for line in text.splitlines() if re.match(r"ringfence_.*clock", line)]
+
+    try:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            stocks: Any = stock_service_pb2_grpc.StockServiceStub(channel)
+
+            async def post() -> None:
+                request = stock_service_pb2.PostStockRequest(request_id=new_id(), figures=[figure(value=1)])
+                await stocks.PostStock(request)
+
+            await post()
+            # To the database nothing happened: its clock is an hour behind what passed here.
+            jumped = HOUR
+            await post()
+            await _eventually(lambda: caplog.messages)
+            assert await metrics() == [
+                "ringfence_clock_jumps_total 0.0",
+                "ringfence_clock_in_doubt 0.0",
+                "ringfence_database_clock_jumps_total 1.0",
+                "ringfence_database_clock_in_doubt 1.0",
+            ]
+            assert server.accept_clock()
+            assert not server.accept_clock()
+            await _eventually(lambda: len(caplog.messages) > 1)
+    finally:
+        await server.stop(0)
+    told, ended = caplog.messages
+    assert re.fullmatch(
+        r"the database's clock jumped by -3[56]\d\d\.\d s against the monotonic one: no lease ends by it until the new "
+        "time is trusted; so",
+        told,
+    )
+    assert ended == "the database's clock is trusted again: leases end by it"

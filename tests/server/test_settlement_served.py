@@ -12,7 +12,7 @@ import pytest
 from ringfence.v1 import allocation_service_pb2 as pb
 from ringfence.v1 import order_feed_service_pb2 as feed
 from ringfence.v1 import stock_service_pb2
-from ringfence_server.app import ServerConfig
+from ringfence_server.config import ServerConfig
 from tests.rpc.messages import new_id
 from tests.server.tills import OWNED, TILL, TillShop, booked, delta, figure, till_shop
 

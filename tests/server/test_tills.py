@@ -15,8 +15,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from ringfence.v1 import allocation_service_pb2 as pb
 from ringfence.v1 import balance_pb2, stock_service_pb2
 from ringfence.v1 import order_feed_service_pb2 as feed
-from ringfence_server.app import ServerConfig
 from ringfence_server.clock import ManualClock
+from ringfence_server.config import ServerConfig
 from tests.rpc.messages import new_id, reason, stock_key, violations
 from tests.rpc.querying import refusal
 from tests.server.tills import TillShop, booked, figure, till_shop

@@ -13,6 +13,7 @@ from ringfence_server import upkeep
 from ringfence_server.clock import ManualClock
 from ringfence_server.ledger.work import Committed, StoreUnavailable
 from ringfence_server.upkeep import Sweeper, prune_forever, watch_store
+from tests.watch.virtual import in_virtual_time
 
 MINUTE = timedelta(minutes=1)
 
@@ -69,7 +70,7 @@ async def sweeping() -> AsyncIterator[Desk]:
 
 
 async def eventually(condition: Callable[[], bool]) -> None:
-    """Returns when the condition holds; fails after five seconds."""
+    """Returns when the condition holds; fails after a minute."""
     async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110  # nothing tells when: it is another task's doing
             await asyncio.sleep(0.002)
@@ -81,6 +82,7 @@ async def looked(desk: Desk) -> None:
     await eventually(lambda: desk.looks > before)
 
 
+@in_virtual_time
 async def test_a_lease_is_ended_when_its_instant_has_come() -> None:
     """Not before."""
     async with sweeping() as desk:
@@ -93,6 +95,7 @@ async def test_a_lease_is_ended_when_its_instant_has_come() -> None:
         await eventually(lambda: desk.sweeps == [end])
 
 
+@in_virtual_time
 async def test_a_shorter_lease_that_comes_later_is_ended_first() -> None:
     """The sweeper does not sleep through it."""
     async with sweeping() as desk:
@@ -105,6 +108,7 @@ async def test_a_shorter_lease_that_comes_later_is_ended_first() -> None:
         assert len(desk.leases) == 1
 
 
+@in_virtual_time
 async def test_what_was_due_before_the_start_is_ended_at_once() -> None:
     """A server that was down for a while."""
     desk = Desk()
@@ -115,6 +119,7 @@ async def test_what_was_due_before_the_start_is_ended_at_once() -> None:
     task.cancel()
 
 
+@in_virtual_time
 async def test_an_idle_server_asks_the_store_nothing() -> None:
     """No lease, no write: nothing to look for; and none before a lease's end."""
     async with sweeping() as desk:
@@ -127,6 +132,7 @@ async def test_an_idle_server_asks_the_store_nothing() -> None:
         assert desk.looks <= 3
 
 
+@in_virtual_time
 async def test_a_busy_server_asks_the_store_a_few_times_a_second() -> None:
     """However many commits there are: a thousand writes in half a second are no thousand questions."""
     async with sweeping() as desk:
@@ -137,6 +143,7 @@ async def test_a_busy_server_asks_the_store_a_few_times_a_second() -> None:
         assert desk.looks <= 10
 
 
+@in_virtual_time
 async def test_leases_that_end_all_the_time_are_ended_in_bunches() -> None:
     """Four times a second at most: a sweep is a transaction."""
     async with sweeping() as desk:
@@ -149,9 +156,9 @@ async def test_leases_that_end_all_the_time_are_ended_in_bunches() -> None:
 
 
 @pytest.mark.parametrize("fault", [StoreUnavailable("disk full"), ValueError("a fault of ours")])
-async def test_a_fault_is_survived(fault: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+@in_virtual_time
+async def test_a_fault_is_survived(fault: Exception) -> None:
     """The next look is a second later, not never and not at once."""
-    monkeypatch.setattr("ringfence_server.upkeep._RETRY_SECONDS", 0.05)
     desk = Desk()
     desk.faults = [fault, fault]
     desk.lease(MINUTE)
@@ -162,6 +169,7 @@ async def test_a_fault_is_survived(fault: Exception, monkeypatch: pytest.MonkeyP
     task.cancel()
 
 
+@in_virtual_time
 async def test_a_clock_in_doubt_ends_no_lease_and_is_not_asked_without_end() -> None:
     """The wall clock jumped an hour ahead: whether the lease is over is not known."""
 
@@ -184,9 +192,9 @@ async def test_a_clock_in_doubt_ends_no_lease_and_is_not_asked_without_end() -> 
     task.cancel()
 
 
-async def test_forgetting_goes_on_after_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+@in_virtual_time
+async def test_forgetting_goes_on_after_a_fault() -> None:
     """A store that is away is asked again."""
-    monkeypatch.setattr("ringfence_server.upkeep._PRUNE_SECONDS", 0.01)
     desk = Desk()
     desk.faults = [StoreUnavailable("disk full"), ValueError("a fault of ours")]
     task = asyncio.create_task(prune_forever(desk))
@@ -194,6 +202,7 @@ async def test_forgetting_goes_on_after_a_fault(monkeypatch: pytest.MonkeyPatch)
     task.cancel()
 
 
+@in_virtual_time
 async def test_an_absent_store_is_told_once_and_so_is_its_return(monkeypatch: pytest.MonkeyPatch) -> None:
     """One failure is nothing; the second in a row is told, further ones are not; the first answer is told again."""
     monkeypatch.setattr(upkeep, "_LOOK_SECONDS", 0)

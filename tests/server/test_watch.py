@@ -6,9 +6,9 @@ import asyncio
 from typing import Any
 
 from ringfence.v1 import balance_pb2, stock_service_pb2
-from ringfence_server.app import ServerConfig
+from ringfence_server.config import ServerConfig
 from tests.rpc.messages import figure, new_id
-from tests.server.test_server import Client, serving
+from tests.server.serving import Client, serving
 
 SKUS = [f"SKU-{number}" for number in range(20)]
 

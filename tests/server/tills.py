@@ -24,8 +24,10 @@ from ringfence.v1 import (
     stock_service_pb2_grpc,
 )
 from ringfence.v1 import order_feed_service_pb2 as feed
-from ringfence_server.app import Server, ServerConfig
+from ringfence_server.app import Server
 from ringfence_server.clock import ManualClock
+from ringfence_server.config import ServerConfig
+from ringfence_server.store.instants import SharedInstants
 from tests.rpc.messages import new_id, stock_key
 from tests.rpc.tilling import AdapterStream
 
@@ -190,10 +192,13 @@ def booked(
 
 
 @asynccontextmanager
-async def till_shop(config: ServerConfig | None = None, clock: ManualClock | None = None) -> AsyncIterator[TillShop]:
-    """Serves on a free port of loopback; north and south have tills."""
+async def till_shop(
+    config: ServerConfig | None = None, clock: ManualClock | None = None, instants: SharedInstants | None = None
+) -> AsyncIterator[TillShop]:
+    """Serves on a free port of loopback; north and south have tills. Servers of one database share clock and
+    instants."""
     clock = clock or ManualClock()
-    server = Server(config or ServerConfig(port=0, in_memory=True), clock=clock)
+    server = Server(config or ServerConfig(port=0, in_memory=True), clock=clock, instants=instants)
     port = await server.start()
     try:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:

@@ -1,38 +1,39 @@
-"""Where stores of these tests keep their rows: a file, and a PostgreSQL database."""
+"""Where stores of these tests keep their rows: a file, and a PostgreSQL database; and two servers of one."""
 
 from __future__ import annotations
 
-import asyncio
 import itertools
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from ringfence.testing import PostgresServer
-from ringfence_server.store.connect import PostgresOptions
-from ringfence_server.store.migrate import upgrade_postgres
+from ringfence_server.clock import ManualClock
+from ringfence_server.store.instants import SharedInstants
+from tests.ledger.world import figure
 from tests.store import citus
+from tests.store.desk import Desk, post
+from tests.store.two_slots import HIGH, LOW
 
 _numbers = itertools.count()
 
 
-@pytest.fixture(scope="session")
-def postgres_template(postgres_server: PostgresServer) -> str:
-    """The name of a migrated database to copy: faster than migrating one for each test."""
-    url = postgres_server.create_database("ringfence_template")
-    asyncio.run(upgrade_postgres(url, PostgresOptions()))
-    return "ringfence_template"
-
-
 @pytest.fixture
-def postgres_place(postgres_server: PostgresServer, postgres_template: str) -> Iterator[str]:
-    """The URL of a migrated, empty database."""
-    name = f"store_{next(_numbers)}"
-    postgres_server.execute(f"CREATE DATABASE {name} TEMPLATE {postgres_template}")
-    url = postgres_server.url(name)
-    yield url
-    postgres_server.drop_database(url)
+def one_slot_database(postgres_server: PostgresServer, postgres_template: str) -> Iterator[Callable[[], str]]:
+    """Makes migrated, empty databases of one slot: what is written there has the numbers that it has on SQLite."""
+    made: list[str] = []
+
+    def make() -> str:
+        name = f"one_slot_{next(_numbers)}"
+        postgres_server.execute(f"CREATE DATABASE {name} TEMPLATE {postgres_template} STRATEGY FILE_COPY")
+        made.append(postgres_server.url(name))
+        postgres_server.execute("DELETE FROM slot_state WHERE slot > 0", database=name)
+        return made[-1]
+
+    yield make
+    for url in made:
+        postgres_server.drop_database(url)
 
 
 @pytest.fixture
@@ -53,3 +54,16 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Path | str:
         return tmp_path / "ringfence.db"
     url: str = request.getfixturevalue(f"{request.param}_place")
     return url
+
+
+@pytest.fixture
+async def desks(postgres_place: str) -> AsyncIterator[tuple[Desk, Desk]]:
+    """Two servers of one database that know two lamps, in different slots, ten of each."""
+    clock = ManualClock()
+    instants = SharedInstants(clock)
+    async with (
+        Desk(postgres_place, clock, instants=instants, first_number=0) as one,
+        Desk(postgres_place, clock, instants=instants, first_number=1_000_000) as other,
+    ):
+        await one.send(post(figure(10, "on_hand", sku=LOW), figure(10, "on_hand", sku=HIGH)))
+        yield one, other

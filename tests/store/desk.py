@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, NamedTuple, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy import Connection, Engine, NullPool, create_engine
+from sqlalchemy.ext.asyncio import create_async_engine
 
-from ringfence_server.clock import ManualClock
+from ringfence_server.clock import ClockWatch, ManualClock
 from ringfence_server.committer import Answer, Committer, Request
 from ringfence_server.committer.request import Stamp
 from ringfence_server.ledger.commands import Command, Figure, Lease, PostStock, Reserve, ReserveLine
 from ringfence_server.ledger.idempotency import REFUSALS_KEPT_PER_CALLER, scope_of
 from ringfence_server.ledger.outcomes import Consumed, Decision, Reserved, Updated
 from ringfence_server.ledger.work import Committed
-from ringfence_server.store.connect import PostgresOptions, engine_of
+from ringfence_server.store.connect import connect_to
 from ringfence_server.store.instants import SharedInstants
 from ringfence_server.store.postgres import PostgresStore
+from ringfence_server.store.postgres_prune import SLOTS_PER_STEP
 from ringfence_server.store.sqlite import SqliteStore
+from tests.patience import PATIENT
 from tests.store.watching import watched
 
 T = TypeVar("T")
@@ -62,6 +68,19 @@ class Answered(NamedTuple):
         return self.decision.reservation.reservation_id
 
 
+# For looks beside the server: one engine for all places, as it is the engine that remembers how statements are written,
+# and a connection of its own for each look.
+_PLACE: ContextVar[str] = ContextVar("place")
+_SQLITE = create_engine("sqlite://", creator=lambda: sqlite3.connect(_PLACE.get(), timeout=60), poolclass=NullPool)
+
+
+async def _connect() -> Any:
+    return await connect_to(_PLACE.get(), PATIENT, application="test", statement_timeout=False)
+
+
+_POSTGRES = create_async_engine("postgresql+asyncpg://", async_creator=_connect, poolclass=NullPool)
+
+
 class Desk:
     """Every request is made now, by the desk's clock, with an id of its own; what is submitted together is one batch.
 
@@ -77,15 +96,20 @@ class Desk:
         instants: SharedInstants | None = None,
         distributed: bool | None = None,
         lanes: int = 1,
+        first_number: int = 0,
+        database_clock: ClockWatch | None = None,
     ) -> None:
-        """``place``: a SQLite file's path, or a PostgreSQL database's URL. Desks that share one share ``instants``."""
+        """``place``: a SQLite file's path, or a PostgreSQL database's URL. Desks that share one share ``instants``, and
+        number their ids from far apart. ``database_clock``: a PostgreSQL database's own clock is used, as this judges
+        it; the desk's is for its ids alone."""
         self.clock = clock or ManualClock()
         self.place = place
         self._refusals_kept = refusals_kept
         self._instants = instants
         self._distributed = distributed
         self._lanes = lanes
-        self._numbers = 0
+        self._numbers = first_number
+        self._database_clock = database_clock
         self.told: list[Committed] = []
         """What the committer told whoever listens."""
         self._make()
@@ -99,9 +123,9 @@ class Desk:
         else:
             self.any_store = PostgresStore(
                 self.place,
-                # A busy machine is no fault of the store's.
-                PostgresOptions(lanes=self._lanes, statement_timeout_seconds=30.0, lock_timeout_seconds=30.0),
-                clock=self.clock,
+                replace(PATIENT, lanes=self._lanes),
+                clock=self.clock if self._database_clock is None else None,
+                clock_watch=self._database_clock,
                 instants=self._instants,
                 refusals_kept=self._refusals_kept,
                 distributed=self._distributed,
@@ -213,6 +237,14 @@ class Desk:
         """Puts requests in one batch."""
         return list(await asyncio.gather(*(self.submit(command, **options) for command in commands)))
 
+    async def prune(self) -> int:
+        """Prunes until a whole round forgot nothing; answers the rows deleted."""
+        steps = 1 if self.on_sqlite else self.postgres.slots.count // SLOTS_PER_STEP
+        total = 0
+        while deleted := sum([await self.any_store.prune() for _ in range(steps)]):
+            total += deleted
+        return total
+
     @contextmanager
     def statements(self) -> Iterator[list[tuple[str, int]]]:
         """Collects what is sent to the database while it lasts: texts, and how many rows of parameters each had."""
@@ -223,7 +255,8 @@ class Desk:
 
         def note(statement: str, parameters: Any, many: bool) -> None:
             if not self.on_sqlite and " FROM unnest($1::" in statement:
-                many, parameters = True, parameters[0]
+                # Of a column with one value that alone is sent.
+                many, parameters = True, max((each for each in parameters if isinstance(each, list | tuple)), key=len)
             seen.append((statement, len(parameters) if many else 1))
 
         with watched(engine, note):
@@ -232,12 +265,12 @@ class Desk:
     @contextmanager
     def connection(self) -> Iterator[Connection]:
         """Looks into the file, beside the server."""
-        engine = create_engine(f"sqlite:///{self.path}")
+        token = _PLACE.set(str(self.path))
         try:
-            with engine.connect() as connection:
+            with _SQLITE.connect() as connection:
                 yield connection
         finally:
-            engine.dispose()
+            _PLACE.reset(token)
 
     def look(self, function: Callable[[Connection], T]) -> T:
         """Answers what a function finds in the database, beside the server."""
@@ -268,12 +301,9 @@ def _looked(url: str, function: Callable[[Connection], T]) -> T:
     """In a thread of its own: a test's own event loop runs already."""
 
     async def look() -> T:
-        engine = engine_of(url, PostgresOptions(), application="test", connections=1, statement_timeout=False)
-        try:
-            async with engine.connect() as connection:
-                return await connection.run_sync(function)
-        finally:
-            await engine.dispose()
+        _PLACE.set(url)
+        async with _POSTGRES.connect() as connection:
+            return await connection.run_sync(function)
 
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(asyncio.run, look()).result()

@@ -46,7 +46,7 @@ def intercepted(desk: Desk, before: Before, after: Before | None = None) -> Iter
     rows, command = PostgresConnection.rows, PostgresConnection.command
 
     def of_desk(connection: PostgresConnection) -> bool:
-        return any(lane._opened is not None and lane._opened[1] is connection for lane in desk.postgres._lanes)
+        return any(lane._kept is not None and lane._kept.driver is connection for lane in desk.postgres._lanes)
 
     def intercept_rows(self: PostgresConnection, sql: str, parameters: Any = ()) -> Any:
         if of_desk(self):

@@ -12,10 +12,10 @@ from ringfence_server.clock import Clock
 from ringfence_server.ledger.names import StockKey
 from ringfence_server.ledger.reading import KeyFilter
 from ringfence_server.ledger.state import Stock
-from ringfence_server.store.connect import PostgresOptions
 from ringfence_server.store.postgres_lanes import PostgresLanes, postgres_reader
 from ringfence_server.store.read_lanes import ThreadLanes
 from ringfence_server.store.reader import Reader, sqlite_reader
+from tests.patience import PATIENT
 from tests.store.desk import ORGANIZATION, Desk
 from tests.store.watching import watched
 
@@ -27,7 +27,7 @@ def reader_of(desk: Desk, clock: Clock | None = None) -> Reader:
     if desk.on_sqlite:
         return sqlite_reader(desk.store.url, clock or desk.clock, desk.store.moments)
     store = desk.postgres
-    return postgres_reader(store.url, PostgresOptions(), store.instants, store.slots, distributed=store.distributed)
+    return postgres_reader(store.url, PATIENT, store.instants, store.slots, distributed=store.distributed)
 
 
 @asynccontextmanager

@@ -26,18 +26,20 @@ from ringfence_server.ledger.commands import (
 from ringfence_server.ledger.policy import Fallback, Location, PathRule, Policy
 from ringfence_server.ledger.work import StoreUnavailable
 from ringfence_server.store import schema
-from ringfence_server.store.connect import PostgresOptions
 from ringfence_server.store.distribute import distribute, distribute_statements
 from tests.ledger.world import SOUTH, back, figure, line, quota, shift
+from tests.patience import PATIENT
 from tests.store.audit import audit
+from tests.store.busy_tills import SKUS, busy_tills
 from tests.store.desk import Desk, post, reserve
+from tests.store.till_story import TILL_LOCATIONS, till_story
 from tests.store.watching import watched
 
 pytestmark = pytest.mark.postgres
 
 POLICY = Policy(
     path_rules=(PathRule("", fallback=Fallback.ANCESTORS),),
-    locations=(Location("north"), Location("south")),
+    locations=(Location("north"), Location("south"), *TILL_LOCATIONS),
     location_order=("north", "south"),
     allow_split=True,
 )
@@ -81,31 +83,75 @@ async def _do_everything(desk: Desk) -> None:
     answered = await desk.send_all(commands)
     assert [each.answer.failure for each in answered] == [None] * len(commands)
     await desk.send(commands[0], request_id=answered[0].request_id)
+    await busy_tills(desk, [f"LAMP-{number:03}" for number in range(SKUS)])
+    await till_story(desk)
     desk.clock.advance(timedelta(seconds=2))
     await desk.send(reserve(line("web", 1, sku=sku(2))))
     await desk.committer.sweep()
 
 
+async def _look_after(desk: Desk) -> None:
+    """All that a server does by itself, until nothing is left to forget."""
+    await desk.postgres.next_due()
+    await desk.postgres.stale_keys(0, 10)
+    desk.clock.advance(timedelta(days=400))
+    await desk.prune()
+
+
+def _slots_named(text: str, parameters: Any) -> set[Any]:
+    """What a statement compares ``slot`` with, or writes there; of a list each."""
+    named = re.findall(
+        r"slot = (?:ANY ?\()?(\S+?)::smallint|(?:VALUES |\), )\((\$\d+)::smallint, ", text, re.IGNORECASE
+    )
+    places = {one or other for one, other in named}
+    given = [parameters[int(place[1:]) - 1] if re.fullmatch(r"\$\d+", place) else place for place in places]
+    return {slot for each in given for slot in (each if isinstance(each, list | tuple) else [each])}
+
+
+def _tables_without_slot(text: str) -> set[str]:
+    """Tables of a statement with several of which it names no slot."""
+    tables = set(re.findall(r"(?:FROM|JOIN|UPDATE) (\w+)", text)) & schema.metadata.tables.keys()
+    return {table for table in tables if len(tables) > 1 and not re.search(rf"\b{table}\.slot = ", text)}
+
+
+def _names_many(text: str, slots: set[Any]) -> bool:
+    """Whether a statement is of the form for more slots than are asked one by one: it is about one table, takes no lock
+    by itself, and what it writes is kept by the locks of its slots."""
+    tables = set(re.findall(r"(?:FROM|JOIN|UPDATE|INTO) (\w+)", text)) & schema.metadata.tables.keys()
+    rivalry = not text.startswith("SELECT") and tables & {"request_outcome", "caller", "order_reference"}
+    return len(slots) > 8 and len(tables) == 1 and not rivalry and "FOR UPDATE" not in text
+
+
 async def test_every_statement_names_one_slot(desk: Desk) -> None:
-    """As its first parameter; reads that lock, too."""
+    """For each of its tables, always the same; reads that lock, too. Or it names many: each that it has to do with."""
     sent: list[tuple[str, Any]] = []
+
+    def note(text: str, parameters: Any, many: bool) -> None:
+        sent.extend((text, row) for row in (parameters if many else [parameters]))
+
     assert desk.postgres._engine is not None
-    with watched(desk.postgres._engine.sync_engine, lambda *each: sent.append(each[:2])):
+    with watched(desk.postgres._engine.sync_engine, note):
         await _do_everything(desk)
+        await _look_after(desk)
     statements = [each for each in sent if each[0] not in ("BEGIN", "COMMIT", "ROLLBACK")]
-    assert {text.split()[0] for text, _ in statements} == {"SELECT", "INSERT", "UPDATE", "DELETE"}
-    named = re.compile(r"slot = \$1::smallint|VALUES \(\$1::smallint, ", re.IGNORECASE)
-    without = {
-        text
-        for text, parameters in statements
-        if not (named.search(text) and isinstance(parameters[0], int) and "slot = ANY(" not in text)
-    }
+    assert {text.split()[0] for text, _ in statements} == {"SELECT", "WITH", "INSERT", "UPDATE", "DELETE"}
+    written = {text.split()[2] for text, _ in statements if text.startswith("INSERT")}
+    assert written == schema.metadata.tables.keys() - {"policy"}, "everything there is to do was done"
+    named = [(text, _slots_named(text, parameters)) for text, parameters in statements]
+    without = {text for text, slots in named if not slots}
     # The clock is asked of whichever machine the server is connected to.
     assert {text for text in without if "FROM" in text.replace("(epoch FROM clock", "")} == set()
     assert len(without) <= 1
+    assert {text for text, slots in named if not all(isinstance(slot, int) for slot in slots)} == set()
+    many = [(text, slots) for text, slots in named if len(slots) > 1]
+    assert {text.split()[0] for text, _ in many} == {"SELECT", "INSERT", "UPDATE"}
+    assert {text for text, slots in many if not _names_many(text, slots)} == set()
+    one = [text for text, slots in named if len(slots) == 1]
+    assert {text for text in one if _tables_without_slot(text) or re.search(r"slot = ANY", text)} == set()
     locking = [parameters for text, parameters in statements if "FOR UPDATE" in text]
     assert len(locking) > 20
-    assert all(len(parameters) == 1 for parameters in locking)
+    # One slot, or rows of one: what is pruned is locked by its keys.
+    assert {type(parameters[0]) for parameters in locking} == {int}
 
 
 async def test_locks_are_taken_in_the_order_of_slots(desk: Desk) -> None:
@@ -145,7 +191,7 @@ async def test_a_batch_is_of_the_requests_of_one_slot(desk: Desk) -> None:
 async def test_without_citus_nothing_is_distributed(postgres_place: str) -> None:
     """One line says what is missing, and the tables stay as they are."""
     with pytest.raises(StoreUnavailable, match="the database has no Citus extension: create it on every machine"):
-        await distribute(postgres_place, PostgresOptions())
+        await distribute(postgres_place, PATIENT)
 
 
 def test_every_table_is_distributed_beside_stock_or_is_everywhere() -> None:

@@ -9,43 +9,27 @@ from datetime import timedelta
 
 import pytest
 
-from ringfence_server.clock import ManualClock
 from ringfence_server.ledger.commands import SetPolicy
 from ringfence_server.ledger.names import StockKey
 from ringfence_server.ledger.policy import Policy
 from ringfence_server.store import postgres_feed
-from ringfence_server.store.connect import PostgresOptions
 from ringfence_server.store.driver import PostgresConnection
-from ringfence_server.store.instants import SharedInstants
 from ringfence_server.store.postgres_feed import PostgresFeed
 from ringfence_server.watch import Follower, Hub, Interest, Subscription
 from tests.ledger.world import figure, key
+from tests.patience import PATIENT
 from tests.store.desk import ORGANIZATION, Desk, post
 from tests.store.gates import gate
 from tests.store.reading import reading
-from tests.store.test_postgres_races import HIGH, LOW
+from tests.store.two_slots import HIGH, LOW
 
 pytestmark = pytest.mark.postgres
-
-
-@pytest.fixture
-async def desks(postgres_place: str) -> AsyncIterator[tuple[Desk, Desk]]:
-    """Two servers of one database."""
-    clock = ManualClock()
-    instants = SharedInstants(clock)
-    async with (
-        Desk(postgres_place, clock, instants=instants) as one,
-        Desk(postgres_place, clock, instants=instants) as other,
-    ):
-        other._numbers = 1_000_000
-        await one.send(post(figure(10, "on_hand", sku=LOW), figure(10, "on_hand", sku=HIGH)))
-        yield one, other
 
 
 @asynccontextmanager
 async def following(desk: Desk) -> AsyncIterator[tuple[Follower, Hub]]:
     """A server's follower, which looks when it is told to, and its hub."""
-    feed = PostgresFeed(desk.postgres.url, PostgresOptions(), desk.postgres.slots)
+    feed = PostgresFeed(desk.postgres.url, PATIENT, desk.postgres.slots)
     hub = Hub()
     follower = Follower(feed, hub)
     await follower.start()
@@ -132,8 +116,7 @@ async def test_a_state_that_never_was_is_not_continued(desks: tuple[Desk, Desk])
         await one.send(post(figure(3, "on_hand", sku=LOW)))
         one.clock.advance(timedelta(days=2))
         assert await reader.changed_since(ORGANIZATION, old, 100) == [key(LOW)]
-        while await one.any_store.prune():
-            pass
+        await one.prune()
         await one.send(post(figure(4, "on_hand", sku=LOW)))
         assert await reader.changed_since(ORGANIZATION, old, 100) is None
         assert await reader.changed_since(ORGANIZATION, (*hub.revisions,), 0) is None
@@ -144,7 +127,7 @@ async def test_a_write_on_one_server_wakes_the_follower_of_another(
 ) -> None:
     """By a notification: looking by itself would take an hour here."""
     monkeypatch.setattr("ringfence_server.watch.follower._POLL_SECONDS", 3_600.0)
-    monkeypatch.setattr("ringfence_server.watch.follower._UNWATCHED_SECONDS", 3_600.0)
+    monkeypatch.setattr("ringfence_server.watch.follower._UNHEARD_SECONDS", 3_600.0)
     one, other = desks
     async with following(one) as (mine, _), following(other) as (theirs, there):
         subscription = watching(there, HIGH)
@@ -197,6 +180,37 @@ async def test_a_follower_whose_connection_was_ended_connects_anew(
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
+
+
+async def test_a_connection_that_was_stopped_before_it_listened_is_not_taken_for_open(
+    desks: tuple[Desk, Desk], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Opening it once more listens, on a connection of its own: the pool has only one."""
+    one, _ = desks
+    first, second = (PostgresFeed(one.postgres.url, PATIENT, one.postgres.slots) for _ in range(2))
+    heard = asyncio.Event()
+    opened: list[object] = []
+    with monkeypatch.context() as patched:
+
+        async def stopped(*_: object) -> None:
+            raise asyncio.CancelledError
+
+        patched.setattr("asyncpg.Connection.add_listener", stopped)
+        with pytest.raises(asyncio.CancelledError):
+            await first.open(heard.set, opened.append)
+    try:
+        await first.open(heard.set, opened.append)
+        await second.open(lambda: None, lambda _places: None)
+        await second.notify([(ORGANIZATION, "north")])
+        await asyncio.wait_for(heard.wait(), 60)
+        assert opened == [[(ORGANIZATION, "north")]]
+        heard.clear()
+        await second.notify([(ORGANIZATION, f"store {number}") for number in range(1_000)])
+        await asyncio.wait_for(heard.wait(), 60)
+        assert opened[1:] == [None], "more than a notification holds are anywhere"
+    finally:
+        await first.close()
+        await second.close()
 
 
 async def test_more_than_one_look_takes_is_looked_for_again(

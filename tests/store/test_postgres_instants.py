@@ -3,41 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
 
-from ringfence_server.clock import ManualClock
 from ringfence_server.ledger.reading import KeyFilter
-from ringfence_server.store.connect import PostgresOptions
-from ringfence_server.store.instants import DatabaseInstants, SharedInstants
+from ringfence_server.store.instants import DatabaseInstants
 from ringfence_server.store.postgres_lanes import PostgresLanes
 from ringfence_server.store.reader import Reader, SqlSnapshot
 from ringfence_server.store.snapshots import Begun, Wanted
 from tests.ledger.world import figure, key
+from tests.patience import PATIENT
 from tests.store.desk import ORGANIZATION, Desk, post
 from tests.store.gates import gate
 from tests.store.reading import reading
-from tests.store.test_postgres_races import HIGH, LOW, SLOTS
+from tests.store.two_slots import HIGH, LOW, SLOTS
 
 pytestmark = pytest.mark.postgres
 
 _second = timedelta(seconds=1)
-
-
-@pytest.fixture
-async def desks(postgres_place: str) -> AsyncIterator[tuple[Desk, Desk]]:
-    """Two servers of one database, ten of each of two lamps in different slots."""
-    clock = ManualClock()
-    instants = SharedInstants(clock)
-    async with (
-        Desk(postgres_place, clock, instants=instants) as one,
-        Desk(postgres_place, clock, instants=instants) as other,
-    ):
-        other._numbers = 1_000_000
-        await one.send(post(figure(10, "on_hand", sku=LOW), figure(10, "on_hand", sku=HIGH)))
-        yield one, other
 
 
 async def both(reader: Reader, read_time: int | None = None) -> tuple[dict[str, int], int]:
@@ -109,7 +93,7 @@ async def test_a_read_goes_back_in_the_slots_that_have_gone_further(desks: tuple
 async def test_the_bound_lies_before_every_batch_under_way(postgres_place: str, desks: tuple[Desk, Desk]) -> None:
     """By the database's clock: a writer that holds a lock bounds it, one that has ended or holds none does not."""
     one, _ = desks
-    lanes = PostgresLanes(postgres_place, PostgresOptions())
+    lanes = PostgresLanes(postgres_place, PATIENT)
     instants = DatabaseInstants()
     try:
         with gate(one, "COMMIT") as early:

@@ -13,7 +13,7 @@ from tests.ledger.world import figure, line
 from tests.store.audit import audit
 from tests.store.desk import Desk, post, reserve
 from tests.store.gates import gate
-from tests.store.test_postgres_races import HIGH, LOW, held
+from tests.store.two_slots import HIGH, LOW, held
 
 pytestmark = pytest.mark.postgres
 

@@ -14,12 +14,12 @@ from ringfence_server.clock import ManualClock, SystemClock
 from ringfence_server.committer import Committer
 from ringfence_server.ledger.reading import KeyFilter, RevisionUnknown
 from ringfence_server.ledger.revisions import NONE, Revisions
-from ringfence_server.store.connect import PostgresOptions
 from ringfence_server.store.postgres import PostgresStore
 from ringfence_server.store.postgres_lanes import postgres_reader
 from ringfence_server.store.reader import Reader
 from ringfence_server.store.replica import ReplicaReader, replica_reader
 from tests.ledger.world import figure, key
+from tests.patience import PATIENT
 from tests.store.desk import ORGANIZATION, Desk, post
 
 pytestmark = pytest.mark.postgres
@@ -36,9 +36,8 @@ class _Replica(PostgresServer):
     def _initialise(self) -> None:
         source = self._primary.url().replace("postgresql+asyncpg", "postgresql")
         command = [str(self._programs / "pg_basebackup"), "-D", str(self._data), "-R", "-X", "stream", "-c", "fast"]
-        subprocess.run(
-            [*command, "-d", source], check=True, capture_output=True, cwd="/", **binaries._as(self._account)
-        )
+        command = binaries._as(self._account, [*command, "-d", source])
+        subprocess.run(command, check=True, capture_output=True, cwd="/")
 
 
 class Pair(NamedTuple):
@@ -76,9 +75,9 @@ async def shop(pair: Pair) -> AsyncIterator[Shop]:
         store = desk.postgres
         sent = await desk.send(post(figure(10, "on_hand"), figure(10, "on_hand", sku="LAMP")))
         assert sent.answer.failure is None
-        primary = postgres_reader(url, PostgresOptions(), store.instants, store.slots)
+        primary = postgres_reader(url, PATIENT, store.instants, store.slots)
         there = pair.replica.url(url.rsplit("/", 1)[1])
-        both, replica = replica_reader(there, PostgresOptions(), primary, store.instants, store.slots)
+        both, replica = replica_reader(there, PATIENT, primary, store.instants, store.slots)
         await both._instants.refresh()
         await caught_up(pair)
         try:

@@ -12,6 +12,7 @@ from ringfence_server.clock import ManualClock
 from ringfence_server.ledger.idempotency import EFFECTS_KEPT, REFUSALS_KEPT
 from ringfence_server.ledger.outcomes import Insufficient, RequestTooOld, Reserved
 from ringfence_server.ledger.policy import DAY
+from ringfence_server.store.postgres_prune import SLOTS_PER_STEP
 from ringfence_server.store.prune import FEED_KEPT, ROWS_PER_STEP
 from tests.ledger.world import figure, line
 from tests.store.desk import Answered, Desk, post, reserve, uuid7
@@ -27,14 +28,6 @@ async def desk(place: Path | str) -> AsyncIterator[Desk]:
     async with Desk(place) as desk:
         await desk.send(post(figure(1_000, "on_hand")))
         yield desk
-
-
-async def prune(desk: Desk) -> int:
-    """Prunes until a whole round found nothing."""
-    total = 0
-    while deleted := await desk.any_store.prune():
-        total += deleted
-    return total
 
 
 def outcomes(desk: Desk) -> set[bytes]:
@@ -54,17 +47,17 @@ async def test_refusals_are_kept_a_day_and_effects_thirty(desk: Desk) -> None:
     effect, refusal = await both(desk)
     assert (REFUSALS_KEPT, EFFECTS_KEPT) == (DAY, 30 * DAY)
     desk.clock.advance(timedelta(days=1))
-    await prune(desk)
+    await desk.prune()
     assert outcomes(desk) >= {effect.request_id, refusal.request_id}
     desk.clock.advance(MILLISECOND)
-    await prune(desk)
+    await desk.prune()
     assert effect.request_id in outcomes(desk)
     assert refusal.request_id not in outcomes(desk)
     desk.clock.advance(timedelta(days=29) - MILLISECOND)
-    await prune(desk)
+    await desk.prune()
     assert effect.request_id in outcomes(desk)
     desk.clock.advance(MILLISECOND)
-    await prune(desk)
+    await desk.prune()
     assert effect.request_id not in outcomes(desk)
 
 
@@ -72,7 +65,7 @@ async def test_what_was_forgotten_is_too_old_and_has_no_second_effect(desk: Desk
     """A late duplicate of a forgotten request is refused as REQUEST_TOO_OLD, effect or refusal."""
     effect, refusal = await both(desk)
     desk.clock.advance(timedelta(days=31))
-    await prune(desk)
+    await desk.prune()
     assert outcomes(desk) == set()
     entries = desk.rows(f"SELECT count(*) FROM entry WHERE request_id <> {desk.bytes(b'')}")
     for request_id in (effect.request_id, refusal.request_id):
@@ -86,12 +79,12 @@ async def test_an_id_made_by_a_clock_that_runs_ahead_is_kept_until_its_own_time_
     ahead = uuid7(desk.clock.now() + 40 * DAY, 1)
     first = await desk.send(HOLD, request_id=ahead)
     desk.clock.advance(timedelta(days=41))
-    await prune(desk)
+    await desk.prune()
     again = await desk.send(HOLD, request_id=ahead)
     assert (again.answer.replayed, again.answer.payload) == (True, first.answer.payload)
     # Where other servers write, too, the instant before which nothing takes place is brought forward once a minute.
     desk.clock.advance(MILLISECOND if desk.on_sqlite else timedelta(minutes=1))
-    await prune(desk)
+    await desk.prune()
     assert isinstance((await desk.send(HOLD, request_id=ahead)).decision, RequestTooOld)
 
 
@@ -100,10 +93,10 @@ async def test_ids_without_a_time_are_kept_by_their_decision(desk: Desk) -> None
     random_id = bytes.fromhex("ffffffffffff4fff8fffffffffffffff")
     await desk.send(TOO_MANY, request_id=random_id)
     desk.clock.advance(timedelta(days=1))
-    await prune(desk)
+    await desk.prune()
     assert random_id in outcomes(desk)
     desk.clock.advance(MILLISECOND)
-    await prune(desk)
+    await desk.prune()
     assert random_id not in outcomes(desk)
 
 
@@ -114,7 +107,7 @@ async def test_time_does_not_go_back_behind_what_was_forgotten(place: Path | str
         await desk.send(post(figure(1_000, "on_hand")))
         refused = await desk.send(reserve(line("", 2_000)))
         wrong.advance(timedelta(days=2))
-        await prune(desk)
+        await desk.prune()
         assert refused.request_id not in outcomes(desk)
     async with Desk(place, ManualClock()) as desk:
         late = await desk.send(HOLD, request_id=refused.request_id)
@@ -135,7 +128,7 @@ async def test_time_does_not_go_back_in_a_running_server_either(place: Path | st
         await desk.send(post(figure(1_000, "on_hand")))
         refused = await desk.send(reserve(line("", 2_000)))
         clock.advance(timedelta(days=2))
-        await prune(desk)
+        await desk.prune()
         clock.set_back(2 * DAY)
         late = await desk.send(HOLD, request_id=refused.request_id)
         assert isinstance(late.decision, RequestTooOld)
@@ -147,7 +140,7 @@ async def test_nothing_is_forgotten_while_the_clock_is_in_doubt(desk: Desk, monk
     before = desk.clock.now()
     monkeypatch.setattr(desk.clock, "due_until", lambda: before)
     desk.clock.advance(timedelta(days=31))
-    assert await prune(desk) == 0
+    assert await desk.prune() == 0
     assert refusal.request_id in outcomes(desk)
 
 
@@ -159,6 +152,25 @@ async def test_a_step_looks_at_a_bounded_number_of_outcomes(desk: Desk) -> None:
     with desk.statements() as seen:
         await desk.any_store.prune()
     assert len(seen) <= 10
+
+
+@pytest.mark.postgres
+async def test_a_step_over_many_slots_is_brief(postgres_place: str) -> None:
+    """It has a writing connection for itself: a few slots, a few statements each, a bounded piece of what one holds."""
+    async with Desk(postgres_place) as desk:
+        desk.execute(
+            "INSERT INTO request_outcome SELECT 5, decode(lpad(to_hex(n), 30, '0') || '05', 'hex'), 1, "
+            f"decode(repeat('00', 16), 'hex'), 0, '', 0, 0, 0 FROM generate_series(1, {ROWS_PER_STEP + 10}) AS n"
+        )
+        desk.execute(f"INSERT INTO feed SELECT 9, n, 0, '' FROM generate_series(1, {ROWS_PER_STEP + 10}) AS n")
+        deleted, statements = [], []
+        for _ in range(2 * 64 // SLOTS_PER_STEP + 1):
+            with desk.statements() as seen:
+                deleted.append(await desk.any_store.prune())
+            statements.append(len(seen))
+        assert [count for count in deleted if count] == [ROWS_PER_STEP, 10, ROWS_PER_STEP, 10]
+        assert max(statements) <= 10 * SLOTS_PER_STEP
+        assert desk.rows("SELECT (SELECT count(*) FROM request_outcome), (SELECT count(*) FROM feed)") == [(0, 0)]
 
 
 async def test_what_is_kept_does_not_hide_what_lies_behind_it(desk: Desk) -> None:
@@ -201,10 +213,10 @@ async def test_the_feed_is_kept_a_day(desk: Desk) -> None:
     kept = desk.rows("SELECT revision FROM feed")
     desk.clock.advance(timedelta(microseconds=FEED_KEPT))
     await desk.send(HOLD)
-    await prune(desk)
+    await desk.prune()
     assert len(desk.rows("SELECT revision FROM feed")) == len(kept) + 1
     desk.clock.advance(timedelta(microseconds=2))
-    await prune(desk)
+    await desk.prune()
     assert desk.rows("SELECT revision FROM feed") == desk.rows("SELECT max(revision) FROM slot_state")
 
 
@@ -228,7 +240,7 @@ async def test_a_forgotten_refusal_frees_no_number(desk: Desk) -> None:
     """A caller's refusals go on being counted where they were: what is bounded stays bounded after a day."""
     await desk.send_all([TOO_MANY] * 3)
     desk.clock.advance(timedelta(days=2))
-    await prune(desk)
+    await desk.prune()
     await desk.send(TOO_MANY)
     assert desk.rows("SELECT refusals FROM caller") == [(4,)]
     assert desk.rows("SELECT refusal_number FROM request_outcome WHERE refusal_number > 0") == [(4,)]

@@ -147,8 +147,7 @@ async def test_a_request_is_found_when_its_outcome_is_forgotten(desk: Desk, read
     held = await desk.send(reserve(line("web", 1)), request_id=random_id)
     assert held.decision is not None
     desk.clock.advance(timedelta(days=40))
-    while await desk.any_store.prune():
-        pass
+    await desk.prune()
     assert desk.rows("SELECT count(*) FROM request_outcome") == [(0,)]
     found = await listed(reader, EntryQuery(ORGANIZATION, request_id=request))
     assert [entry.sequence for entry in found] == expected
@@ -169,3 +168,41 @@ async def test_a_page_looks_at_a_bounded_number_of_entries(
         EntryKind.ALLOCATE,
         EntryKind.SUPPLY,
     ]
+
+
+MORE = 30_000
+
+
+@pytest.mark.postgres
+async def test_a_page_of_a_long_ledger_reads_little_more_than_the_page(postgres_place: str) -> None:
+    """Whatever PostgreSQL knows of the table: the newest entries of every slot are read from the end of the index, for
+    the first page, a later one and one of a time; none of the 30,000 others is touched."""
+    columns = "slot, stock_id, previous_sequence, kind, quantity, from_place, from_pool, to_place, to_pool, "
+    columns += "reservation_id, part_number, reservation_previous, request_id, measure, effective_time"
+    async with Desk(postgres_place) as desk:
+        await desk.send(post(*[figure(100, "on_hand", sku=f"BIKE-{number}") for number in range(4)]))
+        desk.execute(
+            f"INSERT INTO entry ({columns}, sequence, record_time) "
+            f"SELECT {columns}, sequence + {desk.postgres.slots.count} * number, record_time + number "
+            f"FROM entry, generate_series(1, {MORE // 4}) AS more(number) "
+            "WHERE sequence IN (SELECT max(sequence) FROM entry GROUP BY slot)"
+        )
+        desk.execute(
+            "UPDATE slot_state SET last_sequence = newest.sequence "
+            "FROM (SELECT slot, max(sequence) AS sequence FROM entry GROUP BY slot) AS newest "
+            "WHERE slot_state.slot = newest.slot"
+        )
+        desk.execute("ANALYZE")
+        ((newest,),) = desk.rows("SELECT max(record_time) FROM entry")
+        read = "SELECT idx_tup_fetch + seq_tup_read FROM pg_stat_user_tables WHERE relname = 'entry'"
+        ((before,),) = desk.rows(read)
+        async with reading(desk) as reader:
+            for query in (EVERYTHING, EVERYTHING._replace(record_time_until=newest - MORE // 8)):
+                first = await reader.entries(query, None, 50)
+                second = await reader.entries(query, first.last, 50)
+                assert len(first.entries) == len(second.entries) == 50
+        gone = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE '%reader%'"
+        while desk.rows(gone) != [(0,)]:  # a connection tells what it read when it ends
+            pass
+        ((after,),) = desk.rows(read)
+    assert 200 <= after - before < 3_000

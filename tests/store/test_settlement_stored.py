@@ -1,4 +1,4 @@
-"""The settlement table through the store: every row, and what lies between the rows, decided on a file."""
+"""The settlement table through the store: every row, and what lies between the rows, on each database."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from tests.ledger import (
 )
 from tests.store.stored_world import StoredWorld
 
-MODULES = (test_settlement_rows_1_to_12, test_settlement_rows_13_to_24, test_settlement, test_feed)
+TABLE = (test_settlement_rows_1_to_12, test_settlement_rows_13_to_24)
+BETWEEN = (test_settlement, test_feed)
 IN_MEMORY_ALONE = {
     # The store's bound is part of a statement; see test_tills.
     "test_a_count_zeroes_in_slices",
@@ -25,9 +26,9 @@ IN_MEMORY_ALONE = {
 Story = Callable[..., None]
 
 
-def _stories() -> Iterator[ParameterSet]:
+def _stories(*modules: ModuleType) -> Iterator[ParameterSet]:
     """Every test of the modules, with each of its own sets of parameters."""
-    for module in MODULES:
+    for module in modules:
         for name, story in vars(module).items():
             if not name.startswith("test_") or name in IN_MEMORY_ALONE:
                 continue
@@ -55,11 +56,30 @@ def worlds() -> Iterator[None]:
     StoredWorld.close_all()
 
 
-@pytest.mark.parametrize(("module", "story", "options"), list(_stories()))
+def _tell(module: ModuleType, story: Story, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "World", StoredWorld)
+    story(**options)
+    assert StoredWorld.opened
+
+
+@pytest.mark.parametrize(("module", "story", "options"), list(_stories(*TABLE, *BETWEEN)))
 def test_the_store_keeps_what_the_rules_made(
     module: ModuleType, story: Story, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The story of the ledger's own test, told to a store: the same decisions, and after each the same rows."""
-    monkeypatch.setattr(module, "World", StoredWorld)
-    story(**options)
-    assert StoredWorld.opened
+    _tell(module, story, options, monkeypatch)
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize(("module", "story", "options"), list(_stories(*TABLE)))
+def test_postgresql_keeps_it_too(
+    module: ModuleType,
+    story: Story,
+    options: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    one_slot_database: Callable[[], str],
+) -> None:
+    """Every row of the table, by the other database's statements."""
+    monkeypatch.setattr(StoredWorld, "new_database", staticmethod(one_slot_database))
+    _tell(module, story, options, monkeypatch)
+    StoredWorld.close_all()

@@ -80,7 +80,7 @@ async def _orders(desk: Desk, count: int, most: int = KEYS) -> list[bytes]:
 
 
 Build = Callable[[int, Sequence[bytes]], Command]
-_references = itertools.count()
+_references = itertools.count(1)
 COMMANDS: dict[str, tuple[Build, int]] = {
     "reserve": (lambda number, _: reserve(line("web", 1, sku=sku(number))), 11),
     "reserve, refused": (lambda number, _: reserve(line("web/berlin", 10**9, sku=sku(number))), 6),

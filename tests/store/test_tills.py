@@ -1,7 +1,8 @@
-"""The till side on a file: what it costs, what it tells, what it forgets, and that a crash leaves nothing half done."""
+"""The till side on each database: what it costs, tells and forgets, and that a crash leaves nothing half done."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -31,6 +32,7 @@ from ringfence_server.store import migrate
 from ringfence_server.store.write_till import TillWriter
 from tests.ledger.world import BIKE, booked, figure, key, line
 from tests.store.desk import Desk, reserve
+from tests.store.plans import postgres_plans, walks
 from tests.store.till_story import (
     EAST,
     TILL_LOCATIONS,
@@ -43,15 +45,16 @@ from tests.store.till_story import (
     till_figure,
     till_story,
 )
+from tests.store.watching import watched
 
 KEYS = 100
 POLICY = Policy(locations=TILL_LOCATIONS)
 
 
 @pytest.fixture
-async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+async def desk(place: Path | str) -> AsyncIterator[Desk]:
     """A store with two tills."""
-    async with Desk(tmp_path / "ringfence.db") as desk:
+    async with Desk(place) as desk:
         assert not (await desk.send(SetPolicy(POLICY, 1))).answer.refusal
         yield desk
 
@@ -105,8 +108,16 @@ async def test_a_figure_loads_the_sales_that_it_may_move_and_no_others(desk: Des
         answered = await desk.send(facts(till_figure(980, 3)))
     assert not answered.answer.refusal
     assert desk.rows("SELECT count(*) FROM till_sale WHERE awaiting_stock_id IS NOT NULL") == [(1,)]
-    assert [text for text, _ in seen if "FROM till_sale" in text and "awaiting_stock_id IN (?)" in text]
-    assert not [text for text, _ in seen if "FROM part" in text and "IN (?, ?" in text]
+    asked = {table: _keys_asked(desk, seen, table) for table in ("till_sale", "part", "booking")}
+    assert asked == {"till_sale": [1, 1], "part": [1], "booking": [1]}
+
+
+def _keys_asked(desk: Desk, seen: Sequence[tuple[str, int]], table: str) -> list[int]:
+    """For how many keys each statement asked that reads a table."""
+    if not desk.on_sqlite:
+        return [keys for text, keys in seen if f"JOIN {table} ON" in text]
+    lists = [re.search(r" IN \(([?, ]+)\)", text) for text, _ in seen if f"FROM {table} " in text.replace("\n", "")]
+    return [found[1].count("?") for found in lists if found]
 
 
 async def test_a_commit_tells_where_orders_wait_to_be_handed_over(desk: Desk) -> None:
@@ -237,6 +248,10 @@ async def test_a_policy_does_not_take_the_till_from_under_its_sales(desk: Desk) 
     await sold(desk, "O-1")
     refused = await desk.send(SetPolicy(Policy(locations=TILL_LOCATIONS[1:]), 2))
     assert isinstance(refused.decision, SettlementsInUse)
+    (found,) = refused.decision.locations
+    (location,) = (each for each in TILL_LOCATIONS if each.name == EAST)
+    assert (found.keep, found.open.keys, found.open.sales) == (location, 1, 1)
+    assert found.open.units > 0
     assert not (await desk.send(SetPolicy(Policy(locations=TILL_LOCATIONS[:1]), 2))).answer.refusal
 
 
@@ -254,14 +269,30 @@ async def test_the_till_side_is_forgotten_after_its_time(desk: Desk) -> None:
     assert all(before.values())
     desk.clock.advance(timedelta(days=31))
     for _ in range(3):
-        await desk.store.prune()
+        await desk.prune()
     assert left() == before | {"order_event": still_open, "count_session": 0}
     desk.clock.advance(timedelta(days=340))
     for _ in range(3):
-        await desk.store.prune()
+        await desk.prune()
     assert left() == before | {"order_event": still_open, "count_session": 0, "discrepancy": 0, "published": 0}
     reports = (PublishedQuantity(key(BIKE, EAST), "", 7, 5),)
     assert not (await desk.send(ReportPublished("shop", reports))).answer.refusal
+
+
+@pytest.mark.postgres
+async def test_no_statement_of_the_till_side_walks_a_table(postgres_place: str) -> None:
+    """On PostgreSQL, with plans made while the tables are all but empty; SQLite's are looked at with all others."""
+    sent: dict[str, None] = {}
+    async with Desk(postgres_place) as desk:
+        await desk.send(SetPolicy(POLICY, 1))
+        assert desk.postgres._engine is not None
+        with watched(desk.postgres._engine.sync_engine, lambda text, *_: sent.setdefault(text)):
+            await till_story(desk)
+            desk.clock.advance(timedelta(days=400))
+            await desk.prune()
+        plans = postgres_plans(desk, sent)
+    assert len(plans) > 40
+    assert walks(plans) == {}
 
 
 async def test_a_database_of_the_first_release_is_brought_up_to_date(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import selectors
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, ParamSpec, TypeVar
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
@@ -37,6 +39,16 @@ class _Selector(selectors.DefaultSelector):
         if not ready and timeout:
             self._loop.pass_time(timeout)
         return ready
+
+
+def in_virtual_time(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
+    """A test that takes the time it says, and none of the machine's."""
+
+    @functools.wraps(test)
+    def wrapped(*arguments: P.args, **named: P.kwargs) -> None:
+        run(test(*arguments, **named))
+
+    return wrapped
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:

@@ -30,6 +30,8 @@ _log = logging.getLogger("ringfence.adapters")
 _FINAL = (Refused, InvalidArgument, Unauthenticated, PermissionDenied, Unsupported)
 _LONGEST_WAIT = timedelta(seconds=1)
 """How long a wait for orders may be: a stop is seen after it."""
+_FEED_KEPT = timedelta(days=1)
+"""Then another feed is opened: it brings all that has no reply; so what was settled in another way is found out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +59,8 @@ class RunnerConfig:
     max_in_flight: int = 100
     """Events without a reply, 1 to 1,000."""
     lease: timedelta = timedelta(seconds=60)
-    """How long an event is this adapter's alone."""
+    """How long an event is this adapter's alone without a sign of life; while its till works through what it was given
+    the runner gives one with every answer and every look for orders."""
     metrics_file: Path | None = None
     """Where the counters are written as OpenMetrics text, after every step that did something; None: nowhere."""
     start_anew: bool = False
@@ -101,6 +104,7 @@ class PosRunner:
         self._balances: Balances | None = None
         self._make_balances = balances
         self._feed: OrderFeed | None = None
+        self._feed_opened = clock()
         self._states = [StateFile(config.state / f"{name}.json") for name in ("reads", "orders", "published")]
         reads, orders, published = self._states
         try:
@@ -211,7 +215,10 @@ class PosRunner:
 
     def _take_orders(self, wait: timedelta) -> None:
         try:
+            if self._feed is not None and self._clock() - self._feed_opened > _FEED_KEPT:
+                self._close_feed()
             if self._feed is None:
+                self._feed_opened = self._clock()
                 self._feed = self._client.stream_orders(
                     self.config.locations,
                     adapter=self.config.name,
@@ -219,6 +226,8 @@ class PosRunner:
                     max_in_flight=self.config.max_in_flight,
                     lease=self.config.lease,
                 )
+            # While the till has what it was given, no other adapter of the location is.
+            self._feed.keep()
             before = (self.counters.replies, self.counters.orders, self.counters.cancellations)
             self._orders.replay(self._feed)
             if not self._orders.full:

@@ -11,6 +11,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
@@ -28,6 +29,10 @@ _POLL_SECONDS: Final = 0.02
 _PORTS: Final = range(20_000, 32_768)
 _MOST_PORTS: Final = 100
 _USER: Final = "ringfence"
+_BECOME: Final = (
+    "import os, sys; os.setgroups([]); os.setgid(int(sys.argv[2])); os.setuid(int(sys.argv[1])); "
+    "os.execv(sys.argv[3], sys.argv[3:])"
+)
 # A line of postmaster.pid, counted from zero.
 _STATUS_LINE: Final = 7
 
@@ -203,7 +208,7 @@ class PostgresServer:
             *self._initdb_options,
         ]
         done = subprocess.run(
-            command, capture_output=True, text=True, check=False, cwd=self._directory, **_as(self._account)
+            _as(self._account, command), capture_output=True, text=True, check=False, cwd=self._directory
         )
         password.unlink()
         if done.returncode != 0:
@@ -217,13 +222,12 @@ class PostgresServer:
         with (self._directory / "log").open("ab") as log:
             # A session of its own: Ctrl-C at the tests is not for PostgreSQL.
             process = subprocess.Popen(
-                command,
+                _as(self._account, command),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 cwd=self._directory,
                 start_new_session=True,
-                **_as(self._account),
             )
         while process.poll() is None:
             if self._is_ready(process.pid):
@@ -292,10 +296,16 @@ def _account() -> pwd.struct_passwd | None:
     raise PostgresNotFound(f"PostgreSQL does not run as root, and there is no user {' or '.join(_UNPRIVILEGED)}")
 
 
-def _as(account: pwd.struct_passwd | None) -> dict[str, Any]:
+def _as(account: pwd.struct_passwd | None, command: Sequence[str]) -> list[str]:
+    """The command, run by that user, in the process that is started.
+
+    The process itself changes the user: to have it started as another one takes a fork of this process, with gRPC's
+    threads in it, which end that child before it runs anything and may hold up what they do here.
+    """
     if account is None:
-        return {}
-    return {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+        return list(command)
+    become = [sys.executable, "-I", "-S", "-c", _BECOME, str(account.pw_uid), str(account.pw_gid)]
+    return [*become, *command]
 
 
 def _programs(directory: Path, account: pwd.struct_passwd | None) -> Path:
@@ -345,9 +355,9 @@ def _installations() -> Iterator[tuple[list[Path], Path]]:
 
 
 def _works(programs: Path, account: pwd.struct_passwd | None) -> bool:
-    command = [str(programs / "postgres"), "--version"]
+    command = _as(account, [str(programs / "postgres"), "--version"])
     try:
-        return subprocess.run(command, capture_output=True, check=False, cwd="/", **_as(account)).returncode == 0
+        return subprocess.run(command, capture_output=True, check=False, cwd="/").returncode == 0
     except OSError:
         return False
 

@@ -16,7 +16,7 @@ from ringfence._uuid7 import Uuid7Generator
 _START_SECONDS = 60.0
 _STOP_SECONDS = 60.0
 _PATIENCE = timedelta(seconds=60)
-"""How long its clients wait: a test is not to fail because the machine has much else to do."""
+"""How long its clients wait, and it for its database: a test is not to fail because the machine has much else to do."""
 
 
 class ServerClock(Protocol):
@@ -49,21 +49,27 @@ class RingfenceServer:
         """Sets a server up without starting it.
 
         `start_time` (aware) is where its clock stands; None is a fixed instant, the same in every run. `settings` are
-        those of `ringfence_server.app.ServerConfig`; with a `database_url` the ledger is kept there. `beside` makes it
-        another server of that one's PostgreSQL database, with the same clock and settings but those given here.
+        those of `ringfence_server.config.ServerConfig`; with a `database_url` the ledger is kept there, and a
+        PostgreSQL has 60 s for whatever it is asked, unless `postgres` says otherwise. `beside` makes it another server
+        of that one's PostgreSQL database, with the same clock and settings but those given here.
 
         Raises ImportError when the extra `ringfence[server]` is not installed, TypeError for a setting there is not,
         ValueError when `beside` has no PostgreSQL database, or a `start_time` comes with it.
         """
         # Here and not above: the client must be importable without the server.
-        from ringfence_server.app import ServerConfig
         from ringfence_server.clock import ManualClock
-        from ringfence_server.store.connect import is_postgres
+        from ringfence_server.config import ServerConfig
+        from ringfence_server.store.connect import PostgresOptions, is_postgres
         from ringfence_server.store.instants import SharedInstants
 
         if beside is None:
             in_memory = "database_url" not in settings
-            self._config = ServerConfig(**{"port": 0, "in_memory": in_memory, **settings})
+            patient = PostgresOptions(
+                connect_timeout_seconds=_PATIENCE.total_seconds(),
+                statement_timeout_seconds=_PATIENCE.total_seconds(),
+                lock_timeout_seconds=_PATIENCE.total_seconds(),
+            )
+            self._config = ServerConfig(**{"port": 0, "in_memory": in_memory, "postgres": patient, **settings})
             self._clock = ManualClock(start_time)
             # By them servers of one database tell one another's batches apart where time stands still.
             self._instants = SharedInstants(self._clock)

@@ -23,12 +23,13 @@ def ringfence_server() -> Iterator[RingfenceServer]:
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
-    """A running PostgreSQL, the same for all tests of a run, so leave it running.
+    """A running PostgreSQL, the same for all tests of a run, so leave it running. It does not wait for the disk: its
+    data outlast its processes, but no power cut.
 
     Where there is none the test is skipped; with RINGFENCE_REQUIRE_POSTGRES=1 in the environment it fails.
     """
     try:
-        server = PostgresServer()
+        server = PostgresServer(settings={"fsync": "off", "full_page_writes": "off"})
     except PostgresNotFound as absent:
         if os.environ.get("RINGFENCE_REQUIRE_POSTGRES") == "1":
             pytest.fail(f"RINGFENCE_REQUIRE_POSTGRES=1, but {absent}", pytrace=False)

@@ -25,15 +25,15 @@ _sym_db = _symbol_database.Default()
 from ringfence.v1 import common_pb2 as ringfence_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19ringfence/v1/errors.proto\x12\x0cringfence.v1\x1a\x19ringfence/v1/common.proto\"\xe4\x01\n\x08Shortage\x12\x0f\n\x07line_id\x18\x01 \x01(\t\x12#\n\x03key\x18\x02 \x01(\x0b\x32\x16.ringfence.v1.StockKey\x12\x0c\n\x04path\x18\x03 \x01(\t\x12\x11\n\trequested\x18\x04 \x01(\x03\x12\x11\n\tavailable\x18\x05 \x01(\x03\x12,\n\x06reason\x18\x06 \x01(\x0e\x32\x1c.ringfence.v1.ShortageReason\x12\x12\n\nbound_path\x18\x07 \x01(\t\x12\x1f\n\x17\x61vailable_with_fallback\x18\x08 \x01(\x03\x12\x0b\n\x03\x63\x61p\x18\t \x01(\x03\"A\n\x14InsufficientQuantity\x12)\n\tshortages\x18\x01 \x03(\x0b\x32\x16.ringfence.v1.Shortage\"{\n\x12ReservationRefusal\x12.\n\x0breservation\x18\x01 \x01(\x0b\x32\x19.ringfence.v1.Reservation\x12\x0f\n\x07line_id\x18\x02 \x01(\t\x12\x11\n\trequested\x18\x03 \x01(\x03\x12\x11\n\tavailable\x18\x04 \x01(\x03\"R\n\nQuotaInUse\x12#\n\x03key\x18\x01 \x01(\x0b\x32\x16.ringfence.v1.StockKey\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x11\n\tallocated\x18\x03 \x01(\x03\"7\n\x0bQuotasInUse\x12(\n\x06quotas\x18\x01 \x03(\x0b\x32\x18.ringfence.v1.QuotaInUse\"<\n\x08Mismatch\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x10\n\x08\x65xpected\x18\x02 \x01(\x03\x12\x0f\n\x07\x63urrent\x18\x03 \x01(\x03\"6\n\x0fSettlementInUse\x12\x10\n\x08location\x18\x01 \x01(\t\x12\x11\n\tunsettled\x18\x02 \x01(\x03\"D\n\x10SettlementsInUse\x12\x30\n\tlocations\x18\x01 \x03(\x0b\x32\x1d.ringfence.v1.SettlementInUse*\xb4\x01\n\x0eShortageReason\x12\x1f\n\x1bSHORTAGE_REASON_UNSPECIFIED\x10\x00\x12\x1c\n\x18SHORTAGE_REASON_NO_QUOTA\x10\x01\x12#\n\x1fSHORTAGE_REASON_QUOTA_EXHAUSTED\x10\x02\x12\x1d\n\x19SHORTAGE_REASON_NET_SHORT\x10\x03\x12\x1f\n\x1bSHORTAGE_REASON_CAP_REACHED\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19ringfence/v1/errors.proto\x12\x0cringfence.v1\x1a\x19ringfence/v1/common.proto\"\xe4\x01\n\x08Shortage\x12\x0f\n\x07line_id\x18\x01 \x01(\t\x12#\n\x03key\x18\x02 \x01(\x0b\x32\x16.ringfence.v1.StockKey\x12\x0c\n\x04path\x18\x03 \x01(\t\x12\x11\n\trequested\x18\x04 \x01(\x03\x12\x11\n\tavailable\x18\x05 \x01(\x03\x12,\n\x06reason\x18\x06 \x01(\x0e\x32\x1c.ringfence.v1.ShortageReason\x12\x12\n\nbound_path\x18\x07 \x01(\t\x12\x1f\n\x17\x61vailable_with_fallback\x18\x08 \x01(\x03\x12\x0b\n\x03\x63\x61p\x18\t \x01(\x03\"A\n\x14InsufficientQuantity\x12)\n\tshortages\x18\x01 \x03(\x0b\x32\x16.ringfence.v1.Shortage\"{\n\x12ReservationRefusal\x12.\n\x0breservation\x18\x01 \x01(\x0b\x32\x19.ringfence.v1.Reservation\x12\x0f\n\x07line_id\x18\x02 \x01(\t\x12\x11\n\trequested\x18\x03 \x01(\x03\x12\x11\n\tavailable\x18\x04 \x01(\x03\"s\n\nQuotaInUse\x12#\n\x03key\x18\x01 \x01(\x0b\x32\x16.ringfence.v1.StockKey\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x11\n\tallocated\x18\x03 \x01(\x03\x12\x0c\n\x04held\x18\x04 \x01(\x03\x12\x11\n\tunsettled\x18\x05 \x01(\x03\"7\n\x0bQuotasInUse\x12(\n\x06quotas\x18\x01 \x03(\x0b\x32\x18.ringfence.v1.QuotaInUse\"<\n\x08Mismatch\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x10\n\x08\x65xpected\x18\x02 \x01(\x03\x12\x0f\n\x07\x63urrent\x18\x03 \x01(\x03\"\xa9\x01\n\x0fSettlementInUse\x12\x10\n\x08location\x18\x01 \x01(\t\x12\x11\n\tunsettled\x18\x02 \x01(\x03\x12\x0c\n\x04keys\x18\x03 \x01(\x03\x12\r\n\x05sales\x18\x04 \x01(\x03\x12(\n\x04kind\x18\x05 \x01(\x0e\x32\x1a.ringfence.v1.LocationKind\x12\x1a\n\x12settlement_measure\x18\x06 \x01(\t\x12\x0e\n\x06source\x18\x07 \x01(\t\"D\n\x10SettlementsInUse\x12\x30\n\tlocations\x18\x01 \x03(\x0b\x32\x1d.ringfence.v1.SettlementInUse*\xb4\x01\n\x0eShortageReason\x12\x1f\n\x1bSHORTAGE_REASON_UNSPECIFIED\x10\x00\x12\x1c\n\x18SHORTAGE_REASON_NO_QUOTA\x10\x01\x12#\n\x1fSHORTAGE_REASON_QUOTA_EXHAUSTED\x10\x02\x12\x1d\n\x19SHORTAGE_REASON_NET_SHORT\x10\x03\x12\x1f\n\x1bSHORTAGE_REASON_CAP_REACHED\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'ringfence.v1.errors_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SHORTAGEREASON']._serialized_start=823
-  _globals['_SHORTAGEREASON']._serialized_end=1003
+  _globals['_SHORTAGEREASON']._serialized_start=972
+  _globals['_SHORTAGEREASON']._serialized_end=1152
   _globals['_SHORTAGE']._serialized_start=71
   _globals['_SHORTAGE']._serialized_end=299
   _globals['_INSUFFICIENTQUANTITY']._serialized_start=301
@@ -41,13 +41,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RESERVATIONREFUSAL']._serialized_start=368
   _globals['_RESERVATIONREFUSAL']._serialized_end=491
   _globals['_QUOTAINUSE']._serialized_start=493
-  _globals['_QUOTAINUSE']._serialized_end=575
-  _globals['_QUOTASINUSE']._serialized_start=577
-  _globals['_QUOTASINUSE']._serialized_end=632
-  _globals['_MISMATCH']._serialized_start=634
-  _globals['_MISMATCH']._serialized_end=694
-  _globals['_SETTLEMENTINUSE']._serialized_start=696
-  _globals['_SETTLEMENTINUSE']._serialized_end=750
-  _globals['_SETTLEMENTSINUSE']._serialized_start=752
-  _globals['_SETTLEMENTSINUSE']._serialized_end=820
+  _globals['_QUOTAINUSE']._serialized_end=608
+  _globals['_QUOTASINUSE']._serialized_start=610
+  _globals['_QUOTASINUSE']._serialized_end=665
+  _globals['_MISMATCH']._serialized_start=667
+  _globals['_MISMATCH']._serialized_end=727
+  _globals['_SETTLEMENTINUSE']._serialized_start=730
+  _globals['_SETTLEMENTINUSE']._serialized_end=899
+  _globals['_SETTLEMENTSINUSE']._serialized_start=901
+  _globals['_SETTLEMENTSINUSE']._serialized_end=969
 # @@protoc_insertion_point(module_scope)

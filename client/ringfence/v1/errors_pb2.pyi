@@ -62,14 +62,18 @@ class ReservationRefusal(_message.Message):
     def __init__(self, reservation: _Optional[_Union[_common_pb2.Reservation, _Mapping]] = ..., line_id: _Optional[str] = ..., requested: _Optional[int] = ..., available: _Optional[int] = ...) -> None: ...
 
 class QuotaInUse(_message.Message):
-    __slots__ = ("key", "path", "allocated")
+    __slots__ = ("key", "path", "allocated", "held", "unsettled")
     KEY_FIELD_NUMBER: _ClassVar[int]
     PATH_FIELD_NUMBER: _ClassVar[int]
     ALLOCATED_FIELD_NUMBER: _ClassVar[int]
+    HELD_FIELD_NUMBER: _ClassVar[int]
+    UNSETTLED_FIELD_NUMBER: _ClassVar[int]
     key: _common_pb2.StockKey
     path: str
     allocated: int
-    def __init__(self, key: _Optional[_Union[_common_pb2.StockKey, _Mapping]] = ..., path: _Optional[str] = ..., allocated: _Optional[int] = ...) -> None: ...
+    held: int
+    unsettled: int
+    def __init__(self, key: _Optional[_Union[_common_pb2.StockKey, _Mapping]] = ..., path: _Optional[str] = ..., allocated: _Optional[int] = ..., held: _Optional[int] = ..., unsettled: _Optional[int] = ...) -> None: ...
 
 class QuotasInUse(_message.Message):
     __slots__ = ("quotas",)
@@ -88,12 +92,22 @@ class Mismatch(_message.Message):
     def __init__(self, field: _Optional[str] = ..., expected: _Optional[int] = ..., current: _Optional[int] = ...) -> None: ...
 
 class SettlementInUse(_message.Message):
-    __slots__ = ("location", "unsettled")
+    __slots__ = ("location", "unsettled", "keys", "sales", "kind", "settlement_measure", "source")
     LOCATION_FIELD_NUMBER: _ClassVar[int]
     UNSETTLED_FIELD_NUMBER: _ClassVar[int]
+    KEYS_FIELD_NUMBER: _ClassVar[int]
+    SALES_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    SETTLEMENT_MEASURE_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
     location: str
     unsettled: int
-    def __init__(self, location: _Optional[str] = ..., unsettled: _Optional[int] = ...) -> None: ...
+    keys: int
+    sales: int
+    kind: _common_pb2.LocationKind
+    settlement_measure: str
+    source: str
+    def __init__(self, location: _Optional[str] = ..., unsettled: _Optional[int] = ..., keys: _Optional[int] = ..., sales: _Optional[int] = ..., kind: _Optional[_Union[_common_pb2.LocationKind, str]] = ..., settlement_measure: _Optional[str] = ..., source: _Optional[str] = ...) -> None: ...
 
 class SettlementsInUse(_message.Message):
     __slots__ = ("locations",)

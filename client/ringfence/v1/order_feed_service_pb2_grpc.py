@@ -57,7 +57,9 @@ class OrderFeedServiceServicer:
         that ended, a failure or a broken stream, so dedupe by event_id and book by order_reference. Ordered per part, not
         globally: a cancellation comes after its order was handed over; of an order that no adapter was handed, a
         cancellation withdraws it and nothing comes at all. Several adapters of one location share its events under leases,
-        and an adapter that dies loses nothing.
+        and an adapter that dies loses nothing. Every message of an adapter, one without replies too, is a sign of life: what
+        the stream was handed and has not replied to stays the adapter's for at least another lease. Who says nothing for a
+        lease loses its events to another, its stream may be open or not.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -42,7 +42,9 @@ class OrderFeedServiceStub:
     that ended, a failure or a broken stream, so dedupe by event_id and book by order_reference. Ordered per part, not
     globally: a cancellation comes after its order was handed over; of an order that no adapter was handed, a
     cancellation withdraws it and nothing comes at all. Several adapters of one location share its events under leases,
-    and an adapter that dies loses nothing.
+    and an adapter that dies loses nothing. Every message of an adapter, one without replies too, is a sign of life: what
+    the stream was handed and has not replied to stays the adapter's for at least another lease. Who says nothing for a
+    lease loses its events to another, its stream may be open or not.
     """
 
 @_typing.type_check_only
@@ -59,7 +61,9 @@ class OrderFeedServiceAsyncStub(OrderFeedServiceStub):
     that ended, a failure or a broken stream, so dedupe by event_id and book by order_reference. Ordered per part, not
     globally: a cancellation comes after its order was handed over; of an order that no adapter was handed, a
     cancellation withdraws it and nothing comes at all. Several adapters of one location share its events under leases,
-    and an adapter that dies loses nothing.
+    and an adapter that dies loses nothing. Every message of an adapter, one without replies too, is a sign of life: what
+    the stream was handed and has not replied to stays the adapter's for at least another lease. Who says nothing for a
+    lease loses its events to another, its stream may be open or not.
     """
 
 class OrderFeedServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -79,7 +83,9 @@ class OrderFeedServiceServicer(metaclass=_abc_1.ABCMeta):
         that ended, a failure or a broken stream, so dedupe by event_id and book by order_reference. Ordered per part, not
         globally: a cancellation comes after its order was handed over; of an order that no adapter was handed, a
         cancellation withdraws it and nothing comes at all. Several adapters of one location share its events under leases,
-        and an adapter that dies loses nothing.
+        and an adapter that dies loses nothing. Every message of an adapter, one without replies too, is a sign of life: what
+        the stream was handed and has not replied to stays the adapter's for at least another lease. Who says nothing for a
+        lease loses its events to another, its stream may be open or not.
         """
 
 def add_OrderFeedServiceServicer_to_server(servicer: OrderFeedServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

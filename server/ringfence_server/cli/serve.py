@@ -12,7 +12,7 @@ from .database import DATABASE_HELP, DATABASE_VARIABLE, DEFAULT_DATABASE
 from .serving import run, run_worker
 
 if TYPE_CHECKING:
-    from ringfence_server.app import ServerConfig
+    from ringfence_server.config import ServerConfig
 
 _LISTENING = "Listening"
 _STORE = "Store"
@@ -250,7 +250,7 @@ def serve(
 
     The database is made, and brought to this release's schema, when needed. What was answered is durable.
     """
-    from ringfence_server.app import ServerConfig, StartFailed
+    from ringfence_server.config import ServerConfig, StartFailed
     from ringfence_server.logs import configure
     from ringfence_server.store.connect import PostgresOptions
     from ringfence_server.workers import WorkersFailed
@@ -298,7 +298,7 @@ def _run_workers(
     import dataclasses
     import functools
 
-    from ringfence_server.app import probe
+    from ringfence_server.listening import probe
     from ringfence_server.store.connect import is_postgres, shown
     from ringfence_server.workers import Workers, hold_port
 

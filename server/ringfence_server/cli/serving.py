@@ -9,7 +9,8 @@ if TYPE_CHECKING:
     import asyncio
     from multiprocessing.connection import Connection
 
-    from ringfence_server.app import Server, ServerConfig
+    from ringfence_server.app import Server
+    from ringfence_server.config import ServerConfig
 
 
 def run(config: ServerConfig, grace_seconds: float, on_ready: Callable[[Server], None]) -> None:
@@ -30,7 +31,7 @@ def run_worker(
     import dataclasses
     import sys
 
-    from ringfence_server.app import StartFailed
+    from ringfence_server.config import StartFailed
     from ringfence_server.logs import configure
 
     configure(*logs)

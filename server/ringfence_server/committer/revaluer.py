@@ -49,12 +49,18 @@ class Revaluer:
             after = 0
             while True:
                 try:
-                    keys, after = await self._store.stale_keys(after, _KEYS_PER_STEP)
+                    keys, following = await self._store.stale_keys(after, _KEYS_PER_STEP)
                     if keys:
                         await self._committer.revalue(keys)
                 except StoreUnavailable:
                     _log.info("valuing keys anew waits for the store")
                     await asyncio.sleep(_RETRY_SECONDS)
                     continue
+                except Exception:
+                    # A fault of ours must not end the walks for good: whoever touches one of these keys values it.
+                    _log.exception("valuing keys anew failed")
+                    break
+                # Only now: what the store did not take is asked for again.
+                after = following
                 if not after:
                     break

@@ -11,7 +11,7 @@ from ringfence_server.ledger.idempotency import StoredOutcome, repeat_of, too_ol
 from ringfence_server.ledger.journal import Batch
 from ringfence_server.ledger.names import StockKey
 from ringfence_server.ledger.needs import Needs, after_counts, after_reservations, needs_of
-from ringfence_server.ledger.outcomes import REFUSALS, UNSTORED, Decision, RequestIdReused
+from ringfence_server.ledger.outcomes import REFUSAL_TYPES, UNSTORED_TYPES, Decision, RequestIdReused
 from ringfence_server.ledger.policy import Policy
 from ringfence_server.ledger.policy_change import set_policy
 from ringfence_server.ledger.state import Part, Reservation
@@ -77,8 +77,7 @@ class BatchWork:
     ) -> Sequence[OutcomeRow]:
         """Answers every request in order; what it moved stands in ``batch``. Runs again from nothing when repeated."""
         self.answers = answers = []
-        kept: list[OutcomeRow] = []
-        known = dict(stored)
+        decided: dict[RequestKey, OutcomeRow] = {}
         bring_up_to_date(batch, due)
         now = batch.now
         stamp = Stamp(batch.revision, now, batch.slots)
@@ -86,7 +85,11 @@ class BatchWork:
             if request.deadline is not None and request.deadline < self._monotonic_now:
                 answers.append(Answer(b"", True, False, now, Failure.DEADLINE))
                 continue
-            earlier = known.get(key)
+            earlier = stored.get(key)
+            if earlier is None and key in decided:
+                # Twice in this batch.
+                row = decided[key]
+                earlier = StoredOutcome(row.fingerprint, row.refusal, row.payload)
             if earlier is not None:
                 repeat = repeat_of(earlier, request.fingerprint)
                 if isinstance(repeat, RequestIdReused):
@@ -105,30 +108,29 @@ class BatchWork:
                 payload = request.encode(decision, stamp)
             except Exception as fault:
                 raise Poisoned(request) from fault
-            refusal = isinstance(decision, REFUSALS)
+            kind = type(decision)
+            refusal = kind in REFUSAL_TYPES
             answers.append(Answer(payload, refusal, False, now))
-            if request.kept and not isinstance(decision, UNSTORED):
-                known[key] = StoredOutcome(request.fingerprint, refusal, payload)
-                kept.append(
-                    OutcomeRow(
-                        request.request_id,
-                        request.scope,
-                        request.fingerprint,
-                        refusal,
-                        payload,
-                        batch.record_time,
-                        first_sequence,
-                        batch.newest_sequence,
-                    )
+            if request.kept and kind not in UNSTORED_TYPES:
+                decided[key] = OutcomeRow(
+                    request.request_id,
+                    request.scope,
+                    request.fingerprint,
+                    refusal,
+                    payload,
+                    batch.record_time,
+                    first_sequence,
+                    batch.newest_sequence,
                 )
-        return kept
+        return list(decided.values())
 
     @staticmethod
     def _decide(batch: Batch, request: Request, use: PolicyUse | None) -> Decision:
-        if isinstance(request.command, SetPolicy):
+        command = request.command
+        if isinstance(command, SetPolicy):
             assert use is not None
-            return set_policy(batch, request.organization, request.command, use.quotas, use.dimensions, use.unsettled)
-        return decide(batch, request.organization, request.caller, request.command)
+            return set_policy(batch, request.organization, command, use.quotas, use.dimensions, use.unsettled)
+        return decide(batch, request.organization, request.caller, command)
 
 
 class SweepWork(BatchWork):

@@ -268,6 +268,15 @@ class TakeOrders(NamedTuple):
     these count as being with it; None: all that is its own."""
 
 
+class KeepOrders(NamedTuple):
+    """An adapter lives: the leases of events that it has begin anew."""
+
+    adapter: str
+    event_ids: frozenset[bytes]
+    lease: int
+    """Microseconds."""
+
+
 class OrderReceived(NamedTuple):
     """The till has the order."""
 
@@ -328,6 +337,7 @@ Command: TypeAlias = (
     | PostStock
     | ReportPublished
     | TakeOrders
+    | KeepOrders
     | ReplyOrder
     | SetPolicy
 )

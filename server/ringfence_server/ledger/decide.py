@@ -12,6 +12,7 @@ from .commands import (
     Command,
     Consume,
     ConsumeDirect,
+    KeepOrders,
     PostStock,
     Reallocate,
     ReassignPart,
@@ -23,7 +24,7 @@ from .commands import (
     UpdateReservation,
 )
 from .consume import consume, consume_direct
-from .feed import reply_order, take_orders
+from .feed import keep_orders, reply_order, take_orders
 from .journal import Batch
 from .lease import apply_due
 from .outcomes import Decision
@@ -52,6 +53,8 @@ def decide(batch: Batch, organization: str, caller: str, command: Command) -> De
     match command:
         case Reserve():
             return reserve(batch, organization, caller, command)
+        case PostStock():
+            return post_stock(batch, organization, command)
         case Consume():
             return consume(batch, organization, caller, command)
         case Cancel():
@@ -66,12 +69,12 @@ def decide(batch: Batch, organization: str, caller: str, command: Command) -> De
             return unallocate(batch, organization, command)
         case Reallocate():
             return reallocate(batch, organization, command)
-        case PostStock():
-            return post_stock(batch, organization, command)
         case ReassignPart():
             return reassign_part(batch, organization, caller, command)
         case TakeOrders():
             return take_orders(batch, organization, command)
+        case KeepOrders():
+            return keep_orders(batch, organization, command)
         case ReplyOrder():
             return reply_order(batch, organization, command)
         case ReportPublished():

@@ -11,6 +11,7 @@ from typing import assert_never
 from .commands import (
     CancellationConfirmed,
     CancellationRefused,
+    KeepOrders,
     OrderFailed,
     OrderReceived,
     OrderRejected,
@@ -18,7 +19,7 @@ from .commands import (
     TakeOrders,
 )
 from .journal import Batch
-from .outcomes import HandedOrder, Invalid, OrderReplied, OrdersTaken, ReplyResult, Violation
+from .outcomes import HandedOrder, Invalid, OrderReplied, OrdersKept, OrdersTaken, ReplyResult, Violation
 from .policy import LocationKind, Policy
 from .settle import line_parts, rule_s
 from .state import Part, Reservation
@@ -79,6 +80,25 @@ def take_orders(batch: Batch, organization: str, command: TakeOrders) -> OrdersT
                 holding.add(event.event_id)
             taken.append(HandedOrder(reservation, part, event))
     return OrdersTaken(tuple(taken))
+
+
+def keep_orders(batch: Batch, organization: str, command: KeepOrders) -> OrdersKept:
+    """A sign of life of an adapter: the leases of what it has begin anew, so that a slow one does not lose its events
+    to another. A lease that is over stays over: somebody else may have the event by now, or is about to."""
+    until = batch.now + command.lease
+    kept: set[bytes] = set()
+    for event_id in command.event_ids:
+        known = batch.events.get(event_id)
+        if known is None or known[0].organization != organization:
+            continue
+        reservation, part, event = known
+        if event.state is EventState.HANDED and event.adapter == command.adapter and event.lease_until > batch.now:
+            assert part.till is not None
+            event.lease_until = max(event.lease_until, until)
+            # To be written; the order itself is as it was, and so is its revision.
+            event.changed = part.till.changed = reservation.changed = True
+            kept.add(event_id)
+    return OrdersKept(frozenset(kept), until)
 
 
 def reply_order(batch: Batch, organization: str, command: ReplyOrder) -> OrderReplied:

@@ -13,7 +13,7 @@ from .commands import Figure
 from .journal import Batch
 from .names import COMMON, StockKey
 from .outcomes import FigureResult, Violation
-from .policy import LocationKind, MeasureKind, Policy
+from .policy import Location, LocationKind, MeasureKind, Policy
 from .settle import line_parts, rule_s
 from .state import EntryKind, MeasureValue, Stock
 from .supply import move_supply
@@ -64,47 +64,57 @@ def judge(figure: Figure, known: InForce) -> tuple[FigureResult, InForce]:
     return (FigureResult.DUPLICATE if figure.amount == value else FigureResult.CONFLICT), known
 
 
-def figure_violation(policy: Policy, source: str, figure: Figure, name: str, field: str) -> Violation | None:
-    """The rule that a figure of the measure ``name`` breaks, if it does."""
+def figure_violation(
+    policy: Policy, location: Location, source: str, figure: Figure, name: str, number: int
+) -> Violation | None:
+    """The rule that the request's figure of this number, of the measure ``name`` at its location, breaks if it does."""
     measure = policy.measure(name)
     if measure is None:
         known = ", ".join(known.name for known in policy.measures)
-        return Violation(f"{field}.measure", "MEASURE_NOT_IN_POLICY", f"{name!r} is no measure of the policy: {known}")
-    location = policy.location(figure.key.location)
+        return Violation(
+            _field(number, "measure"), "MEASURE_NOT_IN_POLICY", f"{name!r} is no measure of the policy: {known}"
+        )
     counts = name == location.settlement_measure
     chained = figure.previous_position is not None
     if measure.kind is MeasureKind.FIGURE:
         if figure.delta and not chained and not (counts and location.kind is LocationKind.OWNED):
             text = f"{name!r} is a FIGURE here: post its absolute value, or chain the delta by previous_position"
-            return Violation(f"{field}.delta", "DELTA_OF_FIGURE", text)
+            return Violation(_field(number, "delta"), "DELTA_OF_FIGURE", text)
         if chained and not figure.delta:
             text = "an absolute value stands for itself; leave it out, or post a delta"
-            return Violation(f"{field}.previous_position", "PREVIOUS_POSITION_OF_VALUE", text)
+            return Violation(_field(number, "previous_position"), "PREVIOUS_POSITION_OF_VALUE", text)
         if figure.previous_position is not None and figure.position <= figure.previous_position:
             text = f"position is {figure.position}: above previous_position, which is {figure.previous_position}"
-            return Violation(f"{field}.position", "POSITION_NOT_AFTER_PREVIOUS", text)
+            return Violation(_field(number, "position"), "POSITION_NOT_AFTER_PREVIOUS", text)
     elif not figure.delta:
-        return Violation(f"{field}.value", "VALUE_OF_COUNTER", f"{name!r} is a COUNTER: post differences as delta")
+        return Violation(
+            _field(number, "value"), "VALUE_OF_COUNTER", f"{name!r} is a COUNTER: post differences as delta"
+        )
     elif chained:
         text = f"{name!r} is a COUNTER: its differences come in any order; leave it out"
-        return Violation(f"{field}.previous_position", "PREVIOUS_POSITION_OF_COUNTER", text)
+        return Violation(_field(number, "previous_position"), "PREVIOUS_POSITION_OF_COUNTER", text)
     if location.kind is LocationKind.TILL:
         if not figure.delta and not figure.position:
-            return Violation(f"{field}.position", "POSITION_REQUIRED", "a till's figure carries the till's position")
+            return Violation(
+                _field(number, "position"), "POSITION_REQUIRED", "a till's figure carries the till's position"
+            )
         if counts and location.source and source != location.source:
             text = f"{name!r} of {location.name!r} is posted by {location.source!r}, not {source!r}: see the policy"
             return Violation("source", "SOURCE_NOT_OF_LOCATION", text)
-    return dimensions_violation(policy, figure.key, f"{field}.key")
+    if figure.key.dimensions:
+        return dimensions_violation(policy, figure.key, _field(number, "key"))
+    return None
 
 
-def known_stock(batch: Batch, policy: Policy, key: StockKey) -> Stock:
-    """The stock of a key; the first post of any measure makes it known."""
-    stock = batch.stocks.get(key)
-    if stock is None:
-        stock = Stock(batch.new_stock_id(key), key, policy_revision=policy.revision)
-        stock.changed = True
-        batch.stocks[key] = stock
-        stock.pool(COMMON).changed = True
+def _field(number: int, name: str) -> str:
+    return f"figures[{number}].{name}"
+
+
+def new_stock(batch: Batch, policy: Policy, key: StockKey) -> Stock:
+    """The stock of a key that was not known: the first post of any measure makes it so."""
+    stock = batch.stocks[key] = Stock(batch.new_stock_id(key), key, policy_revision=policy.revision)
+    stock.changed = True
+    stock.pool(COMMON).changed = True
     return stock
 
 
@@ -114,19 +124,22 @@ def apply_figure(
     """Rows 5, 8, 10, 22 and 23: a newer figure moves common.a by its coefficient; one of a till's settlement measure
     then has every sale of the key judged at its mark."""
     known = stock.measure(measure)
-    posted_before = bool(known.record_time)
-    if batch.scopes:
-        _tell_scopes(batch, stock.key, known if posted_before else None, measure, new)
-    delta = new.value - known.value
-    if new.epoch != known.epoch and posted_before:
-        known.epoch_ends = (*known.epoch_ends, known.mark)
-    known.value, known.epoch, known.position = new
+    value, epoch, position = new
+    if known.record_time:
+        if batch.scopes:
+            _tell_scopes(batch, stock.key, known, measure, new)
+        if epoch != known.epoch:
+            known.epoch_ends = (*known.epoch_ends, known.mark)
+    elif batch.scopes:
+        _tell_scopes(batch, stock.key, None, measure, new)
+    delta = value - known.value
+    known.value, known.epoch, known.position = value, epoch, position
     known.source = source
     known.count_time = count_time
     known.record_time = batch.record_time
-    known.changed = True
-    stock.changed = True
-    move_supply(batch, stock, policy.coefficient(measure) * delta, EntryKind.SUPPLY, measure)
+    known.changed = stock.changed = True
+    if delta:
+        move_supply(batch, stock, policy.coefficient(measure) * delta, EntryKind.SUPPLY, measure)
     batch.record_fact(stock, known, delta)
     if policy.has_tills:
         location = policy.location(stock.key.location)
@@ -136,8 +149,11 @@ def apply_figure(
 
 def settle_key(batch: Batch, policy: Policy, stock: Stock) -> None:
     """Rule S for all sales of a key that its till's figure may still move."""
+    sales = batch.sales_at(stock)
+    if not sales:
+        return
     judged: set[tuple[bytes, int]] = set()
-    for reservation, part in batch.sales_at(stock):
+    for reservation, part in sales:
         line = (reservation.reservation_id, part.line_number)
         if part.till is not None and part.till.awaiting and line not in judged:
             judged.add(line)

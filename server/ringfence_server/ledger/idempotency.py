@@ -48,6 +48,16 @@ def too_old(request_id: bytes, now: int, forgotten_until: int = 0) -> RequestToo
     return RequestTooOld(kept_since) if made is not None and made < kept_since else None
 
 
+def past_keeping(request_id: bytes, record_time: int, now: int, *, refusal: bool) -> bool:
+    """Whether the outcome of a request, recorded at ``record_time``, may be forgotten at ``now`` (microseconds).
+
+    The id of a clock that runs ahead is kept until its own time is over too: its repeat would be taken as new.
+    """
+    if record_time >= now - (REFUSALS_KEPT if refusal else EFFECTS_KEPT):
+        return False
+    return time_of(request_id) is None or too_old(request_id, now) is not None
+
+
 def forgotten_until(request_ids: Iterable[bytes], now: int) -> int:
     """The instant before which a caller's unknown ids are too old once its refusals of these ids are forgotten.
 

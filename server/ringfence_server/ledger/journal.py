@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
 
 from .names import StockKey
 from .policy import Policy
@@ -12,6 +12,7 @@ from .till_state import CountKey, CountScope, CountSession, Discrepancy, OrderEv
 
 _OUTSIDE, _FREE, _HELD, _UNSETTLED, _SOLD = Place.OUTSIDE, Place.FREE, Place.HELD, Place.UNSETTLED, Place.SOLD
 _NO_ID = b""
+_NO_SALES: Final[Sequence[tuple[Reservation, Part]]] = ()
 
 
 class Entry(NamedTuple):
@@ -130,7 +131,7 @@ class Batch:
         """A number for something that belongs to no stock key, in a slot that the batch holds."""
         return self.next_number(self.home)
 
-    def sales_at(self, stock: Stock) -> list[tuple[Reservation, Part]]:
+    def sales_at(self, stock: Stock) -> Sequence[tuple[Reservation, Part]]:
         """The loaded parts of a stock key that a till has to do with; of a key whose figures are posted these are all
         that a figure may still move. The caller adds what it makes (``add_sale``)."""
         if self._sales is None:
@@ -139,7 +140,7 @@ class Batch:
                 for part in reservation.parts:
                     if part.till is not None:
                         self._sales.setdefault(part.stock.stock_id, []).append((reservation, part))
-        return self._sales.setdefault(stock.stock_id, [])
+        return self._sales.get(stock.stock_id, _NO_SALES)
 
     def add_sale(self, reservation: Reservation, part: Part) -> None:
         """A part that a till has to do with from now on."""
@@ -233,10 +234,12 @@ class Batch:
 
     def record_fact(self, stock: Stock, value: MeasureValue, delta: int) -> None:
         """Remembers that a measure changed by ``delta`` to ``value.value``."""
+        stock_id = stock.stock_id
+        self.sequence += self._step
         self.facts.append(
             Fact(
-                self.next_number_at(stock),
-                stock.stock_id,
+                self.sequence | (stock_id & self._mask),
+                stock_id,
                 value.measure,
                 delta,
                 value.value,

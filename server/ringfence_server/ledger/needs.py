@@ -17,6 +17,7 @@ from .commands import (
     Command,
     Consume,
     ConsumeDirect,
+    KeepOrders,
     PostStock,
     Reallocate,
     ReassignPart,
@@ -101,6 +102,27 @@ def needs_of(needs: Needs, organization: str, caller: str, command: Command, pol
     match command:
         case Reserve(lines=lines):
             _add_lines(needs, lines, policy)
+        case PostStock():
+            has_tills = policy.has_tills
+            for figure in command.figures:
+                key = figure.key
+                if key not in needs.pools:
+                    needs.pools[key] = {COMMON}
+                needs.measures.add(key)
+                if has_tills and policy.location(key.location).kind is LocationKind.TILL:
+                    needs.awaiting.add(key)
+            for report in command.bookings:
+                if isinstance(report.sale, BookedPart):
+                    needs.reservations.add(report.sale.reservation_id)
+                else:
+                    needs.orders.add((organization, report.sale.channel, report.sale.order_reference))
+            if command.count_id:
+                name = (organization, command.source, command.count_id)
+                needs.counts.add(name)
+                if command.begin is not None:
+                    location = command.begin.location
+                    measure = command.begin.measure or policy.location(location).settlement_measure
+                    needs.begins.setdefault(name, (organization, location, measure, command.begin.mark))
         case Consume():
             needs.reservations.add(command.reservation_id)
             if command.order_reference:
@@ -118,28 +140,12 @@ def needs_of(needs: Needs, organization: str, caller: str, command: Command, pol
         case Reallocate():
             for move in command.lines:
                 needs.add_pools(move.key, (move.from_path, move.to_path))
-        case PostStock():
-            for figure in command.figures:
-                needs.add_pools(figure.key, ())
-                needs.measures.add(figure.key)
-                if policy.has_tills and policy.location(figure.key.location).kind is LocationKind.TILL:
-                    needs.awaiting.add(figure.key)
-            for report in command.bookings:
-                if isinstance(report.sale, BookedPart):
-                    needs.reservations.add(report.sale.reservation_id)
-                else:
-                    needs.orders.add((organization, report.sale.channel, report.sale.order_reference))
-            if command.count_id:
-                name = (organization, command.source, command.count_id)
-                needs.counts.add(name)
-                if command.begin is not None:
-                    location = command.begin.location
-                    measure = command.begin.measure or policy.location(location).settlement_measure
-                    needs.begins.setdefault(name, (organization, location, measure, command.begin.mark))
         case ReassignPart():
             needs.reservations.add(command.reservation_id)
         case ReplyOrder():
             needs.events.add(command.event_id)
+        case KeepOrders():
+            needs.events.update(command.event_ids)
         case TakeOrders():
             needs.takes.append((organization, command))
         case ReportPublished():

@@ -9,7 +9,7 @@ from enum import IntEnum
 from typing import NamedTuple, TypeAlias
 
 from .names import StockKey
-from .policy import Policy
+from .policy import Location, Policy
 from .state import Part, Pool, Reservation, Stock
 from .till_state import OrderEvent
 
@@ -195,6 +195,15 @@ class OrdersTaken(NamedTuple):
     orders: tuple[HandedOrder, ...]
 
 
+class OrdersKept(NamedTuple):
+    """KeepOrders."""
+
+    event_ids: frozenset[bytes]
+    """Those that the adapter still had."""
+    lease_until: int
+    """The end of their leases, microseconds."""
+
+
 class OrderReplied(NamedTuple):
     """ReplyOrder."""
 
@@ -220,6 +229,7 @@ Effect: TypeAlias = (
     | Posted
     | PublishedReported
     | OrdersTaken
+    | OrdersKept
     | OrderReplied
     | PolicySet
 )
@@ -339,6 +349,10 @@ class QuotaInUse(NamedTuple):
     key: StockKey
     path: str
     allocated: int
+    """Free plus held units. 0: it is sold out, and what comes back of its sales would come back to it."""
+    held: int = 0
+    unsettled: int = 0
+    """Units sold from it that no figure contains yet."""
 
 
 class QuotasInUse(NamedTuple):
@@ -347,11 +361,22 @@ class QuotasInUse(NamedTuple):
     quotas: tuple[QuotaInUse, ...]
 
 
+class OpenSales(NamedTuple):
+    """What of a location's sales its till's figures do not contain yet."""
+
+    units: int
+    keys: int
+    """Stock keys with such units."""
+    sales: int
+    """Parts of orders with such units."""
+
+
 class SettlementInUse(NamedTuple):
     """A location whose unsettled sales a new policy would leave without their figure."""
 
-    location: str
-    unsettled: int
+    keep: Location
+    """The location as it has to stay until they are settled."""
+    open: OpenSales
 
 
 class SettlementsInUse(NamedTuple):
@@ -407,5 +432,8 @@ REFUSALS = (
     RequestIdReused,
     RequestTooOld,
 )
+REFUSAL_TYPES = frozenset(REFUSALS)
+UNSTORED_TYPES = frozenset(UNSTORED)
+"""The same, to be looked up by a decision's type: most decisions are effects, and would be asked for every class."""
 
 Decision: TypeAlias = Effect | Refusal

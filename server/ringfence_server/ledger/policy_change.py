@@ -10,6 +10,7 @@ from .journal import Batch
 from .names import MAX_DEPTH, MAX_NAME, MAX_QUANTITY, MAX_SOURCED_LOCATIONS
 from .outcomes import (
     Invalid,
+    OpenSales,
     PolicySet,
     QuotaInUse,
     QuotasInUse,
@@ -31,13 +32,13 @@ def set_policy(
     command: SetPolicy,
     quotas: Iterable[QuotaInUse],
     dimensions_in_use: Iterable[str],
-    unsettled: Mapping[str, int] | None = None,
+    unsettled: Mapping[str, OpenSales] | None = None,
 ) -> PolicySet | Refusal:
     """Puts a new version in force, compare-and-set on the revision.
 
     ``quotas`` are the organization's pools that live or hold or owe something; a policy whose levels no longer allow
     one of their paths is refused with the list. So is one that drops a dimension which stock keys carry, and one that
-    takes the figure from under sales that it does not contain yet: ``unsettled`` are their units by location.
+    takes the figure from under sales that it does not contain yet: ``unsettled`` says of them by location.
     """
     current = batch.policy(organization)
     if command.expected_revision != current.revision:
@@ -68,14 +69,14 @@ def set_policy(
     return PolicySet(policy)
 
 
-def _stranded(current: Policy, policy: Policy, unsettled: Mapping[str, int]) -> list[SettlementInUse]:
+def _stranded(current: Policy, policy: Policy, unsettled: Mapping[str, OpenSales]) -> list[SettlementInUse]:
     """Locations with unsettled sales whose kind, settlement measure or source would change."""
     found = []
-    for name, units in sorted(unsettled.items()):
+    for name, sales in sorted(unsettled.items()):
         old, new = current.location(name), policy.location(name)
         before = (old.kind, old.settlement_measure, old.source)
-        if units and before != (new.kind, new.settlement_measure, new.source):
-            found.append(SettlementInUse(name, units))
+        if sales.units and before != (new.kind, new.settlement_measure, new.source):
+            found.append(SettlementInUse(old, sales))
     return found
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from .booking import booking_violation, take_booking, with_standing
 from .commands import Figure, PostStock
-from .figure import InForce, apply_figure, figure_violation, in_force, judge, known_stock, list_conflict
+from .figure import InForce, apply_figure, figure_violation, in_force, judge, list_conflict, new_stock
 from .full_count import begin_count, count_violations, counted_figure, end_count, mention, session_of
 from .journal import Batch
 from .names import MAX_QUANTITY, StockKey
@@ -63,30 +63,30 @@ def post_stock(batch: Batch, organization: str, command: PostStock) -> Posted | 
     bookings = []
     for report in command.bookings:
         bookings.append(take_booking(batch, organization, command.source, report, short.watch))
+    source = command.source
     outcomes: list[FigureOutcome] = []
     for figure, measure, result, before, after in judged:
-        stock = known_stock(batch, policy, figure.key)
+        key = figure.key
+        stock = batch.stocks.get(key) or new_stock(batch, policy, key)
         if stock.promised:
             short.watch(stock)
         if result is FigureResult.APPLIED:
-            apply_figure(batch, policy, stock, measure, command.source, figure.count_time, after)
+            apply_figure(batch, policy, stock, measure, source, figure.count_time, after)
         elif result is FigureResult.CONFLICT:
-            list_conflict(batch, figure.key, measure, command.source, figure, before)
+            list_conflict(batch, key, measure, source, figure, before)
         if session is not None:
             mention(session, stock)
-        outcomes.append(FigureOutcome(figure.key, measure, result, after.value, after.position, stock, after.epoch))
+        outcomes.append(FigureOutcome(key, measure, result, after.value, after.position, stock, after.epoch))
     end: CountOutcome | None = None
     if command.end is not None:
         end = end_count(batch, policy, organization, command, session, short.watch)
     short.list_new()
     if policy.has_tills:
-        outcomes = [_with_unsettled(batch, policy, outcome) for outcome in outcomes]
-    return Posted(
-        tuple(outcomes),
-        tuple(with_standing(outcome) for outcome in bookings),
-        begin,
-        end,
-    )
+        # c is a part of what is promised: where nothing is, there is none.
+        outcomes = [
+            _with_unsettled(batch, policy, outcome) if outcome.stock.promised else outcome for outcome in outcomes
+        ]
+    return Posted(tuple(outcomes), tuple([with_standing(outcome) for outcome in bookings]), begin, end)
 
 
 def _judge_all(
@@ -95,23 +95,25 @@ def _judge_all(
     """What comes of each figure, each after those before it; nothing has moved yet."""
     trial: dict[tuple[StockKey, str], InForce] = {}
     judged: list[_Judged] = []
+    source = command.source
     for number, posted in enumerate(command.figures):
-        field = f"figures[{number}]"
-        measure = posted.measure or policy.location(posted.key.location).settlement_measure
-        figure = posted if session is None else counted_figure(session, posted, measure, field)
+        location = policy.location(posted.key.location)
+        measure = posted.measure or location.settlement_measure
+        figure = posted if session is None else counted_figure(session, posted, measure, f"figures[{number}]")
         if isinstance(figure, Violation):
             return Invalid((figure,))
-        violation = figure_violation(policy, command.source, figure, measure, field)
+        violation = figure_violation(policy, location, source, figure, measure, number)
         if violation is not None:
             return Invalid((violation,))
-        before = trial.get((figure.key, measure)) or in_force(batch, figure.key, measure)
+        name = (figure.key, measure)
+        before = trial.get(name) or in_force(batch, figure.key, measure)
         if figure.expected_value is not None and figure.expected_value != before.value:
-            return ValueMismatch(f"{field}.expected_value", figure.expected_value, before.value)
+            return ValueMismatch(f"figures[{number}].expected_value", figure.expected_value, before.value)
         result, after = judge(figure, before)
-        if result is FigureResult.APPLIED and abs(after.value) > MAX_QUANTITY:
+        if result is FigureResult.APPLIED and not -MAX_QUANTITY <= after.value <= MAX_QUANTITY:
             text = f"{measure} would become {after.value}; a measure stays within ±10^12"
-            return Overflow(f"{field}.delta", text)
-        trial[figure.key, measure] = after
+            return Overflow(f"figures[{number}].delta", text)
+        trial[name] = after
         judged.append(_Judged(figure, measure, result, before, after))
     return judged
 

@@ -89,8 +89,9 @@ class Draft:
             got = cap
         if got <= 0:
             return 0
-        self._free[stock.stock_id, path] = free - got
-        self._net[stock.stock_id] = net - got
+        stock_id = stock.stock_id
+        self._free[stock_id, path] = free - got
+        self._net[stock_id] = net - got
         if cap is not None:
             self._caps[stock.stock_id, ask.path] = cap - got
         self.takes.append(Take(ask, stock, path, got))

@@ -104,24 +104,28 @@ def candidates(batch: Batch, policy: Policy, key: StockKey) -> tuple[Stock, ...]
 
 def plan_takes(draft: Draft, asks: list[Ask], *, partial: bool, split: bool) -> Plan | Insufficient | Overflow:
     """Judges all lines of a request together: located lines first, then those to be sourced."""
-    wanted = {ask.number: ask.quantity for ask in asks}
+    wanted: dict[int, int] = {}
     # By what the caller named, not by how many candidates there are: all lines to be sourced are judged together.
-    located = [ask for ask in asks if ask.located]
-    sourced = [ask for ask in asks if not ask.located]
+    located: list[Ask] = []
+    sourced: list[Ask] = []
+    for ask in asks:
+        wanted[ask.number] = ask.quantity
+        (located if ask.located else sourced).append(ask)
     fill_located(draft, located, wanted)
     if sourced:
         fill_sourced(draft, sourced, wanted, split=split)
         for ask in sourced:
             if wanted[ask.number] and not split:
                 take_most_at_one(draft, ask, wanted)
-    short = [ask for ask in asks if wanted[ask.number]]
-    if short and not (partial and draft.takes):
+    full = not any(wanted.values())
+    if not full and not (partial and draft.takes):
+        short = [ask for ask in asks if wanted[ask.number]]
         return Insufficient(tuple(shortage_of(draft, ask, wanted[ask.number], split=split) for ask in short))
     for take in draft.takes:
         pool = take.stock.pools.get(take.ask.path)
         if pool is not None and pool.taken > _MOST_TAKEN:
             return Overflow("lines", f"the sales of path {take.ask.path!r} would leave 64 bits")
-    return Plan(asks, draft.takes, not short)
+    return Plan(asks, draft.takes, full)
 
 
 def open_reservation(

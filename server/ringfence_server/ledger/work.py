@@ -13,13 +13,15 @@ from .idempotency import StoredOutcome
 from .journal import Batch
 from .names import StockKey
 from .needs import Needs
-from .outcomes import QuotaInUse
+from .outcomes import OpenSales, QuotaInUse
 from .policy import Policy
 from .state import Part, Reservation
 from .till_state import CountKey, CountSession
 
 RequestKey = tuple[int, bytes]
 """(scope of organization and caller, request_id)."""
+Place = tuple[str, str]
+"""(organization, location)."""
 
 
 class OutcomeRow(NamedTuple):
@@ -41,8 +43,8 @@ class PolicyUse(NamedTuple):
 
     quotas: Sequence[QuotaInUse]
     dimensions: Collection[str]
-    unsettled: Mapping[str, int] = MappingProxyType({})
-    """By location: units sold there that no figure contains yet."""
+    unsettled: Mapping[str, OpenSales] = MappingProxyType({})
+    """By location: what of its sales no figure contains yet."""
 
 
 class Work(Protocol):
@@ -92,8 +94,8 @@ class Committed(NamedTuple):
     """Organizations whose policy changed."""
     slots: int = 1
     """A bit for each slot of the store whose revision it is now."""
-    orders: Collection[tuple[str, str]] = ()
-    """(organization, location) where order events became open to be handed over: new ones, those that failed and may
+    orders: Collection[Place] = ()
+    """Where order events became open to be handed over: new ones, those that failed and may
     be handed over again, and those that waited for an earlier one of their part. What opens by time alone is not
     told: ``Reader.orders_due``."""
 

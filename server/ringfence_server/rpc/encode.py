@@ -22,7 +22,7 @@ from ringfence_server.ledger.outcomes import (
 )
 
 from .encode_held import held_line
-from .errors import refusal_status
+from .refusals import refusal_status
 from .render import pool_fields, reservation_fields
 from .render_policy import policy_message
 from .times import time_fields

@@ -7,12 +7,10 @@ from typing import Any
 from ringfence.v1 import order_feed_service_pb2 as feed
 from ringfence.v1 import stock_service_pb2 as pb
 from ringfence_server.committer import Stamp
-from ringfence_server.ledger.names import COMMON
 from ringfence_server.ledger.outcomes import (
     BookingOutcome,
     CountOutcome,
     Decision,
-    FigureOutcome,
     HandedOrder,
     Posted,
     PublishedReported,
@@ -21,7 +19,8 @@ from ringfence_server.ledger.outcomes import (
 from ringfence_server.ledger.till_state import EventKind
 
 from .encode import refused
-from .render import Fields, key_fields, pool_fields, uuid_text
+from .encode_figures import figure_outcomes, response_tail
+from .render import Fields, key_fields, uuid_text
 from .times import time_fields
 from .tokens import stamp_token
 
@@ -30,18 +29,15 @@ def post_stock(decision: Decision, stamp: Stamp) -> bytes:
     """A PostStockResponse."""
     if not isinstance(decision, Posted):
         return refused(decision)
-    fields: dict[str, Any] = {
-        "outcomes": [_figure_fields(outcome) for outcome in decision.outcomes],
-        "revision": stamp_token(stamp),
-        "server_time": time_fields(stamp.server_time),
-    }
-    if decision.bookings:
-        fields["booking_outcomes"] = [_booking_fields(outcome) for outcome in decision.bookings]
+    message = figure_outcomes(decision.outcomes) + response_tail(stamp)
+    if not decision.bookings and decision.begin is None and decision.end is None:
+        return message
+    fields: dict[str, Any] = {"booking_outcomes": [_booking_fields(outcome) for outcome in decision.bookings]}
     if decision.begin is not None:
         fields["begin_outcome"] = _count_fields(decision.begin)
     if decision.end is not None:
         fields["end_outcome"] = _count_fields(decision.end)
-    return pb.PostStockResponse(**fields).SerializeToString()
+    return message + pb.PostStockResponse(**fields).SerializeToString()
 
 
 def report_published(decision: Decision, stamp: Stamp) -> bytes:
@@ -85,25 +81,6 @@ def order_event(handed: HandedOrder) -> bytes:
         fields["cancel_reason"] = reservation.cancel_reason
         fields["cancel_reason_text"] = reservation.cancel_text
     return feed.OrderEvent(**fields).SerializeToString()
-
-
-def _figure_fields(outcome: FigureOutcome) -> Fields:
-    stock = outcome.stock
-    fields: dict[str, Any] = {
-        "key": key_fields(outcome.key),
-        "measure": outcome.measure,
-        "result": outcome.result.value,
-        "value": outcome.value,
-        "position": outcome.position,
-        "supply": stock.supply,
-        "common": pool_fields(stock, stock.pool(COMMON)),
-    }
-    # Zeros are left out: of most figures they are.
-    if outcome.epoch:
-        fields["epoch"] = outcome.epoch
-    if outcome.unsettled:
-        fields["unsettled"] = outcome.unsettled
-    return fields
 
 
 def _booking_fields(outcome: BookingOutcome) -> Fields:

@@ -1,4 +1,4 @@
-"""Which status a refusal or a failure is. The one place that knows codes, reasons and what their messages say.
+"""In which status a call ends that was not carried out: by a refusal (see ``refusals``) or by a failure.
 
 A message says what would have worked; every value in it stands in the ErrorInfo's metadata too. What only the server's
 log may tell (SQL, traces) never comes here.
@@ -8,49 +8,21 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any, Final
 
 from google.rpc import code_pb2
-from google.rpc.error_details_pb2 import BadRequest, ResourceInfo
 
-from ringfence.v1 import errors_pb2
 from ringfence_server.committer import Draining, Failure, Overloaded
-from ringfence_server.ledger.names import StockKey
-from ringfence_server.ledger.outcomes import (
-    Insufficient,
-    Invalid,
-    LeaseExpired,
-    NotHeld,
-    NotRejected,
-    OrderReferenceInUse,
-    Overflow,
-    QuotasInUse,
-    Refusal,
-    RequestIdReused,
-    RequestTooOld,
-    ReservationNotFound,
-    RevisionMismatch,
-    SettlementsInUse,
-    Shortage,
-    ShortageReason,
-    StockNotFound,
-    ValueMismatch,
-    Violation,
-)
+from ringfence_server.ledger.outcomes import Invalid, Refusal, Violation
 from ringfence_server.ledger.work import StoreUnavailable
 
-from .render import key_fields, reservation_fields, uuid_text
+from .refusals import refusal_status
 from .status import retry_after, status_bytes
-from .times import timestamp_of
 
 _log = logging.getLogger(__name__)
 
 _STORE_RETRY_SECONDS: Final = 0.5
 _DRAINING_RETRY_SECONDS: Final = 1.0
-RESERVATION_TYPE: Final = "ringfence.v1.Reservation"
-STOCK_TYPE: Final = "ringfence.v1.StockKey"
 
 
 class Refused(Exception):
@@ -64,73 +36,6 @@ class Refused(Exception):
 def invalid(field: str, rule: str, description: str) -> Refused:
     """INVALID_ARGUMENT for one field: ``rule`` is the reason, ``description`` says what would be right."""
     return Refused(Invalid((Violation(field, rule, description),)))
-
-
-def refusal_status(refusal: Refusal) -> bytes:
-    """The google.rpc.Status of a refusal, serialised, with nothing left out."""
-    match refusal:
-        case Insufficient():
-            return _insufficient(refusal.shortages) if len(refusal.shortages) > 1 else _one_short(*refusal.shortages)
-        case Invalid():
-            return _invalid(refusal.violations)
-        case LeaseExpired():
-            return _lease_expired(refusal)
-        case NotHeld():
-            return _not_held(refusal)
-        case NotRejected():
-            return _not_rejected(refusal)
-        case ReservationNotFound():
-            name = uuid_text(refusal.reservation_id)
-            text = f"the organization has no reservation {name}"
-            found = ResourceInfo(resource_type=RESERVATION_TYPE, resource_name=name, description=text)
-            return status_bytes(code_pb2.NOT_FOUND, text, "RESERVATION_NOT_FOUND", {"reservation_id": name}, found)
-        case StockNotFound():
-            return _stock_not_found(refusal)
-        case RevisionMismatch():
-            text = f"{refusal.field}: the current revision is {refusal.current}, not {refusal.expected}; read it again"
-            return _mismatch(refusal, "REVISION_MISMATCH", text)
-        case ValueMismatch():
-            text = (
-                f"{refusal.field}: the value in force is {refusal.current}, not {refusal.expected}; nothing was posted"
-            )
-            return _mismatch(refusal, "VALUE_MISMATCH", text)
-        case Overflow():
-            return status_bytes(
-                code_pb2.OUT_OF_RANGE,
-                f"{refusal.field}: {refusal.description}",
-                "QUANTITY_OVERFLOW",
-                {"field": refusal.field},
-                _bad_request([Violation(refusal.field, "QUANTITY_OVERFLOW", refusal.description)]),
-            )
-        case OrderReferenceInUse():
-            return _order_reference_in_use(refusal)
-        case QuotasInUse():
-            return _quotas_in_use(refusal)
-        case SettlementsInUse():
-            return _settlements_in_use(refusal)
-        case RequestIdReused():
-            text = "the request_id was used for another command; a new command takes a new UUID"
-            violation = Violation("request_id", "REQUEST_ID_REUSED", text)
-            return status_bytes(
-                code_pb2.INVALID_ARGUMENT,
-                text,
-                "REQUEST_ID_REUSED",
-                {"field": "request_id"},
-                _bad_request([violation]),
-            )
-        case RequestTooOld():
-            since = timestamp_of(refusal.kept_since).ToJsonString()
-            text = (
-                f"the request_id was made before {since}, from when outcomes are kept: whether it was carried out can "
-                "no longer be told. Look for its effect, then send a new UUID"
-            )
-            return status_bytes(
-                code_pb2.INVALID_ARGUMENT,
-                text,
-                "REQUEST_TOO_OLD",
-                {"field": "request_id", "kept_since": since},
-                _bad_request([Violation("request_id", "REQUEST_TOO_OLD", text)]),
-            )
 
 
 def failure_status(failure: Failure, request_id: str = "") -> bytes:
@@ -202,241 +107,9 @@ def draining_status() -> bytes:
     return _DRAINING
 
 
-def describe_key(key: StockKey) -> str:
-    """``BIKE at north (colour=red)``."""
-    place = f" at {key.location}" if key.location else " over the policy's location order"
-    values = ", ".join(f"{name}={value}" for name, value in key.dimensions)
-    return f"{key.sku}{place} ({values})" if values else f"{key.sku}{place}"
-
-
-def _bad_request(violations: Sequence[Violation]) -> BadRequest:
-    return BadRequest(
-        field_violations=[
-            {"field": violation.field, "description": violation.description, "reason": violation.rule}
-            for violation in violations
-        ]
-    )
-
-
-def _invalid(violations: Sequence[Violation]) -> bytes:
-    first = violations[0]
-    more = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
-    return status_bytes(
-        code_pb2.INVALID_ARGUMENT,
-        f"{first.field}: {first.description}{more}" if first.field else first.description + more,
-        first.rule,
-        {"field": first.field, "violations": str(len(violations))},
-        _bad_request(violations),
-    )
-
-
-@lru_cache(maxsize=2_048)
-def _one_short(shortage: Shortage) -> bytes:
-    """A sold-out item is asked for again and again, in the same words: its refusal is written once."""
-    return _insufficient((shortage,))
-
-
-def _insufficient(shortages: Sequence[Shortage]) -> bytes:
-    first = shortages[0]
-    more = f"; {len(shortages) - 1} more lines are short" if len(shortages) > 1 else ""
-    return status_bytes(
-        code_pb2.FAILED_PRECONDITION,
-        _shortage_text(first) + more,
-        "INSUFFICIENT_QUANTITY",
-        {
-            "shortage_reason": first.reason.name,
-            "line_id": first.line_id,
-            "sku": first.key.sku,
-            "location": first.key.location,
-            "path": first.path,
-            "requested": str(first.requested),
-            "available": str(first.available),
-            "bound_path": first.bound_path,
-            "available_with_fallback": str(first.available_with_fallback),
-            "cap": str(first.cap),
-            "short_lines": str(len(shortages)),
-        },
-        errors_pb2.InsufficientQuantity(
-            shortages=[
-                {
-                    "line_id": shortage.line_id,
-                    "key": key_fields(shortage.key),
-                    "path": shortage.path,
-                    "requested": shortage.requested,
-                    "available": shortage.available,
-                    "reason": shortage.reason.value,
-                    "bound_path": shortage.bound_path,
-                    "available_with_fallback": shortage.available_with_fallback,
-                    "cap": shortage.cap,
-                }
-                for shortage in shortages
-            ]
-        ),
-    )
-
-
-def _shortage_text(shortage: Shortage) -> str:
-    """``path 'web/london/vip' of BIKE at north: asked 201, 200 to give; fallback would give 500``"""
-    pool = f"path {shortage.path!r}" if shortage.path else "the common pool"
-    text = f"{pool} of {describe_key(shortage.key)}: asked {shortage.requested}, {shortage.available} to give"
-    if shortage.available_with_fallback > shortage.available:
-        # A fallback that the request did not have; it would give at most what was asked for.
-        text += f"; fallback would give {shortage.available_with_fallback}"
-    match shortage.reason:
-        case ShortageReason.NO_QUOTA:
-            text += " (the path has no quota there)"
-        case ShortageReason.NET_SHORT:
-            text += " (more is promised than is there)"
-        case ShortageReason.CAP_REACHED:
-            text += f" (the cap of {shortage.bound_path!r} is {shortage.cap})"
-        case ShortageReason.QUOTA_EXHAUSTED:
-            pass
-    return text
-
-
-def _lease_expired(refusal: LeaseExpired) -> bytes:
-    reservation = refusal.reservation
-    name = uuid_text(reservation.reservation_id)
-    ended = timestamp_of(reservation.expire_time).ToJsonString() if reservation.expire_time is not None else ""
-    line = f", line {refusal.line_id!r}" if refusal.line_id else ""
-    return status_bytes(
-        code_pb2.FAILED_PRECONDITION,
-        f"the lease of reservation {name}{line} ended at {ended}; reserve anew, or consume with revive",
-        "LEASE_EXPIRED",
-        {"reservation_id": name, "line_id": refusal.line_id, "expire_time": ended},
-        errors_pb2.ReservationRefusal(reservation=reservation_fields(reservation), line_id=refusal.line_id),
-    )
-
-
-def _not_held(refusal: NotHeld) -> bytes:
-    reservation = refusal.reservation
-    name = uuid_text(reservation.reservation_id)
-    if refusal.line_id:
-        text = (
-            f"line {refusal.line_id!r} of reservation {name}: asked {refusal.requested}, "
-            f"{refusal.available} left for this command"
-        )
-    else:
-        text = f"reservation {name} is {reservation.state.name} and has nothing left for this command"
-    return status_bytes(
-        code_pb2.FAILED_PRECONDITION,
-        text,
-        "NOT_HELD",
-        {
-            "reservation_id": name,
-            "line_id": refusal.line_id,
-            "requested": str(refusal.requested),
-            "available": str(refusal.available),
-            "state": reservation.state.name,
-        },
-        errors_pb2.ReservationRefusal(
-            reservation=reservation_fields(reservation),
-            line_id=refusal.line_id,
-            requested=refusal.requested,
-            available=refusal.available,
-        ),
-    )
-
-
-def _not_rejected(refusal: NotRejected) -> bytes:
-    name = uuid_text(refusal.reservation.reservation_id)
-    text = (
-        f"line {refusal.line_id!r} of reservation {name}: asked to move {refusal.requested}, "
-        f"but {refusal.available} units of the part are rejected by its till or not sent yet"
-    )
-    return status_bytes(
-        code_pb2.FAILED_PRECONDITION,
-        text,
-        "NOT_REJECTED",
-        {
-            "reservation_id": name,
-            "line_id": refusal.line_id,
-            "requested": str(refusal.requested),
-            "available": str(refusal.available),
-        },
-        errors_pb2.ReservationRefusal(
-            reservation=reservation_fields(refusal.reservation),
-            line_id=refusal.line_id,
-            requested=refusal.requested,
-            available=refusal.available,
-        ),
-    )
-
-
-def _stock_not_found(refusal: StockNotFound) -> bytes:
-    name = describe_key(refusal.key)
-    text = f"no source ever posted {name}: post a figure first, or mend the key"
-    metadata = {"field": refusal.field, "sku": refusal.key.sku, "location": refusal.key.location}
-    metadata.update((f"dimension_{number}", f"{n}={v}") for number, (n, v) in enumerate(refusal.key.dimensions, 1))
-    found = ResourceInfo(resource_type=STOCK_TYPE, resource_name=name, description=text)
-    return status_bytes(code_pb2.NOT_FOUND, text, "STOCK_NOT_FOUND", metadata, found)
-
-
-def _mismatch(refusal: RevisionMismatch | ValueMismatch, reason: str, text: str) -> bytes:
-    return status_bytes(
-        code_pb2.ABORTED,
-        text,
-        reason,
-        {"field": refusal.field, "expected": str(refusal.expected), "current": str(refusal.current)},
-        errors_pb2.Mismatch(field=refusal.field, expected=refusal.expected, current=refusal.current),
-    )
-
-
-def _order_reference_in_use(refusal: OrderReferenceInUse) -> bytes:
-    name = uuid_text(refusal.reservation_id)
-    text = f"order_reference {refusal.order_reference!r} names reservation {name} already; take another"
-    found = ResourceInfo(resource_type=RESERVATION_TYPE, resource_name=name, description=text)
-    return status_bytes(
-        code_pb2.ALREADY_EXISTS,
-        text,
-        "ORDER_REFERENCE_IN_USE",
-        {"order_reference": refusal.order_reference, "reservation_id": name},
-        found,
-    )
-
-
-def _quotas_in_use(refusal: QuotasInUse) -> bytes:
-    first = refusal.quotas[0]
-    more = f", and {len(refusal.quotas) - 1} more pools" if len(refusal.quotas) > 1 else ""
-    return status_bytes(
-        code_pb2.FAILED_PRECONDITION,
-        f"the policy no longer allows path {first.path!r}, which has {first.allocated} units of "
-        f"{describe_key(first.key)}{more}; unallocate or settle them first",
-        "QUOTA_IN_USE",
-        {
-            "path": first.path,
-            "allocated": str(first.allocated),
-            "sku": first.key.sku,
-            "location": first.key.location,
-            "quotas": str(len(refusal.quotas)),
-        },
-        errors_pb2.QuotasInUse(
-            quotas=[
-                {"key": key_fields(quota.key), "path": quota.path, "allocated": quota.allocated}
-                for quota in refusal.quotas
-            ]
-        ),
-    )
-
-
-def _settlements_in_use(refusal: SettlementsInUse) -> bytes:
-    first = refusal.locations[0]
-    more = f", and {len(refusal.locations) - 1} more locations" if len(refusal.locations) > 1 else ""
-    return status_bytes(
-        code_pb2.FAILED_PRECONDITION,
-        f"location {first.location!r} has {first.unsettled} units sold that no figure contains yet{more}; its kind, "
-        "settlement_measure and source stay until they are settled or cancelled",
-        "SETTLEMENT_IN_USE",
-        {"location": first.location, "unsettled": str(first.unsettled), "locations": str(len(refusal.locations))},
-        errors_pb2.SettlementsInUse(
-            locations=[{"location": each.location, "unsettled": each.unsettled} for each in refusal.locations]
-        ),
-    )
-
-
 _STORE_AWAY: Final = status_bytes(
     code_pb2.UNAVAILABLE,
-    "the store cannot be reached now; send the same request_id again to learn what happened",
+    "the store does not answer now; send the same request again: with its request_id it takes effect at most once",
     "STORE_UNAVAILABLE",
     {},
     retry_after(_STORE_RETRY_SECONDS),

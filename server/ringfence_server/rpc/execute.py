@@ -24,10 +24,11 @@ from ringfence.v1 import stock_service_pb2 as stock
 from ringfence_server.committer import Answer, Committer, Overloaded, Request
 from ringfence_server.ledger.outcomes import Invalid, Violation
 
-from .errors import Refused, draining_status, failure_status, invalid, refusal_status, status_for
+from .errors import Refused, draining_status, failure_status, invalid, status_for
 from .handlers import Context, Handlers, end, parser, unreadable
 from .identity import Identity, identity_of
 from .methods import COMMANDS, POST_STOCK, Method
+from .refusals import refusal_status
 from .services import Services
 from .wire import delimited_tag, messages, outcome
 

@@ -260,6 +260,12 @@ def _uuid(text: str) -> bytes | None:
     return identifier if len(identifier) == 16 else None
 
 
+@lru_cache(maxsize=1_024)
+def is_name(text: str) -> bool:
+    """Whether ``name`` takes it: for names that come again and again."""
+    return 1 <= len(text) <= MAX_NAME and is_clean(text)
+
+
 def is_clean(text: str) -> bool:
     """Whether a name or a label has no control characters."""
     return text.isprintable() or not _CONTROL.search(text)

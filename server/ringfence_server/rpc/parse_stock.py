@@ -10,28 +10,62 @@ from ringfence_server.ledger.outcomes import Violation
 from . import forms
 from .identity import Identity
 from .parse_till import count_begin, count_end, epoch_of, sale_booking
+from .times import instant_of
 
 
 def post_stock(request: pb.PostStockRequest, identity: Identity, faults: list[Violation]) -> PostStock:
     """A PostStock; its source is the caller unless it names one."""
-    source = forms.name(request.source, "source", faults, required=False) or identity.caller
-    count_id = forms.name(request.count_id, "count_id", faults, required=False)
+    organization, posted, booked = identity.organization, request.figures, request.bookings
+    source, count_id = request.source, request.count_id
+    if source:
+        forms.name(source, "source", faults)
+    if count_id:
+        forms.name(count_id, "count_id", faults)
     begin = count_begin(request.begin_count, faults) if request.HasField("begin_count") else None
     end = count_end(request.end_count, faults) if request.HasField("end_count") else None
     if (begin is not None or end is not None) and not count_id:
         text = "the source's own name for the full count, never used twice by one source"
         faults.append(Violation("count_id", "REQUIRED", text))
-    items = len(request.figures) + len(request.bookings)
     # Facts of tills, as the lines of orders, are bounded together: they are one transaction.
-    field = "figures" if request.figures or not request.bookings else "bookings"
+    items = len(posted) + len(booked)
+    field = "figures" if posted or not booked else "bookings"
     if not forms.line_count(items, field, faults, at_least=0 if begin is not None or end is not None else 1):
         return PostStock(source, ())
-    organization = identity.organization
-    figures = tuple(_figure(figure, organization, f"figures[{n}]", faults) for n, figure in enumerate(request.figures))
-    bookings = tuple(
-        sale_booking(booking, organization, f"bookings[{n}]", faults) for n, booking in enumerate(request.bookings)
+    figures = [
+        _plain_figure(figure, organization) or _figure(figure, organization, f"figures[{n}]", faults)
+        for n, figure in enumerate(posted)
+    ]
+    bookings = (
+        tuple([sale_booking(booking, organization, f"bookings[{n}]", faults) for n, booking in enumerate(booked)])
+        if booked
+        else ()
     )
-    return PostStock(source, figures, bookings, count_id, begin, end)
+    return PostStock(source or identity.caller, tuple(figures), bookings, count_id, begin, end)
+
+
+def _plain_figure(figure: pb.StockFigure, organization: str) -> Figure | None:
+    """The commonest figure, an absolute value of a key without dimensions, at no more than a look at each field; None
+    when it is another one, or wrong."""
+    key = figure.key
+    location, measure, value = key.location, figure.measure, figure.value
+    position, epoch = figure.position, figure.epoch
+    if (
+        key.dimensions
+        or not location
+        or not figure.HasField("value")
+        or not -MAX_QUANTITY <= value <= MAX_QUANTITY
+        or position < 0
+        or epoch < 0
+        or figure.HasField("expected_value")
+        or figure.HasField("previous_position")
+        or not (not measure or forms.is_name(measure))
+    ):
+        return None
+    known = forms.plain_key(organization, key.sku, location)
+    count_time = instant_of(figure.count_time) if figure.HasField("count_time") else None
+    if known is None or (count_time is None and figure.HasField("count_time")):
+        return None
+    return Figure(known, measure, value, False, position, count_time, None, None, epoch)
 
 
 def _figure(figure: pb.StockFigure, organization: str, field: str, faults: list[Violation]) -> Figure:

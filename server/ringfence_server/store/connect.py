@@ -111,6 +111,8 @@ async def connect_to(url: str, options: PostgresOptions, *, application: str, st
         # PostgreSQL ends a statement by itself; this one is for a network that says nothing any more.
         command_timeout=options.statement_timeout_seconds + 0.5 if statement_timeout else None,
         server_settings=settings,
+        # What a batch writes is one statement, longer than asyncpg keeps prepared by itself.
+        max_cacheable_statement_size=0,
     )
 
 

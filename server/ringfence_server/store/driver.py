@@ -3,14 +3,31 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 
 from sqlalchemy import Connection
 from sqlalchemy.sql import Executable
 from sqlalchemy.util import await_only
 
+from ringfence_server.ledger.policy import Fallback
+from ringfence_server.ledger.state import EntryKind, Place
+
 SqlRows = list[tuple[Any, ...]]
+
+# SQLite's driver asks every value that is no plain int, float or str how it adapts itself: in a table, then by looking
+# up two attributes that it has not got. A table that says "it stays as it is" halves that: a Reserve binds twenty such
+# values, and a batch of them takes a tenth fewer instructions. Of the process, and no value becomes another.
+_AS_THEY_ARE: Final[tuple[tuple[type, Callable[[Any], Any]], ...]] = (
+    (type(None), {None: None}.get),
+    (bytes, bytes.__bytes__),
+    (bool, bool.__int__),
+    (EntryKind, EntryKind.__int__),
+    (Fallback, Fallback.__int__),
+    (Place, Place.__int__),
+)
+for _type, _same in _AS_THEY_ARE:
+    sqlite3.register_adapter(_type, _same)
 
 
 class DriverConnection:

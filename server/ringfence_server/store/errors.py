@@ -69,6 +69,12 @@ def translated(error: Exception) -> Exception:
     return StoreUnavailable(cause)
 
 
+def unavailable(error: Exception) -> StoreUnavailable:
+    """What an error means to a reader: nothing of it was refused, nor in anybody's way."""
+    found = translated(error)
+    return found if isinstance(found, StoreUnavailable) else StoreUnavailable(str(found))
+
+
 def sqlstate(error: BaseException) -> str:
     """PostgreSQL's five characters, or the empty string."""
     for each in _chain(error):

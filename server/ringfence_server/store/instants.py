@@ -38,6 +38,7 @@ behind. A reader of several slots does not wait for that: it answers the newest 
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Final, NamedTuple, Protocol
 
 from ringfence_server.clock import Clock
@@ -113,6 +114,10 @@ class _Bounded:
 class DatabaseInstants(_Bounded):
     """PostgreSQL, by its own clock: the writers may be of many servers."""
 
+    def __init__(self, due_until: Callable[[int], int] = lambda now: now) -> None:
+        """``due_until``: given what the database's clock says, the instant up to which leases may be ended."""
+        self._due_until = due_until
+
     def before(self, connection: DriverConnection, least: int) -> Bound:
         """Looks at the writers' transactions.
 
@@ -124,7 +129,7 @@ class DatabaseInstants(_Bounded):
             raise StoreUnavailable(
                 "another server connects as another role: give all servers one role, or grant pg_read_all_stats"
             )
-        return Bound((now if oldest is None else min(now, oldest)) - 1, now, now)
+        return Bound((now if oldest is None else min(now, oldest)) - 1, now, self._due_until(now))
 
 
 class SharedInstants(_Bounded):

@@ -11,16 +11,15 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Final, Protocol, TypeVar
 
-from sqlalchemy import Connection
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from ringfence_server.ledger.names import StockKey
 from ringfence_server.ledger.work import Committed, StoreUnavailable, Work
 
-from .citus import SESSION
 from .driver import PostgresConnection
 from .errors import NETWORK_ERRORS, Contended, refused_by_database, translated
 from .locks import SlotLocks, WiderLock
+from .postgres_connection import KeptConnection, keep_connection
 from .slots import Slots, bits_of, slots_of
 from .transaction import Transacted, Transactor
 
@@ -83,7 +82,7 @@ class Lane:
         self._moments = moments
         self.transactor = transactor
         self._distributed = distributed
-        self._opened: tuple[AsyncConnection, PostgresConnection] | None = None
+        self._kept: KeptConnection | None = None
 
     async def run(self, work: Work, slots: int | None = None) -> Committed:
         """Runs one unit of work in one durable transaction, or raises and has done nothing; as an exception from that,
@@ -135,8 +134,7 @@ class Lane:
             Contended, StoreUnavailable, BatchRejected: for the database's errors.
         """
         try:
-            connection, driver = await self._ready()
-            return await connection.run_sync(lambda _core: function(driver))
+            return await (await self._ready()).run(function)
         except NETWORK_ERRORS as error:
             raise translated(error) from error
         except asyncio.CancelledError:
@@ -146,36 +144,18 @@ class Lane:
 
     async def close(self) -> None:
         """Closes the connection; the next call opens another."""
-        opened, self._opened = self._opened, None
-        if opened is not None:
-            connection, driver = opened
-            driver.interrupt()
-            with contextlib.suppress(Exception):
-                await connection.invalidate()
-            with contextlib.suppress(Exception):
-                await connection.close()
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            await kept.end()
 
-    async def _ready(self) -> tuple[AsyncConnection, PostgresConnection]:
-        if self._opened is not None and (self._opened[1].closed or self._opened[1].in_transaction):
+    async def _ready(self) -> KeptConnection:
+        if self._kept is not None and (self._kept.driver.closed or self._kept.driver.in_transaction):
             await self.close()
-        if self._opened is None:
-            connection = await self._engine.connect()
-            try:
-                connection = await connection.execution_options(isolation_level="AUTOCOMMIT")
-                driver = await connection.run_sync(self._prepare)
-            except BaseException:
-                with contextlib.suppress(Exception):
-                    await connection.invalidate()
-                    await connection.close()
-                raise
-            self._opened = connection, driver
-        return self._opened
-
-    def _prepare(self, core: Connection) -> PostgresConnection:
-        driver = PostgresConnection(core, distributed=self._distributed)
-        # On Citus a statement is planned for the slot that it names, and its rows are found by another machine's plan.
-        driver.command(f"{SESSION if self._distributed else PLANNER}; {_SETTINGS}")
-        return driver
+        if self._kept is None:
+            # On Citus a statement is planned for the slot that it names; another machine plans how its rows are found.
+            settings = _SETTINGS if self._distributed else f"{PLANNER}; {_SETTINGS}"
+            self._kept = await keep_connection(self._engine, distributed=self._distributed, settings=settings)
+        return self._kept
 
     # --- one transaction -----------------------------------------------------------------------------------------
 
@@ -212,7 +192,7 @@ class Lane:
     def _sweep(self, work: Work, slots: Sequence[int], connection: PostgresConnection) -> Transacted:
         with self._transaction(connection):
             taken, locked = self._locks.take_free(connection, slots)
-            transacted = self.transactor.run_locked(connection, work, taken, *locked)
+            transacted = self.transactor.run_locked(connection, work, taken, locked)
             self._end(connection, transacted, bits_of(taken))
         self.transactor.settle(transacted)
         return transacted

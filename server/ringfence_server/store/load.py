@@ -6,12 +6,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, bindparam, func, literal_column, select
+from sqlalchemy import ColumnElement, Select, bindparam, distinct, func, literal_column, select
 from sqlalchemy.engine import Dialect
 
 from ringfence_server.ledger.names import COMMON, MAX_INT64, StockKey, pool_id
 from ringfence_server.ledger.needs import Needs, part_paths
-from ringfence_server.ledger.outcomes import QuotaInUse
+from ringfence_server.ledger.outcomes import OpenSales, QuotaInUse
 from ringfence_server.ledger.policy import Policy
 from ringfence_server.ledger.state import Reservation, Stock
 from ringfence_server.ledger.work import PolicyUse
@@ -277,7 +277,16 @@ class Loader:
         # Of each path the pool with most in it: an example to name.
         rank = func.row_number().over(partition_by=pool.c.path, order_by=(allocated.desc(), pool.c.stock_id))
         ranked = (
-            select(stock.c.sku, stock.c.location, stock.c.dimensions, pool.c.path, allocated, rank.label("rank"))
+            select(
+                stock.c.sku,
+                stock.c.location,
+                stock.c.dimensions,
+                pool.c.path,
+                allocated,
+                pool.c.held,
+                pool.c.unsettled,
+                rank.label("rank"),
+            )
             .join(pool, (pool.c.slot == stock.c.slot) & (pool.c.stock_id == stock.c.stock_id))
             .where(
                 within(stock.c.slot),
@@ -287,28 +296,52 @@ class Loader:
             )
             .subquery("ranked")
         )
-        rows = connection.execute(
-            select(ranked.c.sku, ranked.c.location, ranked.c.dimensions, ranked.c.path, ranked.c.allocated).where(
-                ranked.c.rank == 1
-            )
-        )
+        rows = connection.execute(select(ranked).where(ranked.c.rank == 1))
         quotas = [
-            QuotaInUse(StockKey(organization, sku, location, dimensions_of(dimensions)), path, units)
-            for sku, location, dimensions, path, units in rows
+            QuotaInUse(StockKey(organization, sku, location, dimensions_of(dimensions)), path, *units)
+            for sku, location, dimensions, path, *units, _ in rows
         ]
         unsettled = connection.execute(
-            select(stock.c.location, func.sum(pool.c.unsettled))
+            select(stock.c.location, func.sum(pool.c.unsettled), func.count(distinct(stock.c.stock_id)))
             .join(pool, (pool.c.slot == stock.c.slot) & (pool.c.stock_id == stock.c.stock_id))
             .where(within(stock.c.slot), stock.c.organization == organization, pool.c.unsettled > 0)
             .group_by(stock.c.location)
         )
+        open_sales = {location: OpenSales(int(units), keys, 0) for location, units, keys in unsettled}
+        if open_sales:
+            for location, sales in self._open_sales(connection, organization):
+                open_sales[location] = open_sales[location]._replace(sales=sales)
         texts = connection.execute(
             select(stock.c.dimensions)
             .distinct()
             .where(within(stock.c.slot), stock.c.organization == organization, stock.c.dimensions != "")
         )
         names = {name for (text,) in texts for name, _ in dimensions_of(text)}
-        return PolicyUse(quotas, names, {location: int(units) for location, units in unsettled})
+        return PolicyUse(quotas, names, open_sales)
+
+    def _open_sales(self, connection: DriverConnection, organization: str) -> Iterable[tuple[str, int]]:
+        """By location how many sales have units that no figure contains: found by the index of those that a figure may
+        still move, which all of them are."""
+        sale, part, stock = schema.till_sale, schema.part, schema.stock
+        rows = connection.execute(
+            select(stock.c.location, func.count())
+            .select_from(sale)
+            .join(stock, (stock.c.slot == sale.c.slot) & (stock.c.stock_id == sale.c.awaiting_stock_id))
+            .join(
+                part,
+                (part.c.slot == sale.c.slot)
+                & (part.c.reservation_id == sale.c.reservation_id)
+                & (part.c.part_number == sale.c.part_number),
+            )
+            .where(
+                self._slots.within(sale.c.slot),
+                sale.c.awaiting_stock_id.is_not(None),
+                stock.c.organization == organization,
+                part.c.unsettled > 0,
+            )
+            .group_by(stock.c.location)
+        )
+        return [(location, sales) for location, sales in rows]
 
 
 def _all_but_slot(table: Any) -> list[Any]:

@@ -13,11 +13,13 @@ batch held both.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from sqlalchemy import bindparam, select
 from sqlalchemy.engine import Dialect
+
+from ringfence_server.clock import Clock, ClockWatch
 
 from . import schema
 from .compiled import Statement
@@ -39,7 +41,10 @@ class Locked(NamedTuple):
 
     head: Head
     now: int
-    """The clock, read after the last lock was taken."""
+    """The clock, read after the last lock was taken; never before that of an earlier batch of these slots."""
+    due_until: int
+    """The instant up to which leases may be ended, by the clock as it was read: ``now`` or later, unless that is in
+    doubt or went back."""
 
 
 class WiderLock(Exception):
@@ -54,9 +59,9 @@ class WiderLock(Exception):
 class WriterLock:
     """SQLite's: BEGIN IMMEDIATE is the lock, and where there is but one writer it remembers its own counters."""
 
-    def __init__(self, dialect: Dialect, now: Callable[[], int], *, only_writer: bool = False) -> None:
+    def __init__(self, dialect: Dialect, clock: Clock, *, only_writer: bool = False) -> None:
         state = schema.slot_state
-        self._now = now
+        self._clock = clock
         self._only_writer = only_writer
         self._head: Head | None = None
         self._state = Statement(
@@ -73,7 +78,7 @@ class WriterLock:
         if head is None:
             rows = self._state.run(connection, (0,))
             head = Head(*rows[0]) if rows else Head()
-        return Locked(head, max(self._now(), head.now))
+        return Locked(head, max(self._clock.now(), head.now), self._clock.due_until())
 
     def settle(self, head: Head) -> None:
         """The transaction that wrote these counters is committed."""
@@ -100,9 +105,10 @@ _CLOCK = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 class SlotLocks:
     """PostgreSQL's: rows of ``slot_state``, FOR UPDATE."""
 
-    def __init__(self, now: Callable[[], int] | None) -> None:
-        """``now``: a clock to be used instead of the database's; None: the database's."""
-        self._now = now
+    def __init__(self, watch: ClockWatch, clock: Clock | None) -> None:
+        """``clock`` is used instead of the database's; None: the database's, as ``watch`` judges it."""
+        self._watch = watch
+        self._clock = clock
 
     def take(self, connection: DriverConnection, slots: Sequence[int]) -> Locked:
         """Waits for the slots, which rise; answers their counters, and the time.
@@ -121,7 +127,11 @@ class SlotLocks:
 
     def now(self, connection: DriverConnection) -> int:
         """The clock of the batches, microseconds since the epoch."""
-        return self._now() if self._now is not None else int(connection.rows(_CLOCK)[0][0])
+        return self._clock.now() if self._clock is not None else int(connection.rows(_CLOCK)[0][0])
+
+    def due_until(self, now: int) -> int:
+        """The instant up to which leases may be ended, and outcomes forgotten, when that clock says ``now``."""
+        return self._clock.due_until() if self._clock is not None else self._watch.judged(now)
 
     def settle(self, head: Head) -> None:
         """Nothing is remembered: others write too."""
@@ -132,10 +142,12 @@ class SlotLocks:
     def _take(self, connection: DriverConnection, slots: Sequence[int], skip: str) -> tuple[list[int], Locked]:
         if connection.distributed:
             rows = [row for slot in slots for row in connection.rows(_LOCK_ONE.format(skip=skip), (slot,))]
-            ((clock,),) = connection.rows(_CLOCK)
         else:
             rows = list(connection.rows(_LOCK.format(skip=skip), (slots,)))
-            clock = max((row[5] for row in rows), default=0)
         head = Head(*(max((row[place] for row in rows), default=0) for place in range(1, 5)))
-        now = clock if self._now is None else self._now()
-        return sorted(row[0] for row in rows), Locked(head, max(now, head.now))
+        if self._clock is None and rows and not connection.distributed:
+            now = int(max(row[5] for row in rows))
+        else:
+            now = self.now(connection)
+        # Judged as it was read: what an earlier batch says of the time is no clock.
+        return sorted(row[0] for row in rows), Locked(head, max(now, head.now), self.due_until(now))

@@ -17,6 +17,7 @@ from ringfence_server.ledger.work import Committed, StoreUnavailable, Work
 from .connect import WRITER, PostgresOptions, engine_of, shown
 from .distribute import is_distributed
 from .driver import PostgresConnection
+from .due_slots import due_slots
 from .errors import NETWORK_ERRORS, Contended, translated
 from .ids import Ids
 from .instants import DatabaseInstants, Instants, SharedInstants
@@ -27,8 +28,8 @@ from .moments import DatabaseMoments
 from .outcomes import Outcomes
 from .placing import Placing
 from .postgres_prune import SlotPruner
-from .postgres_upkeep import SlotUpkeep
 from .slots import Slots
+from .stale_keys import stale_keys
 from .transaction import Transactor
 
 
@@ -48,13 +49,13 @@ class PostgresStore:
         refusals_kept: int = REFUSALS_KEPT_PER_CALLER,
         distributed: bool | None = None,
         longest_seconds: float = LONGEST_SECONDS,
-        clock_jump_trust_seconds: float = ClockWatch.TRUST_AFTER_SECONDS,
+        clock_watch: ClockWatch | None = None,
     ) -> None:
         """``clock`` None: the database's clock, as several servers need it. A clock of one's own is for tests, whose
         stores on one database are to share the ``instants`` of the first. ``refusals_kept``: of each caller.
         ``distributed``: whether every statement is to name a single slot; None: if the tables are distributed.
-        ``longest_seconds``: how long a transaction may take with all its tries. ``clock_jump_trust_seconds``: how long
-        the database's clock is doubted after a jump."""
+        ``longest_seconds``: how long a transaction may take with all its tries. ``clock_watch``: what judges the
+        database's clock."""
         self._longest_seconds = longest_seconds
         self.url = url
         self._options = options or PostgresOptions()
@@ -62,10 +63,10 @@ class PostgresStore:
         self._refusals_kept = refusals_kept
         self._distributed = distributed
         self._shared = instants or (SharedInstants(clock) if clock is not None else None)
-        self.instants: Instants = DatabaseInstants() if self._shared is None else self._shared
+        self.clock_watch = clock_watch or ClockWatch()
+        """What is known of jumps of the database's clock; whoever reads that has it judged."""
+        self.instants: Instants = self._shared or DatabaseInstants(self.clock_watch.judged)
         """For which instants readers can answer."""
-        self._watch: ClockWatch | None = None
-        self._trust_seconds = clock_jump_trust_seconds
         self._engine: AsyncEngine | None = None
         self._slots: Slots | None = None
         self._lanes: list[Lane] = []
@@ -102,7 +103,7 @@ class PostgresStore:
                 lane = self._lane(self._engine, slots)
                 self._lanes.append(lane)
                 self._free.put_nowait(lane)
-            self._pruner = SlotPruner(slots)
+            self._pruner = SlotPruner(slots, self._locks())
             # What a lane may not do, or not find, is found out here, not by the first caller.
             await self._on_lane(lambda connection: connection.rows("SELECT 1 FROM slot_state WHERE slot = 0"))
         except NETWORK_ERRORS as error:
@@ -134,19 +135,19 @@ class PostgresStore:
     async def stale_keys(self, after: int, most: int) -> tuple[list[StockKey], int]:
         """Keys that an older formula valued, after a stock number; and the number to go on from (0: the end)."""
         async with self._lane_for_a_while() as lane:
-            upkeep = SlotUpkeep(self.slots, lane.transactor.loader)
-            return await lane.call(lambda connection: upkeep.stale_keys(connection, after, most))
+            loader = lane.transactor.loader
+            return await lane.call(lambda connection: stale_keys(connection, self.slots, loader, after, most))
 
     async def prune(self) -> int:
         """Deletes one bounded step of what is past its keeping; answers the rows deleted."""
         pruner = self._pruner
         assert pruner is not None
-        clock = self._clock
 
         def step(connection: PostgresConnection) -> int:
-            now = self._locks().now(connection)
+            locks = self._locks()
+            now = locks.now(connection)
             # What is forgotten stays forgotten: a clock in doubt must not be trusted here either.
-            return pruner.step(connection, min(now, self._trusted(now) if clock is None else clock.due_until()))
+            return pruner.step(connection, min(now, locks.due_until(now)))
 
         return await self._on_lane(step)
 
@@ -158,8 +159,7 @@ class PostgresStore:
             await self._engine.dispose()
 
     async def _sweep(self, lane: Lane, work: Work) -> Committed:
-        upkeep = SlotUpkeep(self.slots, lane.transactor.loader)
-        slots = await lane.call(lambda connection: upkeep.due_slots(connection, self._locks().now(connection)))
+        slots = await lane.call(lambda connection: due_slots(connection, self.slots, self._locks().now(connection)))
         if not slots:
             return Committed(0, 0, [], [], 0)
         if not self._distributed:
@@ -170,7 +170,6 @@ class PostgresStore:
     def _lane(self, engine: AsyncEngine, slots: Slots) -> Lane:
         moments = DatabaseMoments() if self._shared is None else self._shared.writer()
         locks = self._locks()
-        clock = self._clock
         dialect = engine.dialect
         transactor = Transactor(
             dialect,
@@ -179,7 +178,6 @@ class PostgresStore:
             ids=Ids(slot_count=slots.count),
             moments=moments,
             outcomes=Outcomes(dialect, slots, refusals_kept=self._refusals_kept),
-            due_until=self._trusted if clock is None else (lambda _now: clock.due_until()),
         )
         return Lane(
             engine,
@@ -191,18 +189,8 @@ class PostgresStore:
             longest_seconds=self._longest_seconds,
         )
 
-    def _trusted(self, now: int) -> int:
-        """Leases end by the database's clock, unless that has jumped."""
-        if self._watch is None:
-            self._watch = ClockWatch(now, trust_after_seconds=self._trust_seconds)
-        return self._watch.judged(now)
-
-    def accept_clock(self) -> bool:
-        """Takes the database's clock for right after a jump; False when it is not in doubt."""
-        return self._watch is not None and self._watch.accept()
-
     def _locks(self) -> SlotLocks:
-        return SlotLocks(None if self._clock is None else self._clock.now)
+        return SlotLocks(self.clock_watch, self._clock)
 
     async def _on_lane(self, function: Callable[[PostgresConnection], int | object]) -> int:
         async with self._lane_for_a_while() as lane:

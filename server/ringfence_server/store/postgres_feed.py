@@ -7,23 +7,22 @@ database when it commits, and all batches of all servers would go through it one
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Collection
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import func, select
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ringfence_server.ledger.names import StockKey
 from ringfence_server.ledger.reading import ChangesRead
 from ringfence_server.ledger.revisions import Revisions
-from ringfence_server.ledger.work import StoreUnavailable
+from ringfence_server.ledger.work import Place, StoreUnavailable
 
 from . import schema
-from .citus import SESSION
 from .connect import UPKEEP, PostgresOptions, engine_of
 from .driver import PostgresConnection
-from .errors import NETWORK_ERRORS, translated
+from .errors import NETWORK_ERRORS, unavailable
+from .postgres_connection import KeptConnection, keep_connection
 from .prune import FEED_KEPT
 from .read_feed import FeedRows, numbers_of
 from .read_keys import KeyRows, States
@@ -33,6 +32,9 @@ from .slots import Slots
 T = TypeVar("T")
 
 _CHANNEL: Final = "ringfence_feed"
+_MOST_PAYLOAD: Final = 7_900
+"""Bytes of a notification; PostgreSQL takes less than 8,000."""
+_ANYWHERE: Final = "*"
 _ROWS_A_LOOK: Final = 500
 """Rows of each slot, each a group commit."""
 _MOST_KEYS_CACHED: Final = 65_536
@@ -50,35 +52,37 @@ class PostgresFeed:
         self._cached: dict[int, StockKey] = {}
         self._policies_until = 0
         self._looked = 0
-        self._opened: tuple[AsyncConnection, PostgresConnection] | None = None
+        self._kept: KeptConnection | None = None
 
-    async def open(self, notified: Callable[[], None]) -> None:
-        """Connects and listens; ``notified`` is called when another server says that there is something.
+    async def open(self, notified: Callable[[], None], opened: Callable[[Collection[Place] | None], None]) -> None:
+        """Connects and listens; ``notified`` is called when another server says that there is something, ``opened``
+        where it says that order events opened; None: anywhere.
 
         Raises:
             StoreUnavailable: the database cannot be reached.
         """
-        if self._opened is not None:
+        if self._kept is not None:
             return
         try:
-            connection = await (await self._engine.connect()).execution_options(isolation_level="AUTOCOMMIT")
-            driver = await connection.run_sync(lambda core: PostgresConnection(core, distributed=self._distributed))
-            if self._distributed:
-                await connection.run_sync(lambda _core: driver.command(SESSION))
-            self._opened = connection, driver
-            raw: Any = (await connection.get_raw_connection()).driver_connection
+            self._kept = kept = await keep_connection(self._engine, distributed=self._distributed)
+            raw: Any = (await kept.connection.get_raw_connection()).driver_connection
             own = raw.get_server_pid()
 
-            def heard(_connection: object, pid: int, _channel: str, _payload: object) -> None:
+            def heard(_connection: object, pid: int, _channel: str, payload: str) -> None:
                 if pid != own:
+                    if payload:
+                        opened(_places_of(payload))
                     notified()
 
             await raw.add_listener(_CHANNEL, heard)
             # A connection that ends says so at once, not only when it is used next.
             raw.add_termination_listener(lambda _connection: notified())
-        except NETWORK_ERRORS as error:
+        except BaseException as error:
+            # One that does not listen would pass for open the next time.
             await self.close()
-            raise _unavailable(error) from error
+            if isinstance(error, NETWORK_ERRORS):
+                raise unavailable(error) from error
+            raise
 
     async def state(self) -> Revisions:
         """The state the store is in.
@@ -96,34 +100,32 @@ class PostgresFeed:
         """
         return await self._call(self._after, revisions)
 
-    async def notify(self) -> None:
-        """Tells the other servers that there is something.
+    async def notify(self, opened: Collection[Place]) -> None:
+        """Tells the other servers that there is something, and where order events opened.
 
         Raises:
             StoreUnavailable: the database cannot be reached.
         """
-        await self._call(lambda connection: connection.command(f"NOTIFY {_CHANNEL}"))
+        if opened:
+            payload = _payload_of(opened)
+            await self._call(lambda connection: connection.rows("SELECT pg_notify($1, $2)", (_CHANNEL, payload)))
+        else:
+            await self._call(lambda connection: connection.command(f"NOTIFY {_CHANNEL}"))
 
     async def close(self) -> None:
         """Disconnects; it may be opened again."""
-        opened, self._opened = self._opened, None
-        if opened is not None:
-            connection, driver = opened
-            driver.interrupt()
-            with contextlib.suppress(Exception):
-                await connection.invalidate()
-            with contextlib.suppress(Exception):
-                await connection.close()
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            await kept.end()
 
     async def _call(self, function: Callable[..., T], *arguments: Any) -> T:
-        if self._opened is None:
+        if self._kept is None:
             raise StoreUnavailable("the database is not connected")
-        connection, driver = self._opened
         try:
-            return await connection.run_sync(lambda _core: function(driver, *arguments))
+            return await self._kept.run(function, *arguments)
         except NETWORK_ERRORS as error:
             await self.close()
-            raise _unavailable(error) from error
+            raise unavailable(error) from error
         except asyncio.CancelledError:
             await self.close()
             raise
@@ -202,10 +204,17 @@ class PostgresFeed:
         return [organization for (organization,) in rows]
 
 
+def _payload_of(places: Collection[Place]) -> str:
+    """Places as the payload of a notification; more than one holds are anywhere."""
+    payload = json.dumps(sorted(places), separators=(",", ":"), ensure_ascii=False)
+    return payload if len(payload.encode()) <= _MOST_PAYLOAD else _ANYWHERE
+
+
+def _places_of(payload: str) -> list[Place] | None:
+    if payload == _ANYWHERE:
+        return None
+    return [(organization, location) for organization, location in json.loads(payload)]
+
+
 def _newest(states: States) -> int:
     return max(max(state.now, state.record_time) for state in states)
-
-
-def _unavailable(error: Exception) -> StoreUnavailable:
-    found = translated(error)
-    return found if isinstance(found, StoreUnavailable) else StoreUnavailable(str(found))

@@ -16,7 +16,7 @@ from ringfence_server.ledger.work import StoreUnavailable
 from .citus import SESSION
 from .connect import READER, PostgresOptions, engine_of
 from .driver import PostgresConnection
-from .errors import NETWORK_ERRORS, translated
+from .errors import NETWORK_ERRORS, unavailable
 from .instants import Instants
 from .read_lanes import end_transaction
 from .reader import Reader
@@ -45,7 +45,7 @@ class PooledLane:
         try:
             return await self._connection.run_sync(lambda _core: function(driver, *arguments))
         except NETWORK_ERRORS as error:
-            raise _unavailable(error) from error
+            raise unavailable(error) from error
 
 
 class PointsLane:
@@ -114,7 +114,7 @@ class PostgresLanes:
             try:
                 lane = await self._connected(self._long if long else self._quick)
             except NETWORK_ERRORS as error:
-                raise _unavailable(error) from error
+                raise unavailable(error) from error
             try:
                 yield lane
             finally:
@@ -160,8 +160,3 @@ def postgres_reader(
 ) -> Reader:
     """A reader of a PostgreSQL database; ``instants`` and ``slots`` are the writing store's."""
     return Reader(PostgresLanes(url, options, distributed=distributed), instants, slots)
-
-
-def _unavailable(error: Exception) -> StoreUnavailable:
-    found = translated(error)
-    return found if isinstance(found, StoreUnavailable) else StoreUnavailable(str(found))

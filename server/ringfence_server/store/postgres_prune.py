@@ -1,101 +1,104 @@
 """Forgetting where several servers do it at once: in bounded steps, around rows that somebody else has.
 
-Where the tables are distributed (Citus) every statement names a single slot.
+Every statement names a single slot, as distributed tables (Citus) need it; but for one that brings all clocks forward.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Sequence
-from operator import itemgetter
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, delete, func, select, true, tuple_, update
+from sqlalchemy import delete, func, select, tuple_
 
-from ringfence_server.ledger.idempotency import EFFECTS_KEPT, REFUSALS_KEPT, time_of, too_old
+from ringfence_server.ledger.idempotency import past_keeping
 from ringfence_server.ledger.policy import MINUTE
 
 from . import schema
 from .driver import PostgresConnection
+from .locks import SlotLocks
 from .prune import FEED_KEPT, ROWS_PER_STEP
 from .prune_till import TillPruner
 from .slots import Slots
 
+SLOTS_PER_STEP: Final = 4
+"""A step has a writing connection for itself, and each slot takes half a dozen statements: batches wait that long."""
+
+_START: Final = (b"", 0)
+# Row for row around what another server is deleting; however many rows there are, it has one text.
+_DELETE: Final = """
+DELETE FROM request_outcome AS gone USING (
+  SELECT outcome.request_id, outcome.scope
+  FROM unnest($2::bytea[], $3::bigint[]) AS wanted(request_id, scope)
+  JOIN request_outcome AS outcome
+    ON outcome.slot = $1::smallint AND outcome.request_id = wanted.request_id AND outcome.scope = wanted.scope
+  FOR UPDATE OF outcome SKIP LOCKED
+) AS free
+WHERE gone.slot = $1::smallint AND gone.request_id = free.request_id AND gone.scope = free.scope
+RETURNING 1
+"""
+_BRING_FORWARD: Final = "UPDATE slot_state SET now = $2::bigint WHERE {slots} AND now < $2::bigint"
+_BRING_ALL: Final = _BRING_FORWARD.format(slots="slot = ANY($1::smallint[])")
+_BRING_ONE: Final = _BRING_FORWARD.format(slots="slot = $1::smallint")
+
 
 class SlotPruner:
-    """Walks the outcomes of all slots in the order of their ids, a bounded piece each step, round and round."""
+    """Walks slot by slot, in each through the outcomes in the order of their ids, round and round."""
 
-    def __init__(self, slots: Slots) -> None:
+    def __init__(self, slots: Slots, locks: SlotLocks) -> None:
         self._slots = slots
+        self._locks = locks
         self._tills = [TillPruner(slot) for slot in slots.all]
-        self._after: tuple[int, bytes, int] = (0, b"", 0)
+        self._slot = 0
+        self._after = _START
+        """Of the slot that comes next, how far its outcomes were looked at."""
         self._assured = 0
         """No batch of any slot takes place before this instant."""
 
     def step(self, connection: PostgresConnection, now: int) -> int:
-        """Looks at one piece and deletes what is past its keeping; answers the rows deleted."""
-        rows = self._next_rows(connection)
-        deleted = self._forget(connection, rows, now)
-        slot = self._after[0]
-        self._after = (
-            (rows[-1].slot, rows[-1].request_id, rows[-1].scope) if len(rows) == ROWS_PER_STEP else (0, b"", 0)
-        )
-        # The feed of every slot that the walk has passed.
-        last = self._after[0] if self._after[1] else self._slots.mask
-        for passed in range(slot, last + 1):
-            deleted += self._prune_feed(connection, passed, now)
-            deleted += self._tills[passed].step(connection, now)
+        """Looks at one piece of a few slots and deletes what is past its keeping; answers the rows deleted."""
+        deleted = 0
+        for _ in range(min(SLOTS_PER_STEP, self._slots.count)):
+            slot = self._slot
+            deleted += self._forget(connection, slot, now)
+            if self._after != _START:
+                # The next step goes on there.
+                break
+            deleted += self._prune_feed(connection, slot, now) + self._tills[slot].step(connection, now)
+            self._slot = (slot + 1) & self._slots.mask
         return deleted
 
-    def _next_rows(self, connection: PostgresConnection) -> Sequence[Any]:
-        """The next piece, of ROWS_PER_STEP rows unless the walk has come to the end."""
+    def _forget(self, connection: PostgresConnection, slot: int, now: int) -> int:
         outcome = schema.request_outcome
-        columns = [outcome.c.slot, outcome.c.request_id, outcome.c.scope]
-        query = select(*columns, outcome.c.refusal_number, outcome.c.record_time).order_by(*columns)
-        rows: list[Any] = []
-        if not connection.distributed:
-            rows += connection.execute(query.where(tuple_(*columns) > self._after).limit(ROWS_PER_STEP))
-            return rows
-        first, *after = self._after
-        for slot in self._slots.all[first:]:
-            place = tuple_(*columns[1:]) > tuple(after if slot == first else (b"", 0))
-            left = ROWS_PER_STEP - len(rows)
-            rows += connection.execute(query.where(outcome.c.slot == slot, place).limit(left))
-            if len(rows) == ROWS_PER_STEP:
-                break
-        return rows
-
-    def _forget(self, connection: PostgresConnection, rows: Sequence[Any], now: int) -> int:
-        if not any(_past_keeping(row, now) for row in rows):
+        rows = connection.execute(
+            select(outcome.c.request_id, outcome.c.scope, outcome.c.refusal_number, outcome.c.record_time)
+            .where(outcome.c.slot == slot, tuple_(outcome.c.request_id, outcome.c.scope) > self._after)
+            .order_by(outcome.c.request_id, outcome.c.scope)
+            .limit(ROWS_PER_STEP)
+        ).all()
+        self._after = (rows[-1].request_id, rows[-1].scope) if len(rows) == ROWS_PER_STEP else _START
+        if not any(_forgettable(row, now) for row in rows):
             return 0
         now = self._assure(connection, now)
-        gone = [(row.slot, row.request_id, row.scope) for row in rows if _past_keeping(row, now)]
+        gone = [row for row in rows if _forgettable(row, now)]
         if not gone:
             return 0
-        outcome = schema.request_outcome
-        place = tuple_(outcome.c.slot, outcome.c.request_id, outcome.c.scope)
-        if not connection.distributed:
-            return _delete_free(connection, place, gone, true())
-        return sum(
-            _delete_free(connection, place, list(its), outcome.c.slot == slot)
-            for slot, its in itertools.groupby(gone, itemgetter(0))
-        )
+        return len(connection.rows(_DELETE, (slot, [row.request_id for row in gone], [row.scope for row in gone])))
 
     def _assure(self, connection: PostgresConnection, now: int) -> int:
         """An instant before which no later batch takes place, should the clock go back: for it something may be
-        forgotten. Brought forward once a minute, for it takes every slot for a moment."""
-        if now - self._assured >= MINUTE:
-            state = schema.slot_state
-            if connection.distributed:
-                # One after the other: what is assured of a slot needs no other.
-                for slot in self._slots.all:
-                    connection.execute(update(state).where(state.c.slot == slot, state.c.now < now).values(now=now))
-                self._assured = now
-                return now
+        forgotten. Of all slots, for whoever repeats a forgotten request need not lock the slot of its id. Brought
+        forward once a minute, for it takes every slot for a moment."""
+        if now - self._assured >= MINUTE and connection.distributed:
+            # One after the other, each as soon as no batch has it: what is assured of a slot needs no other, and no
+            # batch has to wait until all machines have been asked.
+            for slot in self._slots.all:
+                connection.rows(_BRING_ONE, (slot, now))
+            self._assured = now
+        elif now - self._assured >= MINUTE:
+            slots = self._slots.all
             connection.command("BEGIN")
             try:
-                connection.execute(select(state.c.slot).order_by(state.c.slot).with_for_update()).all()
-                connection.execute(update(state).where(state.c.now < now).values(now=now))
+                self._locks.take(connection, slots)
+                connection.rows(_BRING_ALL, (slots, now))
             except BaseException:
                 connection.command("ROLLBACK")
                 raise
@@ -105,34 +108,20 @@ class SlotPruner:
 
     @staticmethod
     def _prune_feed(connection: PostgresConnection, slot: int, now: int) -> int:
+        """The oldest rows lie first: record times rise with revisions. So a slot in which nothing is past its keeping
+        costs a look at a piece, not at the whole day."""
         feed = schema.feed
-        oldest = connection.execute(select(func.min(feed.c.revision)).where(feed.c.slot == slot)).scalar()
-        if oldest is None:
+        in_slot = feed.c.slot == slot
+        oldest = select(feed.c.revision, feed.c.record_time).where(in_slot).order_by(feed.c.revision)
+        piece = oldest.limit(ROWS_PER_STEP).subquery("wanted")
+        end = connection.execute(
+            select(func.max(piece.c.revision)).where(piece.c.record_time < now - FEED_KEPT)
+        ).scalar()
+        if end is None:
             return 0
-        past = (
-            select(feed.c.revision)
-            .where(feed.c.slot == slot, feed.c.record_time < now - FEED_KEPT)
-            .order_by(feed.c.revision)
-            .limit(ROWS_PER_STEP)
-            .with_for_update(skip_locked=True)
-        )
-        return int(connection.execute(delete(feed).where(feed.c.slot == slot, feed.c.revision.in_(past))).rowcount)
+        free = select(feed.c.revision).where(in_slot, feed.c.revision <= end).with_for_update(skip_locked=True)
+        return int(connection.execute(delete(feed).where(in_slot, feed.c.revision.in_(free))).rowcount)
 
 
-def _delete_free(
-    connection: PostgresConnection, place: Any, gone: Sequence[tuple[int, bytes, int]], in_slot: ColumnElement[bool]
-) -> int:
-    """Deletes those of these outcomes that nobody else has."""
-    outcome = schema.request_outcome
-    free = select(outcome.c.slot, outcome.c.request_id, outcome.c.scope).where(in_slot, place.in_(gone))
-    free = free.with_for_update(skip_locked=True)
-    return int(connection.execute(delete(outcome).where(in_slot, place.in_(free))).rowcount)
-
-
-def _past_keeping(row: Any, now: int) -> bool:
-    kept = REFUSALS_KEPT if row.refusal_number else EFFECTS_KEPT
-    return bool(
-        row.record_time < now - kept
-        # Of a clock that runs ahead: until its own time is over too, its repeat would be taken as new.
-        and (time_of(row.request_id) is None or too_old(row.request_id, now))
-    )
+def _forgettable(row: Any, now: int) -> bool:
+    return past_keeping(row.request_id, row.record_time, now, refusal=row.refusal_number > 0)

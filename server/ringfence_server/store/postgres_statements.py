@@ -10,7 +10,7 @@ the same, whose rows and keys each name their slot: Citus gives every shard its 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from sqlalchemy import Column, SmallInteger, Table, any_, bindparam, literal_column
@@ -19,21 +19,16 @@ from sqlalchemy.engine import Dialect
 
 from .compiled import BuildForSlot, Statement
 from .driver import DriverConnection
+from .postgres_values import ValuesInsert
 from .slots import SlotOf
 
 _Row = tuple[Any, ...]
-OneSlot = Callable[[int, Sequence[_Row]], Iterable[tuple[str, Sequence[Any]]]]
-"""Texts and parameters that do something for rows of one slot, which do not name it."""
-ManySlots = Callable[[Sequence[_Row]], Iterable[tuple[str, Sequence[Any]]]]
-"""The same for rows of many slots, which name theirs."""
 _FEW_SLOTS: Final = 8
-"""Up to so many, a statement for each: a machine is not asked for what it does not have."""
+"""Where tables are distributed, up to so many: a statement for each, for a machine is not asked for what it does not
+have."""
 _RIVALRY: Final = ("request_outcome", "caller", "order_reference")
 """Rows that no slot's lock keeps for one batch: they are written in the order of their slots, or two batches might wait
 for one another on two machines."""
-_MOST_WIDE_VALUES: Final = 1_000
-_MOST_VALUES: Final = 64
-"""Rows in one statement: of the widest table a third of the 65,535 parameters that there may be, and kept texts."""
 
 
 class ArraySelect:
@@ -70,7 +65,7 @@ class ArraySelect:
         if len(keys) == 1:
             self._one_slot = (
                 f"SELECT {wanted} FROM {table} WHERE {slot} = $1::smallint "
-                f"AND {_column(dialect, keys[0])} = ANY($2::{_kind(dialect, keys[0])}[]){tail}"
+                f"AND {_column(dialect, keys[0])} = ANY({_array(dialect, keys[0], 2)}){tail}"
             )
         else:
             self._one_slot = (
@@ -150,16 +145,40 @@ class ForgetRefusals:
 
 
 class ArrayRows:
-    """A statement that takes rows as one array per column."""
+    """A statement that takes rows as one array per column.
 
-    __slots__ = ("_one_slot", "_slot_at", "_wide", "sql")
+    Most columns of a batch hold one value in all its rows: its revision, its instant, an organization, zeros. Such an
+    array is sent with that value alone, and the statement takes it for every row (``Given``). Of what orders write that
+    is two thirds of the values, each of which the driver would have to encode and PostgreSQL to read.
+    """
 
-    def __init__(self, sql: str, one_slot: OneSlot, slot_at: int, wide: ManySlots | None = None) -> None:
-        self.sql = sql
-        self._wide = wide
-        self._one_slot = one_slot
-        self._slot_at = slot_at
-        """The place of the slot in a row; in ``one_slot`` it is the first parameter."""
+    __slots__ = ("_columns", "_many_slots", "_one_slot", "_slot_at", "_values", "_wide", "numbered")
+
+    def __init__(
+        self,
+        dialect: Dialect,
+        columns: Sequence[Column[Any]],
+        whole: Collection[str],
+        text: Callable[[Given], str],
+        *,
+        wide: str | None = None,
+        values: ValuesInsert | None = None,
+    ) -> None:
+        """``columns``: of a row, the slot among them. ``whole``: those sent with all their values, one of them at
+        least, for it says how many rows there are. ``text``: the statement, given its rows.
+
+        Where the tables are distributed: ``wide`` stands behind the text if it is run for rows of many slots, "{slots}"
+        in it for their array; None: it is run slot by slot. ``values``: what is run instead."""
+        self._slot_at = [item.name for item in columns].index("slot")
+        self._columns = [(item.name in whole, bool(item.nullable)) for item in columns]
+        self.numbered: Callable[[int], str] = lambda first: text(Given(dialect, columns, whole, first))
+        """The statement for rows of many slots, given the number of its first parameter."""
+        self._many_slots = self.numbered(1)
+        others = [item for item in columns if item.name != "slot"]
+        self._one_slot = text(Given(dialect, others, whole, 2, in_one_slot=True))
+        self._values = values
+        slots = f"${self._slot_at + 1}::smallint[]"
+        self._wide = None if wide is None else self._many_slots + wide.format(slots=slots)
 
     def run_many(self, connection: DriverConnection, rows: Sequence[_Row]) -> None:
         """Runs it for every row."""
@@ -170,72 +189,120 @@ class ArrayRows:
         if not rows:
             return ()
         if not connection.distributed:
-            return connection.rows(self.sql, tuple(zip(*rows, strict=True)))
+            return connection.rows(self._many_slots, self.arrays(rows))
         found: list[_Row] = []
-        at = self._slot_at
-        if self._wide is not None and len({row[at] for row in rows}) > _FEW_SLOTS:
-            for text, parameters in self._wide(rows):
-                found.extend(connection.rows(text, parameters))
-            return found
-        for slot, its in self._by_slot(rows):
-            for text, parameters in self._one_slot(slot, its):
-                found.extend(connection.rows(text, parameters))
+        for sql, parameters in self._apart(rows):
+            found.extend(connection.rows(sql, parameters))
         return found
 
-    def _by_slot(self, rows: Sequence[_Row]) -> Iterator[tuple[int, list[_Row]]]:
-        at = self._slot_at
+    def _apart(self, rows: Sequence[_Row]) -> Iterator[tuple[str, Sequence[Any]]]:
+        """Texts and parameters where the tables are distributed."""
+        at, values = self._slot_at, self._values
         by_slot: dict[int, list[_Row]] = {}
         for row in rows:
-            by_slot.setdefault(row[at], []).append((*row[:at], *row[at + 1 :]))
+            by_slot.setdefault(row[at], []).append(row)
+        if self._wide is not None and len(by_slot) > _FEW_SLOTS:
+            if values is not None:
+                yield from values.of_slots(rows)
+            else:
+                yield self._wide, self.arrays(rows)
+            return
         for slot in sorted(by_slot):
-            yield slot, by_slot[slot]
+            if values is not None:
+                yield from values.of_slot(slot, by_slot[slot])
+                continue
+            arrays = self.arrays(by_slot[slot])
+            del arrays[at]
+            yield self._one_slot, (slot, *arrays)
+
+    def arrays(self, rows: Sequence[_Row]) -> list[_Row]:
+        """The parameters for these rows, perhaps none."""
+        count = len(rows)
+        if not count:
+            return [()] * len(self._columns)
+        arrays: list[_Row] = list(zip(*rows, strict=True))
+        if count == 1:
+            return arrays
+        for place, (array, (whole, nullable)) in enumerate(zip(arrays, self._columns, strict=True)):
+            first = array[0]
+            # Most arrays that differ do so at their ends.
+            if whole or first != array[-1] or array.count(first) != count:
+                continue
+            if first is None:
+                arrays[place] = ()
+            elif not nullable:
+                arrays[place] = (first,)
+        return arrays
+
+
+class Given:
+    """Rows unfolded from arrays, some of them shorter than others: ``unnest`` fills these with NULL, for which their
+    first value stands. Where NULL is a value like any other an array has all values, or none."""
+
+    def __init__(
+        self,
+        dialect: Dialect,
+        columns: Sequence[Column[Any]],
+        whole: Collection[str],
+        first: int,
+        *,
+        in_one_slot: bool = False,
+    ) -> None:
+        """``whole``: columns with all their values. ``first``: the number of the first one's parameter.
+        ``in_one_slot``: the slot is parameter 1, and none of the columns."""
+        quote = dialect.identifier_preparer.quote
+        self.rows = f"{_unnest(dialect, columns, first)} AS given({', '.join(quote(item.name) for item in columns)})"
+        """What stands behind FROM."""
+        self.values: dict[str, str] = {"slot": "$1::smallint"} if in_one_slot else {}
+        """The expression of each column."""
+        for number, item in enumerate(columns, first):
+            value = f"given.{quote(item.name)}"
+            if item.name not in whole and not item.nullable:
+                value = f"coalesce({value}, ({_array(dialect, item, number)})[1])"
+            self.values[item.name] = value
+
+
+class TogetherRows:
+    """Several statements over rows as one, for each waits for the database's answer: what a batch writes is a dozen.
+
+    PostgreSQL runs them in an order of its own, each on the rows as they were before: none may touch what another does.
+    """
+
+    def __init__(self, statements: Sequence[ArrayRows]) -> None:
+        self._statements = statements
+        parts = []
+        first = 1
+        for number, statement in enumerate(statements):
+            parts.append(f"w{number} AS ({statement.numbered(first)})")
+            first += len(statement.arrays(()))
+        self._sql = f"WITH {', '.join(parts)} SELECT 1"
+
+    def run_many(self, connection: DriverConnection, lists: Sequence[Sequence[_Row]]) -> None:
+        """Runs each of them for the rows at its place."""
+        written = [(statement, rows) for statement, rows in zip(self._statements, lists, strict=True) if rows]
+        if connection.distributed or len(written) <= 1:
+            for statement, rows in written:
+                statement.run_many(connection, rows)
+            return
+        pairs = zip(self._statements, lists, strict=True)
+        connection.rows(self._sql, [array for statement, rows in pairs for array in statement.arrays(rows)])
 
 
 def array_insert(dialect: Dialect, table: Table, tail: str = "") -> ArrayRows:
     """``INSERT`` of whole rows, ``tail`` behind it; ``slot`` is every table's first column."""
-    name, items = _name(dialect, table), list(table.c)
-    assert items[0].name == "slot"
-    into = f"INSERT INTO {name} ({', '.join(dialect.identifier_preparer.quote(item.name) for item in items)})"
-    values = _Values(into, [_kind(dialect, item) for item in items[1:]], tail)
-    wide = None if table.name in _RIVALRY else values.of_slots
-    return ArrayRows(f"{into} SELECT * FROM {_unnest(dialect, items)}{tail}", values.of_rows, 0, wide)
-
-
-class _Values:
-    """``INSERT … VALUES`` of rows of one slot. Every number of rows is a text of its own, and kept: a statement more is
-    a way to another machine and back, a text more none."""
-
-    def __init__(self, into: str, kinds: Sequence[str], tail: str) -> None:
-        self._into, self._kinds, self._tail = into, kinds, tail
-        self._texts: dict[int, str] = {}
-
-    def of_rows(self, slot: int, rows: Sequence[_Row]) -> Iterator[tuple[str, Sequence[Any]]]:
-        """Texts and their parameters, the slot first."""
-        start = 0
-        while start < len(rows):
-            count = min(_MOST_VALUES, len(rows) - start)
-            yield self._text(count), (slot, *(value for row in rows[start : start + count] for value in row))
-            start += count
-
-    def of_slots(self, rows: Sequence[_Row]) -> Iterator[tuple[str, Sequence[Any]]]:
-        """The same for rows of many slots, which begin with theirs; seldom enough for a text of its own each time."""
-        kinds = ["smallint", *self._kinds]
-        for start in range(0, len(rows), _MOST_WIDE_VALUES):
-            piece = rows[start : start + _MOST_WIDE_VALUES]
-            numbers = iter(range(1, 1 + len(piece) * len(kinds)))
-            values = ", ".join(f"({', '.join(f'${next(numbers)}::{kind}' for kind in kinds)})" for _ in piece)
-            yield f"{self._into} VALUES {values}{self._tail}", [value for row in piece for value in row]
-
-    def _text(self, count: int) -> str:
-        text = self._texts.get(count)
-        if text is None:
-            numbers = iter(range(2, 2 + count * len(self._kinds)))
-            rows = ", ".join(
-                f"({', '.join(['$1::smallint', *(f'${next(numbers)}::{kind}' for kind in self._kinds)])})"
-                for _ in range(count)
-            )
-            text = self._texts[count] = f"{self._into} VALUES {rows}{self._tail}"
-        return text
+    quote = dialect.identifier_preparer.quote
+    into = f"INSERT INTO {_name(dialect, table)} ({', '.join(quote(item.name) for item in table.c)})"
+    keys = [item.name for item in table.primary_key.columns]
+    assert table.c[0].name == keys[0] == "slot"
+    return ArrayRows(
+        dialect,
+        list(table.c),
+        # What tells rows of a slot apart, or the slots.
+        keys[1:2] or keys,
+        lambda given: f"{into} SELECT {', '.join(given.values[item.name] for item in table.c)} FROM {given.rows}{tail}",
+        wide=None if table.name in _RIVALRY else "",
+        values=ValuesInsert(into, [_kind(dialect, item) for item in table.c if item.name != "slot"], tail),
+    )
 
 
 def array_upsert(dialect: Dialect, table: Table) -> ArrayRows:
@@ -253,32 +320,23 @@ def array_update(dialect: Dialect, table: Table, changed: Sequence[str]) -> Arra
     """``UPDATE … SET changed WHERE primary key``; parameters are the changed columns, then the key's."""
     quote = dialect.identifier_preparer.quote
     name, keys = _name(dialect, table), [item.name for item in table.primary_key.columns]
-    changes = ", ".join(f"{quote(each)} = given.{quote(each)}" for each in changed)
-    names = [*changed, *keys]
-    matches = [f"{name}.{quote(each)} = given.{quote(each)}" for each in keys]
-    rest = [each for each in names if each != "slot"]
 
-    def text(taken: Sequence[str], first: int, conditions: Sequence[str]) -> str:
-        arrays = _unnest(dialect, [table.c[each] for each in taken], first=first)
-        return (
-            f"UPDATE {name} SET {changes} FROM {arrays} AS given({', '.join(quote(each) for each in taken)}) "
-            f"WHERE {' AND '.join(conditions)}"
-        )
+    def text(given: Given) -> str:
+        changes = ", ".join(f"{quote(each)} = {given.values[each]}" for each in changed)
+        matches = (f"{name}.{quote(key)} = {given.values[key]}" for key in keys)
+        return f"UPDATE {name} SET {changes} FROM {given.rows} WHERE {' AND '.join(matches)}"
 
     # By the condition Citus leaves the other shards out.
-    wide = text(names, 1, [*matches, f"{name}.slot = ANY(${names.index('slot') + 1}::smallint[])"])
-    one_slot = text(rest, 2, [f"{name}.slot = $1::smallint", *(each for each in matches if ".slot" not in each)])
-    return ArrayRows(
-        text(names, 1, matches),
-        lambda slot, rows: [(one_slot, (slot, *zip(*rows, strict=True)))],
-        names.index("slot"),
-        lambda rows: [(wide, tuple(zip(*rows, strict=True)))],
-    )
+    wide = f" AND {name}.slot = ANY({{slots}})"
+    return ArrayRows(dialect, [table.c[each] for each in (*changed, *keys)], keys, text, wide=wide)
 
 
 def _unnest(dialect: Dialect, columns: Sequence[Column[Any]], first: int = 1) -> str:
-    types = (_kind(dialect, item) for item in columns)
-    return f"unnest({', '.join(f'${number}::{kind}[]' for number, kind in enumerate(types, first))})"
+    return f"unnest({', '.join(_array(dialect, item, number) for number, item in enumerate(columns, first))})"
+
+
+def _array(dialect: Dialect, column: Column[Any], number: int) -> str:
+    return f"${number}::{_kind(dialect, column)}[]"
 
 
 def _kind(dialect: Dialect, column: Column[Any]) -> str:

@@ -7,7 +7,7 @@ from typing import Final
 
 from sqlalchemy import bindparam, delete, func, select, tuple_, update
 
-from ringfence_server.ledger.idempotency import EFFECTS_KEPT, REFUSALS_KEPT, time_of, too_old
+from ringfence_server.ledger.idempotency import past_keeping
 from ringfence_server.ledger.policy import DAY
 
 from . import schema
@@ -41,9 +41,7 @@ class Pruner:
         gone = [
             {"gone_id": row.request_id, "gone_scope": row.scope}
             for row in rows
-            if row.record_time < now - (REFUSALS_KEPT if row.refusal_number else EFFECTS_KEPT)
-            # Of a clock that runs ahead: until its own time is over too, its repeat would be taken as new.
-            and (time_of(row.request_id) is None or too_old(row.request_id, now))
+            if past_keeping(row.request_id, row.record_time, now, refusal=row.refusal_number > 0)
         ]
         if gone:
             connection.execute(

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from heapq import merge
-from operator import attrgetter
 from typing import Any, Final, TypeAlias
 
 from sqlalchemy import ColumnElement, Row, Select, and_, literal, select
@@ -31,27 +30,31 @@ _ROWS_OF_A_SLOT: Final = 64
 _entry, _stock = schema.entry, schema.stock
 _COLUMNS: Final = [column for column in _entry.c if column.name != "slot"]
 _KEYS: Final = [_stock.c.organization, _stock.c.sku, _stock.c.location, _stock.c.dimensions]
-_recorded: Final = attrgetter("record_time", "sequence")
 
 Ranges: TypeAlias = Mapping[int, tuple[int, int]]
 """By slot: entries with first < sequence <= last."""
+KeysOf: TypeAlias = Callable[[DriverConnection, Sequence[int]], Mapping[int, StockKey]]
+"""The stock keys of these stock numbers."""
+Found: TypeAlias = tuple[Row[Any], StockKey]
+"""An entry and its key."""
 
 
 class EntryRows:
     """Answers pages of entries, in the order of their record_time; those of one instant in the order of sequences."""
 
-    def __init__(self, slots: Slots) -> None:
+    def __init__(self, slots: Slots, keys_of: KeysOf) -> None:
         self._slots = slots
+        self._keys_of = keys_of
 
     def page(
         self, connection: DriverConnection, query: EntryQuery, below: int | None, most: int, states: States
     ) -> EntriesRead:
         """Up to ``most`` matching entries behind one, and where to go on."""
-        found: list[Row[Any]] = []
+        found: list[Found] = []
         last: int | None = None
-        for looked_at, row in enumerate(self._candidates(connection, query, below, states), 1):
-            if _matches(query, row):
-                found.append(row)
+        for looked_at, (row, key) in enumerate(self._candidates(connection, query, below, states), 1):
+            if _matches(query, row, key):
+                found.append((row, key))
             if len(found) == most or looked_at == _MOST_LOOKED_AT:
                 last = row.sequence
                 break
@@ -59,7 +62,7 @@ class EntryRows:
 
     def _candidates(
         self, connection: DriverConnection, query: EntryQuery, below: int | None, states: States
-    ) -> Iterator[Row[Any]]:
+    ) -> Iterator[Found]:
         """Entries that may match, newest first, by the narrowest way in."""
         if query.request_id:
             for ranges in self._ranges_of_request(connection, query.request_id, states):
@@ -93,7 +96,7 @@ class EntryRows:
 
     def _along(
         self, connection: DriverConnection, head: Select[Any], below: int | None, previous: Any
-    ) -> Iterator[Row[Any]]:
+    ) -> Iterator[Found]:
         """A chain of entries from its newest, or from the one before ``below``. A sequence says in which slot it lies:
         a reservation's chain may lead through several."""
         if below is not None:
@@ -101,12 +104,15 @@ class EntryRows:
         start = connection.execute(head).scalar()
         if not start:
             return
+        rows: Iterable[Row[Any]]
         if connection.distributed:
-            yield from self._step_by_step(connection, start, previous)
+            rows = self._step_by_step(connection, start, previous)
         elif self._slots.count > 1:
-            yield from self._in_pieces(connection, start, previous)
+            rows = self._in_pieces(connection, start, previous)
         else:
-            yield from connection.execute(self._chain(start, previous), execution_options={"yield_per": _ROWS_AT_ONCE})
+            rows = connection.execute(self._chain(start, previous), execution_options={"yield_per": _ROWS_AT_ONCE})
+        for row in rows:
+            yield row, _key_of(row)
 
     def _chain(self, start: int, previous: Any, most: int | None = None) -> Select[Any]:
         """A chain of entries with their keys, newest first; of ``most`` entries."""
@@ -142,8 +148,12 @@ class EntryRows:
     def _step_by_step(self, connection: DriverConnection, start: int, previous: Any) -> Iterator[Row[Any]]:
         """A chain, a statement of one slot for each entry."""
         while start:
-            slot = self._slots.of_sequence(start)
-            row = connection.execute(_with_keys(slot).where(_entry.c.sequence == start)).one()
+            query = (
+                select(*_COLUMNS, *_KEYS)
+                .join(_stock, and_(_stock.c.slot == _entry.c.slot, _stock.c.stock_id == _entry.c.stock_id))
+                .where(_entry.c.slot == self._slots.of_sequence(start), _entry.c.sequence == start)
+            )
+            row = connection.execute(query).one()
             yield row
             start = getattr(row, previous.name)
 
@@ -151,7 +161,7 @@ class EntryRows:
         """The slot that a number's lowest bits name."""
         return number.op("&")(self._slots.mask) if self._slots.mask else 0
 
-    def _in_ranges(self, connection: DriverConnection, ranges: Ranges, below: int | None) -> Iterator[Row[Any]]:
+    def _in_ranges(self, connection: DriverConnection, ranges: Ranges, below: int | None) -> Iterator[Found]:
         """Entries of these ranges, newest first."""
         if len(ranges) == 1:
             ((slot, (first, last)),) = ranges.items()
@@ -170,43 +180,46 @@ class EntryRows:
             newest = newest_sequences(connection, time, {slot: last for slot, (_, last) in ranges.items()})
             ranges = {slot: (first, newest[slot]) for slot, (first, _) in ranges.items()}
         slots = [slot for slot, (first, last) in ranges.items() if last > first]
-        lowest = min([ranges[slot][0] for slot in slots], default=0)
-        ahead: dict[int, list[Row[Any]]] = {slot: [] for slot in slots}
-        for row in rows_of_bounds(
+        ahead: dict[int, list[Found]] = {slot: [] for slot in slots}
+        rows = rows_of_bounds(
             connection,
             {slot: ranges[slot][1] for slot in slots},
-            lambda slot, last: (
-                _with_keys(slot)
-                .where(_entry.c.sequence > lowest, _entry.c.sequence <= last)
-                .order_by(_entry.c.sequence.desc())
-                .limit(_ROWS_OF_A_SLOT)
-            ),
-        ):
-            ahead[self._slots.of_sequence(row.sequence)].append(row)
+            lambda slot, last: _newest(slot, last, _ROWS_OF_A_SLOT),
+        )
+        for found in self._with_keys(connection, rows):
+            ahead[self._slots.of_sequence(found[0].sequence)].append(found)
         streams = [self._of_slot(connection, slot, *ranges[slot], ahead[slot]) for slot in slots]
-        for row in merge(*streams, key=_recorded, reverse=True):
-            if place is None or _recorded(row) < place:
-                yield row
+        for found in merge(*streams, key=_recorded, reverse=True):
+            if place is None or _recorded(found) < place:
+                yield found
 
     def _of_slot(
-        self, connection: DriverConnection, slot: int, first: int, last: int, ahead: Sequence[Row[Any]]
-    ) -> Iterator[Row[Any]]:
+        self, connection: DriverConnection, slot: int, first: int, last: int, ahead: Sequence[Found]
+    ) -> Iterator[Found]:
         """Entries of one slot, newest first; the first ones are read already."""
-        for row in ahead:
-            if first < row.sequence <= last:
-                yield row
+        for found in ahead:
+            if first < found[0].sequence <= last:
+                yield found
         if len(ahead) == _ROWS_OF_A_SLOT:
-            yield from self._in_range(connection, slot, first, min(last, ahead[-1].sequence - 1))
+            yield from self._in_range(connection, slot, first, min(last, ahead[-1][0].sequence - 1))
 
-    @staticmethod
-    def _in_range(connection: DriverConnection, slot: int, first: int, last: int) -> Iterator[Row[Any]]:
-        """Entries of one slot with first < sequence <= last, newest first."""
-        query = (
-            _with_keys(slot)
-            .where(_entry.c.sequence > first, _entry.c.sequence <= last)
-            .order_by(_entry.c.sequence.desc())
-        )
-        yield from connection.execute(query, execution_options={"yield_per": _ROWS_AT_ONCE})
+    def _in_range(self, connection: DriverConnection, slot: int, first: int, last: int) -> Iterator[Found]:
+        """Entries of one slot with first < sequence <= last, newest first, in pieces that grow."""
+        most = _FIRST_PIECE
+        while first < last:
+            rows = connection.execute(_newest(slot, last, most)).all()
+            for found in self._with_keys(connection, rows):
+                if found[0].sequence <= first:
+                    return
+                yield found
+            if len(rows) < most:
+                return
+            last = rows[-1].sequence - 1
+            most = min(4 * most, _ROWS_AT_ONCE)
+
+    def _with_keys(self, connection: DriverConnection, rows: Sequence[Row[Any]]) -> Iterator[Found]:
+        keys = self._keys_of(connection, list(dict.fromkeys([row.stock_id for row in rows])))
+        return ((row, keys[row.stock_id]) for row in rows)
 
     def _ranges_of_request(self, connection: DriverConnection, request_id: bytes, states: States) -> Sequence[Ranges]:
         """Where entries of a request can be, newest first.
@@ -230,13 +243,12 @@ class EntryRows:
         until = newest_sequences(connection, made + 25 * HOUR, last)
         return [{slot: (first[slot], until[slot]) for slot in last}]
 
-    def _named(self, connection: DriverConnection, rows: Iterable[Row[Any]]) -> list[EntryRead]:
+    def _named(self, connection: DriverConnection, found: Sequence[Found]) -> list[EntryRead]:
         """Entries with the texts of their pools."""
-        rows = list(rows)
         pool = schema.pool
         paths: dict[tuple[int, int], str] = {}
         by_slot: dict[int, dict[int, None]] = {}
-        for row in rows:
+        for row, _ in found:
             if row.from_pool or row.to_pool:
                 by_slot.setdefault(self._slots.of_stock(row.stock_id), {})[row.stock_id] = None
         for stock_id, number, path in rows_of_slots(
@@ -250,7 +262,7 @@ class EntryRows:
         return [
             EntryRead(
                 row.sequence,
-                _key_of(row),
+                key,
                 row.kind,
                 row.quantity,
                 row.from_place,
@@ -264,17 +276,27 @@ class EntryRows:
                 row.record_time,
                 row.effective_time,
             )
-            for row in rows
+            for row, key in found
         ]
 
 
-def _with_keys(slot: Any) -> Select[Any]:
-    """Entries of a slot with their stock keys."""
+def _newest(slot: Any, last: Any, most: int) -> Select[Any]:
+    """The newest ``most`` entries of a slot up to one, newest first.
+
+    Without a lower bound, and of one table: of a range whose ends it does not know yet PostgreSQL expects a
+    two-hundredth of the rows, and would rather read, join and sort all of it than walk the index backwards.
+    """
     return (
-        select(*_COLUMNS, *_KEYS)
-        .join(_stock, and_(_stock.c.slot == _entry.c.slot, _stock.c.stock_id == _entry.c.stock_id))
-        .where(_entry.c.slot == slot)
+        select(*_COLUMNS)
+        .where(_entry.c.slot == slot, _entry.c.sequence <= last)
+        .order_by(_entry.c.sequence.desc())
+        .limit(most)
     )
+
+
+def _recorded(found: Found) -> tuple[int, int]:
+    row = found[0]
+    return row.record_time, row.sequence
 
 
 def _last_sequences(states: States) -> dict[int, int]:
@@ -282,10 +304,10 @@ def _last_sequences(states: States) -> dict[int, int]:
     return {slot: state.last_sequence for slot, state in enumerate(states) if state.last_sequence or not slot}
 
 
-def _matches(query: EntryQuery, row: Row[Any]) -> bool:
+def _matches(query: EntryQuery, row: Row[Any], key: StockKey) -> bool:
     return (
-        row.organization == query.organization
-        and (query.key is None or _key_of(row) == query.key)
+        key.organization == query.organization
+        and (query.key is None or key == query.key)
         and (not query.reservation_id or row.reservation_id == query.reservation_id)
         and (not query.request_id or row.request_id == query.request_id)
         and (query.record_time_from is None or row.record_time >= query.record_time_from)

@@ -229,6 +229,8 @@ def newest_revisions(connection: DriverConnection, instant: int, slots: Sequence
     return _newest(connection, feed.c.revision, feed.c.record_time, instant, last)
 
 
+# A probe has no lower bound: below `low` lies only what was recorded in time, and of a range with two ends PostgreSQL
+# expects so few rows that it reads and sorts all of it.
 _SEARCH: Final = """
 WITH RECURSIVE search(slot, found, low, high) AS (
   SELECT slot, 0::bigint, 1::bigint, high FROM unnest($1::smallint[], $2::bigint[]) AS given(slot, high)
@@ -241,7 +243,7 @@ WITH RECURSIVE search(slot, found, low, high) AS (
   FROM search
   LEFT JOIN LATERAL (
     SELECT {number} AS number, {time} AS time FROM {table}
-    WHERE {table}.slot = search.slot AND {number} BETWEEN search.low AND (search.low + search.high) / 2
+    WHERE {table}.slot = search.slot AND {number} <= (search.low + search.high) / 2
     ORDER BY {number} DESC LIMIT 1
   ) AS probe ON true
   WHERE search.low <= search.high

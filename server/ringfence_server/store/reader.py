@@ -72,8 +72,8 @@ class Reader:
         self._snapshots = Snapshots(self._keys, instants)
         self._reservations = ReservationRows(dialect, slots)
         self._holds = HoldRows(dialect, slots)
-        self._entries = EntryRows(slots)
         self._feed = FeedRows(dialect, slots)
+        self._entries = EntryRows(slots, self._feed.keys)
         self._till = TillRows(dialect, slots)
         self._points = PointReads(lanes.points, self._keys, self._snapshots)
 

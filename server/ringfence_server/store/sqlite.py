@@ -20,7 +20,6 @@ from ringfence_server.ledger.names import StockKey
 from ringfence_server.ledger.work import Committed, StoreUnavailable, Work
 
 from . import schema
-from .codec import dimensions_of
 from .driver import DriverConnection
 from .errors import DATABASE_ERRORS, StoreInUse, translated
 from .ids import Ids
@@ -31,6 +30,7 @@ from .outcomes import Outcomes
 from .prune import Pruner
 from .scratch import Scratch, memory_place
 from .slots import ONE_SLOT
+from .stale_keys import stale_keys
 from .transaction import Lengthy, Transacted, Transactor
 
 T = TypeVar("T")
@@ -208,11 +208,10 @@ class SqliteStore:
         self._transactor = Transactor(
             engine.dialect,
             slots=ONE_SLOT,
-            locks=WriterLock(engine.dialect, self._clock.now, only_writer=True),
+            locks=WriterLock(engine.dialect, self._clock, only_writer=True),
             ids=Ids(last or 0),
             moments=self.moments,
             outcomes=Outcomes(engine.dialect, ONE_SLOT, refusals_kept=self._refusals_kept, only_writer=True),
-            due_until=lambda _now: self._clock.due_until(),
             # The lock on the file sees to that.
             only_writer=True,
         )
@@ -301,38 +300,10 @@ class SqliteStore:
 
     def _stale_keys(self, after: int, most: int) -> tuple[list[StockKey], int]:
         connection, transactor = self._ready()
-        stock = schema.stock
-        keys: list[StockKey] = []
         try:
-            if (
-                not after
-                and connection.execute(
-                    select(schema.policy.c.revision).where(schema.policy.c.slot == 0).limit(1)
-                ).first()
-                is None
-            ):
-                # Nobody ever set a policy: a start need not walk a million keys.
-                return [], 0
-            rows = connection.execute(
-                select(
-                    stock.c.stock_id,
-                    stock.c.organization,
-                    stock.c.sku,
-                    stock.c.location,
-                    stock.c.dimensions,
-                    stock.c.policy_revision,
-                )
-                .where(stock.c.slot == 0, stock.c.stock_id > after)
-                .order_by(stock.c.stock_id)
-                .limit(most)
-            ).all()
-            policies = transactor.loader.policies(connection, {row.organization for row in rows})
+            return stale_keys(connection, ONE_SLOT, transactor.loader, after, most)
         except DATABASE_ERRORS as error:
             raise translated(error) from error
-        for row in rows:
-            if row.policy_revision < policies[row.organization].formula_revision:
-                keys.append(StockKey(row.organization, row.sku, row.location, dimensions_of(row.dimensions)))
-        return keys, rows[-1].stock_id if len(rows) == most else 0
 
     def _prune(self) -> int:
         connection, transactor = self._ready()

@@ -25,12 +25,14 @@ __all__ = [
     "SIZES",
     "KeySelect",
     "RowsStatement",
+    "RowsStatements",
     "SlotSelect",
     "Statement",
     "insert_rows",
     "joined_select",
     "keyed_select",
     "newest_select",
+    "rows_together",
     "slot_select",
     "update_rows",
     "upsert_rows",
@@ -64,6 +66,25 @@ class RowsStatement(Protocol):
 
     def run_many(self, connection: DriverConnection, rows: Sequence[tuple[Any, ...]]) -> None:
         """Runs it for every row."""
+
+
+class RowsStatements(Protocol):
+    """Several statements over rows, none of which touches what another does, in whatever order."""
+
+    def run_many(self, connection: DriverConnection, lists: Sequence[Sequence[tuple[Any, ...]]]) -> None:
+        """Runs each of them for the rows at its place; some may have none."""
+
+
+class _OneByOne:
+    """Where a statement waits for nobody."""
+
+    def __init__(self, statements: Sequence[RowsStatement]) -> None:
+        self._statements = statements
+
+    def run_many(self, connection: DriverConnection, lists: Sequence[Sequence[tuple[Any, ...]]]) -> None:
+        """In their order."""
+        for statement, rows in zip(self._statements, lists, strict=True):
+            statement.run_many(connection, rows)
 
 
 def keyed_select(
@@ -142,3 +163,9 @@ def update_rows(dialect: Dialect, table: Table, changed: Sequence[str]) -> RowsS
     if dialect.name == "postgresql":
         return postgres_statements.array_update(dialect, table, changed)
     return sqlite_statements.update_of(dialect, table, changed)
+
+
+def rows_together(statements: Sequence[RowsStatement]) -> RowsStatements:
+    """Statements of one dialect as one; on PostgreSQL with one round trip."""
+    arrays = [statement for statement in statements if isinstance(statement, postgres_statements.ArrayRows)]
+    return postgres_statements.TogetherRows(arrays) if len(arrays) == len(statements) else _OneByOne(statements)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final, NamedTuple, Protocol
 
 from sqlalchemy.engine import Dialect
@@ -79,10 +79,8 @@ class Transactor:
         ids: Ids,
         moments: RecordTimes,
         outcomes: Outcomes,
-        due_until: Callable[[int], int],
         only_writer: bool = False,
     ) -> None:
-        """``due_until``: given the time of a batch, the instant up to which leases may be ended."""
         self.loader = Loader(dialect, slots, only_writer=only_writer)
         self._slots = slots
         self._locks = locks
@@ -90,7 +88,6 @@ class Transactor:
         self._writer = Writer(dialect, slots)
         self._ids = ids
         self._moments = moments
-        self._due_until = due_until
 
     def settle(self, transacted: Transacted) -> None:
         """The transaction is committed (or had nothing to commit): what it left in memory is what the tables say."""
@@ -138,20 +135,19 @@ class Transactor:
             WiderLock: the work needs more slots.
             Lengthy: ``most_parts`` is given, and the reservations that are named have more, or leases are due.
         """
-        head, now = self._locks.take(connection, slots)
-        return self.run_locked(connection, work, slots, head, now, most_parts=most_parts)
+        return self.run_locked(connection, work, slots, self._locks.take(connection, slots), most_parts=most_parts)
 
     def run_locked(
         self,
         connection: DriverConnection,
         work: Work,
         slots: Sequence[int],
-        head: Head,
-        now: int,
+        told: Locked,
         *,
         most_parts: int | None = None,
     ) -> Transacted:
-        """The same with the locks held: ``head`` and ``now`` are what they told."""
+        """The same with the locks held: ``told`` is what they told."""
+        head, now, trusted = told
         record_time = self._moments.begin(now, head.record_time)
         loader = self.loader
         policies = loader.policies(connection, work.organizations)
@@ -159,7 +155,6 @@ class Transactor:
         callers = self.outcomes.callers(connection, work.request_keys)
         needs = work.needs(policies, stored)
         # A reader may have been answered for an instant after ``now``: what it saw ended must be ended here too.
-        trusted = self._due_until(now)
         due_until = record_time if trusted >= now else min(record_time, trusted)
         due_ids, more_due = loader.due(connection, due_until, slots)
         if more_due:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from ringfence_server.ledger.names import StockKey
-from ringfence_server.ledger.work import Committed
+from ringfence_server.ledger.work import Committed, Place
 
 
 class OrderListener:
@@ -33,7 +33,11 @@ class OrderBell:
     """Takes commits, wakes the streams of the locations that they opened events of. Lives on the event loop."""
 
     def __init__(self) -> None:
-        self._by_location: dict[tuple[str, str], set[OrderListener]] = {}
+        self._by_location: dict[Place, set[OrderListener]] = {}
+
+    def __len__(self) -> int:
+        """The locations that somebody listens to."""
+        return len(self._by_location)
 
     def publish(self, committed: Committed) -> None:
         """Takes one durable batch."""
@@ -44,6 +48,12 @@ class OrderBell:
     def changed(self, keys: Iterable[StockKey]) -> None:
         """Stock keys changed, perhaps by another server: where something was sold there may be an order."""
         for place in {(key.organization, key.location) for key in keys}:
+            for listener in self._by_location.get(place, ()):
+                listener.rung.set()
+
+    def opened(self, places: Collection[Place] | None) -> None:
+        """Another server opened events at these places; None: it may have, anywhere."""
+        for place in self._by_location if places is None else places:
             for listener in self._by_location.get(place, ()):
                 listener.rung.set()
 

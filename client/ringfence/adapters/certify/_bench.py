@@ -337,7 +337,9 @@ class _Bench:
     def _adapter_clock(self) -> datetime:
         """The adapter's clock goes wrong slowly; no decision may come from it."""
         share = self._minute / (self.scenario.hours * 60)
-        return self._host.now() + self.scenario.drift * share
+        # At most by half of the day: a clock that stands still, or runs backwards all day, makes no schedule due.
+        most = timedelta(hours=self.scenario.hours) / 2
+        return self._host.now() + max(-most, min(most, self.scenario.drift)) * share
 
     def _maybe_kill(self, step: str) -> None:
         if not self._calm and self._chance.random() < self.scenario.crashes:

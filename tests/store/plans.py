@@ -1,0 +1,44 @@
+"""How PostgreSQL would find the rows of a statement."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import Connection
+from sqlalchemy.util import await_only
+
+from ringfence_server.store.lane import PLANNER
+from tests.store.desk import Desk
+
+PLANNED = ("SELECT", "INSERT", "UPDATE", "DELETE", "WITH")
+_KEYED = re.compile(r"Index Cond: \(\(?\(?slot = ")
+
+
+def postgres_plans(desk: Desk, texts: Iterable[str]) -> dict[str, str]:
+    """The generic plan of each text that has one, as a writing connection makes it."""
+
+    def plan(raw: Any, text: str) -> str:
+        nothing = ", ".join(["NULL"] * max(map(int, re.findall(r"\$(\d+)", text)), default=0))
+        await_only(raw.execute(f"PREPARE seen AS {text}"))
+        found = await_only(raw.fetch(f"EXPLAIN EXECUTE seen({nothing})".replace("()", "")))
+        await_only(raw.execute("DEALLOCATE seen"))
+        return "\n".join(row[0] for row in found)
+
+    def plans(connection: Connection) -> dict[str, str]:
+        adapted: Any = connection.connection.dbapi_connection
+        await_only(adapted.driver_connection.execute(PLANNER))
+        return {text: plan(adapted.driver_connection, text) for text in texts if text.split()[0] in PLANNED}
+
+    return desk.look(plans)
+
+
+def walks(plans: dict[str, str]) -> dict[str, str]:
+    """Those that go through a table, or through an index by no slot."""
+
+    def walked(plan: str) -> bool:
+        by_index = "Index Scan" in plan or "Index Only Scan" in plan
+        return "Seq Scan" in plan or "Disabled: true" in plan or (by_index and not _KEYED.search(plan))
+
+    return {text: plan for text, plan in plans.items() if walked(plan)}
