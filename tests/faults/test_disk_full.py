@@ -83,15 +83,15 @@ def begin_another_log(server: PostgresServer) -> None:
 def answers_again(server: PostgresServer) -> None:
     """Waits until PostgreSQL has recovered; one that gave up is started, as a machine's service manager does."""
 
-    def answers() -> None:
+    def answers() -> bool:
         if not _runs(server.pid):
             server.restart()
         try:
-            server.execute("SELECT 1")
+            return server.execute("SELECT 1") == [(1,)]
         except Exception as refused:
             raise AssertionError(f"PostgreSQL does not come back: {refused!r}: {server.log[-2000:]}") from refused
 
-    assert_eventually(lambda: answers() is None, timeout=PATIENCE)
+    assert_eventually(answers, timeout=PATIENCE)
 
 
 def _runs(pid: int) -> bool:
