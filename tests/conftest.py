@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
-from ringfence.testing import PostgresServer
+from ringfence.testing import PostgresServer, pytest_plugin
 from ringfence_server.store.migrate import upgrade_postgres
 from tests.patience import PATIENT
 from tests.properties.profiles import LONG
@@ -52,6 +52,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if hasattr(config, "workerinput"):
         places = {folder: place for place, folder in enumerate(LONGEST_FIRST)}
         items.sort(key=lambda item: places.get(item.path.parent.name, len(places)))
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A running PostgreSQL. It does not wait for the disk: its data outlast its processes, but no power cut."""
+    yield from pytest_plugin.running(fsync="off", full_page_writes="off")
 
 
 @pytest.fixture(scope="session")

@@ -7,8 +7,14 @@ from collections.abc import Iterator
 import pytest
 
 from ringfence import RetryPolicy, uuid7
-from ringfence.testing import RingfenceServer
+from ringfence.testing import PostgresServer, RingfenceServer, pytest_plugin
 from tests.cli.run import Cli
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A running PostgreSQL as it is set up for work, which `ringfence db check` finds nothing wrong with."""
+    yield from pytest_plugin.running()
 
 
 @pytest.fixture(scope="module")

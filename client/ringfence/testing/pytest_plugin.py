@@ -23,13 +23,17 @@ def ringfence_server() -> Iterator[RingfenceServer]:
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
-    """A running PostgreSQL, the same for all tests of a run, so leave it running. It does not wait for the disk: its
-    data outlast its processes, but no power cut.
+    """A running PostgreSQL, the same for all tests of a run, so leave it running.
 
     Where there is none the test is skipped; with RINGFENCE_REQUIRE_POSTGRES=1 in the environment it fails.
     """
+    yield from running()
+
+
+def running(**settings: str) -> Iterator[PostgresServer]:
+    """For a fixture: a running PostgreSQL with settings of its own. Without one it skips or fails as above."""
     try:
-        server = PostgresServer(settings={"fsync": "off", "full_page_writes": "off"})
+        server = PostgresServer(settings=settings)
     except PostgresNotFound as absent:
         if os.environ.get("RINGFENCE_REQUIRE_POSTGRES") == "1":
             pytest.fail(f"RINGFENCE_REQUIRE_POSTGRES=1, but {absent}", pytrace=False)
