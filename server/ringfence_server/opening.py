@@ -57,7 +57,7 @@ async def open_database(
 
     Raises:
         StoreUnavailable: the database cannot be had.
-        StartFailed: what is needed for it is not installed.
+        StartFailed: what is needed for it is not installed, or what is asked of it is not to be had there.
     """
     if not config.in_memory and is_postgres(config.database_url):
         return await _open_postgres(config, closing, None if by_database else clock, instants)
@@ -92,6 +92,9 @@ async def _open_postgres(
     closing.push_async_callback(store.close)
     await store.open()
     slots, distributed = store.slots, store.distributed
+    if distributed and config.read_url is not None:
+        # What one machine has replayed says nothing of the others.
+        raise StartFailed("a Citus cluster has no replica to read from: serve it without --read-url")
     feed = PostgresFeed(url, options, slots, distributed=distributed)
     closing.push_async_callback(feed.close)
     reader = await _open_reader(postgres_reader(url, options, store.instants, slots, distributed=distributed), closing)

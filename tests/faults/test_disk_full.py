@@ -88,8 +88,8 @@ def answers_again(server: PostgresServer) -> None:
             server.restart()
         try:
             return server.execute("SELECT 1") == [(1,)]
-        except Exception:
-            return False
+        except Exception as refused:
+            raise AssertionError(f"PostgreSQL does not come back: {refused!r}: {server.log[-2000:]}") from refused
 
     assert_eventually(answers, timeout=PATIENCE)
 
