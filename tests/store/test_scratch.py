@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -112,18 +113,24 @@ def test_what_cannot_be_ended_is_swept_another_time(tmp_path: Path) -> None:
         assert not Path(made).exists()
 
 
+@pytest.fixture
+def reachable() -> Iterator[Path]:
+    """A folder for PostgreSQL, which runs as another user when this is root; pytest's own are closed to others."""
+    with tempfile.TemporaryDirectory(prefix="ringfence-test-") as made:
+        path = Path(made)
+        path.chmod(0o755)
+        yield path
+
+
 @pytest.mark.postgres
-def test_a_postgresql_whose_owner_was_killed_is_ended(postgres_server: PostgresServer, tmp_path: Path) -> None:
+def test_a_postgresql_whose_owner_was_killed_is_ended(postgres_server: PostgresServer, reachable: Path) -> None:
     """Its processes go on without their owner; the next PostgresServer ends them and deletes their directory."""
-    # PostgreSQL runs as another user when this is root, and must reach its directory.
-    for part in (tmp_path, *tmp_path.parents[:2]):
-        part.chmod(0o755)
-    with maker(MAKE_POSTGRES, tmp_path) as (process, (made, pid)):
+    with maker(MAKE_POSTGRES, reachable) as (process, (made, pid)):
         process.kill()
         process.wait()
         assert runs(int(pid))
         try:
-            PostgresServer(directory=tmp_path).close()
+            PostgresServer(directory=reachable).close()
             assert not Path(made).exists()
             assert not runs(int(pid))
         except BaseException:
