@@ -71,7 +71,10 @@ def test_show_lists_keys_by_filters(cli: Cli) -> None:
     [
         (("LAMP", "berlin", "1.5"), "QUANTITY is a whole number of base units"),
         (("LAMP", "berlin", "10", "--count-time", "2026-01-01T06:00:00"), "--count-time needs a time zone"),
-        (("LAMP", "berlin", "10", "--measure", "stock"), "'stock' is no measure of the policy: on_hand, safety_stock"),
+        (
+            ("LAMP", "berlin", "10", "--measure", "stock"),
+            "'stock' is no measure of the policy, it has on_hand, safety_stock",
+        ),
         (("LAMP", "berlin", "1", "--delta", "--measure", "safety_stock"), "post its absolute value"),
         (("LAMP", "berlin", "1000000000001"), "10^12"),
         (("LAMP", "", "1"), "figures[0].key.location"),

@@ -48,6 +48,15 @@ def test_what_is_no_name_is_refused(key: str, name: str) -> None:
     assert rule_of((key, name)) == (f"metadata.{key}", "BAD_IDENTITY")
 
 
+def test_a_refused_name_is_shown_beside_what_it_may_be() -> None:
+    """The field says which name it is about, the description does not say it again."""
+    with pytest.raises(Refused) as raised:
+        identity_of(((ORGANIZATION_KEY, "a\tb"),))
+    refusal = raised.value.refusal
+    assert isinstance(refusal, Invalid)
+    assert refusal.violations[0].description == "a name of 1 to 64 characters without control characters; got 'a\\tb'"
+
+
 def test_two_names_are_refused() -> None:
     """A proxy that adds its own must not decide whose stock is sold; the same name twice says the same."""
     assert rule_of((CALLER_KEY, "shop"), (CALLER_KEY, "till")) == (f"metadata.{CALLER_KEY}", "GIVEN_TWICE")

@@ -152,6 +152,11 @@ class TestReserve:
         """An unset message is an empty one."""
         assert rules(reserve(pb.ReserveLine(quantity=1))) == {"lines[0].key.sku": "REQUIRED"}
 
+    def test_a_ttl_that_is_too_long_hears_how_long_one_may_be(self) -> None:
+        """Sign and nanos are right: the seconds are what is wrong."""
+        (fault,) = faults(reserve(line(), ttl=Duration(seconds=2**60)))
+        assert "to 315,576,000,000 seconds" in fault.description
+
     @pytest.mark.parametrize(
         ("fields", "rule"),
         [
@@ -227,6 +232,14 @@ class TestRequestId:
     def test_what_is_no_uuid_is_refused(self, text: str, rule: str) -> None:
         """Only 8-4-4-4-12 hexadecimal digits that are not all zero."""
         assert rules(pb.ReserveRequest(request_id=text, lines=[line()])) == {"request_id": rule}
+
+    def test_the_nil_uuid_is_named_as_such(self) -> None:
+        """It has the right form: without a word the caller would look for a mistake in the form."""
+        said = {
+            text: faults(pb.ReserveRequest(request_id=text, lines=[line()]))[0].description
+            for text in ("00000000-0000-0000-0000-000000000000", "x")
+        }
+        assert ["not the nil UUID" in description for description in said.values()] == [True, False]
 
     def test_case_means_nothing(self) -> None:
         """The same UUID in capitals is the same request."""

@@ -21,7 +21,7 @@ from ringfence_server.ledger.commands import (
 )
 from ringfence_server.ledger.names import StockKey
 from tests.rpc.messages import figure, new_id, stock_key
-from tests.rpc.parsing import command, parsed, rules
+from tests.rpc.parsing import command, faults, parsed, rules
 
 LAMP = StockKey("acme", "LAMP", "north")
 
@@ -47,6 +47,13 @@ def reallocate(**fields: Any) -> pb.ReallocateRequest:
     """A Reallocate of one line."""
     line = {"key": stock_key(), "from_path": "web", "quantity": 1, **fields}
     return pb.ReallocateRequest(request_id=new_id(), lines=[pb.ReallocationLine(**line)])
+
+
+def test_a_post_of_nothing_hears_all_that_it_may_be() -> None:
+    """Not figures only: bookings and counts are posts, too."""
+    (fault,) = faults(post())
+    assert (fault.field, fault.rule) == ("figures", "REQUIRED")
+    assert fault.description == "1 to 2,000 figures and bookings, or begin_count or end_count"
 
 
 class TestPostStock:

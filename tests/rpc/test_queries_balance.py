@@ -337,8 +337,8 @@ async def test_every_broken_rule_is_named(shop: Shop, case: str) -> None:
 async def test_what_the_policy_does_not_have_is_refused(shop: Shop) -> None:
     """A dimension, group or level that would match nothing or sum everything without a word; for pools, roll-ups and
     keys named one by one."""
-    named = ("DIMENSION_NOT_IN_POLICY", "'size' is no dimension of the policy: none")
-    group = ("LOCATION_GROUP_NOT_IN_POLICY", "'cold' is no location group of the policy: none")
+    named = ("DIMENSION_NOT_IN_POLICY", "'size' is no dimension of the policy, it has none")
+    group = ("LOCATION_GROUP_NOT_IN_POLICY", "'cold' is no location group of the policy, it has none")
     await shop.post(3)
     for keys in ({}, {"skus": ["BIKE"], "locations": ["north"]}):
         size = pb.BalanceFilter(**keys, dimensions={"size": ""})  # type: ignore[arg-type]
@@ -365,7 +365,7 @@ async def test_many_location_groups_are_not_all_listed(shop: Shop) -> None:
     )
     status = await refusal(shop.query(filter=pb.BalanceFilter(location_groups=["cold"])))
     assert violations(status)["filter.location_groups[0]"][1].endswith(
-        ": " + ", ".join(f"G{n:02}" for n in range(20)) + " and 5 more"
+        "it has " + ", ".join(f"G{n:02}" for n in range(20)) + " and 5 more"
     )
 
 

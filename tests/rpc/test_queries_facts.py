@@ -161,8 +161,19 @@ async def test_entries_of_a_key_whose_dimension_the_policy_does_not_have_are_ref
     status = await refusal(entries(size="L"))
     assert status.code == code_pb2.INVALID_ARGUMENT
     assert violations(status) == {
-        "key.dimensions": ("DIMENSION_NOT_IN_POLICY", "'size' is no dimension of the policy: colour")
+        "key.dimensions": ("DIMENSION_NOT_IN_POLICY", "'size' is no dimension of the policy, it has colour")
     }
+
+
+async def test_a_sku_that_can_be_none_is_refused_under_the_name_of_its_field(shop: Shop) -> None:
+    """The field holds one SKU, not a list, and may be empty; what was given stands beside."""
+
+    async def verified() -> None:
+        async for _ in shop.ledger.Verify(ledger_service_pb2.VerifyRequest(sku="A\tB")):
+            pass
+
+    description = "0 to 128 characters without control characters; got 'A\\tB'"
+    assert violations(await refusal(verified())) == {"sku": ("BAD_NAME", description)}
 
 
 async def test_verify_ends_with_the_verdict(shop: Shop) -> None:

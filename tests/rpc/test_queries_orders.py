@@ -108,10 +108,11 @@ async def test_broken_lists_are_refused(shop: Shop) -> None:
     page = await shop.allocation.ListReservations(pb.ListReservationsRequest(page_size=1))
     again = pb.ListReservationsRequest(page_size=1, page_token=page.next_page_token, owner="anna")
     assert reason(await refusal(shop.allocation.ListReservations(again))) == "BAD_TOKEN"
-    broken = pb.ListReservationsRequest(owner="x" * 129, page_size=-1, states=[0, 99])  # type: ignore[list-item]
+    broken = pb.ListReservationsRequest(owner="x" * 129, sku="A\tB", page_size=-1, states=[0, 99])  # type: ignore[list-item]
     found = violations(await refusal(shop.allocation.ListReservations(broken)))
     assert {field: rule for field, (rule, _) in found.items()} == {
         "owner": "TOO_LONG",
+        "sku": "BAD_NAME",
         "page_size": "OUT_OF_RANGE",
         "states[0]": "REQUIRED",
         "states[1]": "UNKNOWN_VALUE",

@@ -77,10 +77,10 @@ async def test_a_watch_of_what_the_policy_does_not_have_is_refused(shop: Shop) -
     assert violations(status) == {
         "filter.location_groups[1]": (
             "LOCATION_GROUP_NOT_IN_POLICY",
-            "'kiosks' is no location group of the policy: stores",
+            "'kiosks' is no location group of the policy, it has stores",
         ),
-        "filter.dimensions": ("DIMENSION_NOT_IN_POLICY", "'size' is no dimension of the policy: colour"),
-        "roll_up[0].dimension": ("DIMENSION_NOT_IN_POLICY", "'batch' is no dimension of the policy: colour"),
+        "filter.dimensions": ("DIMENSION_NOT_IN_POLICY", "'size' is no dimension of the policy, it has colour"),
+        "roll_up[0].dimension": ("DIMENSION_NOT_IN_POLICY", "'batch' is no dimension of the policy, it has colour"),
         "roll_up[1].level": ("LEVEL_NOT_IN_POLICY", "the policy has no level 2: 1 (channel)"),
     }
 

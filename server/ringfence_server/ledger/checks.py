@@ -36,7 +36,7 @@ def dimension_violation(policy: Policy, name: str, field: str) -> Violation | No
     if name in policy.dimensions:
         return None
     allowed = ", ".join(policy.dimensions) or "none"
-    return Violation(field, "DIMENSION_NOT_IN_POLICY", f"{name!r} is no dimension of the policy: {allowed}")
+    return Violation(field, "DIMENSION_NOT_IN_POLICY", f"{name!r} is no dimension of the policy, it has {allowed}")
 
 
 def location_group_violation(policy: Policy, name: str, field: str) -> Violation | None:
@@ -47,7 +47,8 @@ def location_group_violation(policy: Policy, name: str, field: str) -> Violation
     allowed = ", ".join(known[:_MOST_NAMED]) or "none"
     if len(known) > _MOST_NAMED:
         allowed += f" and {len(known) - _MOST_NAMED} more"
-    return Violation(field, "LOCATION_GROUP_NOT_IN_POLICY", f"{name!r} is no location group of the policy: {allowed}")
+    text = f"{name!r} is no location group of the policy, it has {allowed}"
+    return Violation(field, "LOCATION_GROUP_NOT_IN_POLICY", text)
 
 
 def level_violation(policy: Policy, level: int, field: str) -> Violation | None:

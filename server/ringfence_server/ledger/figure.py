@@ -72,7 +72,7 @@ def figure_violation(
     if measure is None:
         known = ", ".join(known.name for known in policy.measures)
         return Violation(
-            _field(number, "measure"), "MEASURE_NOT_IN_POLICY", f"{name!r} is no measure of the policy: {known}"
+            _field(number, "measure"), "MEASURE_NOT_IN_POLICY", f"{name!r} is no measure of the policy, it has {known}"
         )
     counts = name == location.settlement_measure
     chained = figure.previous_position is not None

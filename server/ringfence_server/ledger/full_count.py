@@ -45,7 +45,7 @@ def count_violations(policy: Policy, command: PostStock) -> list[Violation]:
         measure = _measure(policy, command.begin)
         if policy.measure(measure) is None:
             known = ", ".join(each.name for each in policy.measures)
-            text = f"{measure!r} is no measure of the policy: {known}"
+            text = f"{measure!r} is no measure of the policy, it has {known}"
             found.append(Violation("begin_count.measure", "MEASURE_NOT_IN_POLICY", text))
     return found
 

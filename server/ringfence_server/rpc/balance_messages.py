@@ -56,7 +56,7 @@ def names_of(
     else:
         for number, name in enumerate(found):
             if not 1 <= len(name) <= longest or not forms.is_clean(name):
-                text = f"1 to {longest} characters without control characters"
+                text = f"1 to {longest} characters without control characters{forms.got(name)}"
                 faults.append(Violation(f"{field}[{number}]", "BAD_NAME", text))
                 break
     return found if len(found) == 1 else tuple(sorted(set(found)))

@@ -44,7 +44,9 @@ def request_id(text: str, faults: list[Violation]) -> bytes:
     if identifier is None or not any(identifier):
         # The nil UUID is what a client sends that forgot to make one: every request would be the same.
         what = "a UUID that the caller makes for this request, best a UUIDv7, as 8-4-4-4-12 hexadecimal digits"
-        faults.append(Violation("request_id", "REQUIRED" if not text else "BAD_UUID", f"{what}{_got(text)}"))
+        if identifier is not None:
+            what += ", not the nil UUID"
+        faults.append(Violation("request_id", "REQUIRED" if not text else "BAD_UUID", f"{what}{got(text)}"))
         return NO_ID
     return identifier
 
@@ -55,19 +57,21 @@ def reservation_id(
     """The 16 bytes of the id of a reservation, or of what else the service made: ``what`` says where it was told."""
     identifier = _uuid(text)
     if identifier is None:
-        faults.append(Violation(field, "REQUIRED" if not text else "BAD_UUID", f"{what}{_got(text)}"))
+        faults.append(Violation(field, "REQUIRED" if not text else "BAD_UUID", f"{what}{got(text)}"))
         return NO_ID
     return identifier
 
 
-def line_count(count: int, field: str, faults: list[Violation], *, at_least: int = 1) -> bool:
-    """Whether a request has as many lines as it may."""
+def line_count(
+    count: int, field: str, faults: list[Violation], *, at_least: int = 1, lacking: str = f"1 to {MAX_LINES:,} of them"
+) -> bool:
+    """Whether a request has as many lines as it may; ``lacking`` says what one without any needs."""
     if at_least <= count <= MAX_LINES:
         return True
     if count:
         faults.append(Violation(field, "TOO_MANY", f"at most {MAX_LINES:,} a request; got {count:,}: send several"))
     else:
-        faults.append(Violation(field, "REQUIRED", f"1 to {MAX_LINES:,} of them"))
+        faults.append(Violation(field, "REQUIRED", lacking))
     return False
 
 
@@ -122,7 +126,15 @@ def name(text: str, field: str, faults: list[Violation], *, required: bool = Tru
             faults.append(Violation(field, "REQUIRED", f"1 to {MAX_NAME} characters without control characters"))
     elif len(text) > MAX_NAME or not is_clean(text):
         what = f"1 to {MAX_NAME} characters without control characters"
-        faults.append(Violation(field, "BAD_NAME", f"{what}{_got(text)}"))
+        faults.append(Violation(field, "BAD_NAME", f"{what}{got(text)}"))
+    return text
+
+
+def sku(text: str, field: str, faults: list[Violation]) -> str:
+    """A SKU that a list is narrowed to; empty is every one."""
+    if len(text) > MAX_SKU or not is_clean(text):
+        what = f"0 to {MAX_SKU} characters without control characters"
+        faults.append(Violation(field, "BAD_NAME", f"{what}{got(text)}"))
     return text
 
 
@@ -132,7 +144,7 @@ def label(text: str, field: str, faults: list[Violation], *, required: bool = Fa
         faults.append(Violation(field, "REQUIRED", f"1 to {MAX_LABEL} characters without control characters"))
     elif text and (len(text) > MAX_LABEL or not is_clean(text)):
         what = f"0 to {MAX_LABEL} characters without control characters"
-        faults.append(Violation(field, "TOO_LONG" if len(text) > MAX_LABEL else "BAD_TEXT", f"{what}{_got(text)}"))
+        faults.append(Violation(field, "TOO_LONG" if len(text) > MAX_LABEL else "BAD_TEXT", f"{what}{got(text)}"))
     return text
 
 
@@ -207,7 +219,7 @@ def path_fault(path: str) -> str:
         if not 1 <= len(segment) <= MAX_NAME or not is_clean(segment):
             return (
                 f"levels of 1 to {MAX_NAME} characters without control characters, joined by '/', none left out"
-                f"{_got(path)}"
+                f"{got(path)}"
             )
     return ""
 
@@ -230,7 +242,7 @@ def _key_with_faults(
     located: bool,
 ) -> StockKey:
     if not 1 <= len(sku) <= MAX_SKU or not is_clean(sku):
-        text = f"1 to {MAX_SKU} characters without control characters{_got(sku) if sku else ''}"
+        text = f"1 to {MAX_SKU} characters without control characters{got(sku) if sku else ''}"
         faults.append(Violation(f"{field}.sku", "BAD_NAME" if sku else "REQUIRED", text))
     if located or location:
         name(location, f"{field}.location", faults)
@@ -239,10 +251,10 @@ def _key_with_faults(
         faults.append(Violation(f"{field}.dimensions", "TOO_MANY", text))
     for dimension, value in sorted(dimensions.items())[: MOST_DIMENSIONS + 1]:
         if not 1 <= len(dimension) <= MAX_NAME or not is_clean(dimension):
-            text = f"names of 1 to {MAX_NAME} characters without control characters{_got(dimension)}"
+            text = f"names of 1 to {MAX_NAME} characters without control characters{got(dimension)}"
             faults.append(Violation(f"{field}.dimensions", "BAD_NAME", text))
         if len(value) > MAX_NAME or not is_clean(value):
-            text = f"values of 0 to {MAX_NAME} characters without control characters{_got(value)}"
+            text = f"values of 0 to {MAX_NAME} characters without control characters{got(value)}"
             faults.append(Violation(f"{field}.dimensions", "BAD_NAME", text))
     # A value that does not apply is left out, so that a policy may add a dimension later.
     return StockKey(organization, sku, location, tuple(sorted(item for item in dimensions.items() if item[1])))
@@ -271,7 +283,7 @@ def is_clean(text: str) -> bool:
     return text.isprintable() or not _CONTROL.search(text)
 
 
-def _got(text: str) -> str:
+def got(text: str) -> str:
     """What was given, short enough for a description; nothing when nothing was."""
     if not text:
         return ""

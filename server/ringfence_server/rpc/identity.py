@@ -12,6 +12,7 @@ from ringfence_server.ledger.names import MAX_NAME
 from ringfence_server.ledger.outcomes import Invalid, Violation
 
 from .errors import Refused
+from .forms import got
 
 ORGANIZATION_KEY: Final = "ringfence-organization"
 CALLER_KEY: Final = "ringfence-caller"
@@ -55,8 +56,8 @@ def identity_of(metadata: Iterable[Any] | None) -> Identity:
 def _identity(organization: str, caller: str) -> Identity:
     for key, name in ((ORGANIZATION_KEY, organization), (CALLER_KEY, caller)):
         if not 1 <= len(name) <= MAX_NAME or _CONTROL.search(name):
-            text = f"the metadata {key} is a name of 1 to {MAX_NAME} characters without control characters"
-            raise _refused(key, "BAD_IDENTITY", text)
+            what = f"a name of 1 to {MAX_NAME} characters without control characters"
+            raise _refused(key, "BAD_IDENTITY", f"{what}{got(name) or '; got an empty one'}")
     return Identity(organization, caller, scope_of(organization, caller))
 
 

@@ -24,7 +24,7 @@ from ringfence_server.ledger.policy import Fallback
 from . import forms
 from .identity import Identity
 from .parse_lines import reserve_lines
-from .times import span_of
+from .times import SPAN_RULE, span_of
 
 _MOST_REASON_TEXT: Final = 512
 _MAX_PART: Final = 2**31 - 1
@@ -140,8 +140,7 @@ def lease(request: Any, faults: list[Violation]) -> Lease:
         case "ttl":
             span = span_of(request.ttl)
             if span is None:
-                text = "a duration whose seconds and nanos have one sign, nanos below 10^9"
-                faults.append(Violation("ttl", "BAD_DURATION", text))
+                faults.append(Violation("ttl", "BAD_DURATION", SPAN_RULE))
             elif span <= 0:
                 text = "a duration above zero, of at least a microsecond: the lease would be over at once"
                 faults.append(Violation("ttl", "LEASE_NOT_IN_FUTURE", text))

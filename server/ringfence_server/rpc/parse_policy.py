@@ -24,7 +24,7 @@ from ringfence_server.ledger.policy import (
 
 from . import forms
 from .identity import Identity
-from .times import span_of
+from .times import SPAN_RULE, span_of
 
 _DEFAULT = Policy()
 _DEFAULT_MEASURE = Location("").settlement_measure
@@ -81,8 +81,7 @@ def _leases(leases: pb.LeaseBounds, faults: list[Violation]) -> LeaseBounds:
             return unset
         found = span_of(duration)
         if found is None:
-            text = "a duration whose seconds and nanos have one sign, nanos below 10^9"
-            faults.append(Violation(f"policy.leases.{name}", "BAD_DURATION", text))
+            faults.append(Violation(f"policy.leases.{name}", "BAD_DURATION", SPAN_RULE))
             return unset
         return found
 

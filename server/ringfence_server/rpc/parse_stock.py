@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from ringfence.v1 import stock_service_pb2 as pb
 from ringfence_server.ledger.commands import Figure, PostStock, PublishedQuantity, ReportPublished
-from ringfence_server.ledger.names import MAX_INT64, MAX_QUANTITY
+from ringfence_server.ledger.names import MAX_INT64, MAX_LINES, MAX_QUANTITY
 from ringfence_server.ledger.outcomes import Violation
 
 from . import forms
 from .identity import Identity
 from .parse_till import count_begin, count_end, epoch_of, sale_booking
 from .times import instant_of
+
+_NOTHING_POSTED: Final = f"1 to {MAX_LINES:,} figures and bookings, or begin_count or end_count"
 
 
 def post_stock(request: pb.PostStockRequest, identity: Identity, faults: list[Violation]) -> PostStock:
@@ -29,7 +33,8 @@ def post_stock(request: pb.PostStockRequest, identity: Identity, faults: list[Vi
     # Facts of tills, as the lines of orders, are bounded together: they are one transaction.
     items = len(posted) + len(booked)
     field = "figures" if posted or not booked else "bookings"
-    if not forms.line_count(items, field, faults, at_least=0 if begin is not None or end is not None else 1):
+    at_least = 0 if begin is not None or end is not None else 1
+    if not forms.line_count(items, field, faults, at_least=at_least, lacking=_NOTHING_POSTED):
         return PostStock(source, ())
     figures = [
         _plain_figure(figure, organization) or _figure(figure, organization, f"figures[{n}]", faults)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, Final
 
 from ringfence.v1 import stock_service_pb2 as pb
-from ringfence_server.ledger.names import MAX_SKU
 from ringfence_server.ledger.outcomes import Invalid, Violation
 from ringfence_server.ledger.reading import DiscrepancyQuery, Reader
 from ringfence_server.ledger.till_state import Discrepancy, DiscrepancyKind
@@ -59,8 +58,7 @@ def _query_of(request: pb.ListDiscrepanciesRequest, organization: str, faults: l
                 kinds.add(member)
             elif not kind:
                 faults.append(Violation(f"kinds[{number}]", "REQUIRED", "a kind; leave the list empty for all"))
-    if request.sku:
-        names_of((request.sku,), "sku", faults, longest=MAX_SKU)
+    forms.sku(request.sku, "sku", faults)
     return DiscrepancyQuery(
         organization,
         names_of(request.locations, "locations", faults),

@@ -8,12 +8,10 @@ from typing import Any
 
 from ringfence.v1 import ledger_service_pb2 as pb
 from ringfence_server.ledger.checks import dimensions_violation
-from ringfence_server.ledger.names import MAX_SKU
 from ringfence_server.ledger.outcomes import Invalid, Violation
 from ringfence_server.ledger.reading import EntryQuery, EntryRead, Flaw, Reader
 
 from . import forms
-from .balance_messages import names_of
 from .errors import Refused
 from .identity import Identity
 from .pages import bound, page_size
@@ -69,8 +67,7 @@ class Verify:
     ) -> AsyncIterator[pb.VerifyResponse]:
         """Answers progress, then the verdict."""
         faults: list[Violation] = []
-        if request.sku:
-            names_of((request.sku,), "sku", faults, longest=MAX_SKU)
+        forms.sku(request.sku, "sku", faults)
         if faults:
             raise Refused(Invalid(tuple(faults)))
         async with aclosing(self._reader.verify(identity.organization, request.sku)) as steps:

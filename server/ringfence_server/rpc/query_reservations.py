@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from ringfence.v1 import allocation_service_pb2 as pb
-from ringfence_server.ledger.names import MAX_SKU
 from ringfence_server.ledger.outcomes import Invalid, ReservationNotFound, Violation
 from ringfence_server.ledger.policy import DAY
 from ringfence_server.ledger.reading import Reader, ReservationQuery, TillProgress
 from ringfence_server.ledger.state import ReservationState
 
 from . import forms
-from .balance_messages import names_of
 from .errors import Refused
 from .identity import Identity
 from .pages import bad_page, bound, page_size
@@ -86,8 +84,7 @@ def _query_of(request: pb.ListReservationsRequest, organization: str, faults: li
                 states.add(member)
             elif not state:
                 faults.append(Violation(f"states[{number}]", "REQUIRED", "a state; leave the list empty for all"))
-    if request.sku:
-        names_of((request.sku,), "sku", faults, longest=MAX_SKU)
+    forms.sku(request.sku, "sku", faults)
     if request.location:
         forms.name(request.location, "location", faults)
     progress = forms.member(TillProgress, request.till_progress, "till_progress", faults)

@@ -31,6 +31,10 @@ def instant_of(timestamp: Timestamp) -> int | None:
     return seconds * _MILLION + nanos // 1_000
 
 
+SPAN_RULE: Final = "-315,576,000,000 to 315,576,000,000 seconds, nanos below 10^9 and of the same sign"
+"""What a duration has to be for ``span_of``."""
+
+
 def span_of(duration: Duration) -> int | None:
     """Microseconds, what is finer cut off; None when the message holds no valid duration."""
     seconds, nanos = duration.seconds, duration.nanos
