@@ -199,7 +199,7 @@ class Server:
             try:
                 self.metrics_port = self._metrics.serve(config.host, config.metrics_port)
             except OSError as error:
-                raise StartFailed(cannot_listen(config.host, config.metrics_port, error)) from None
+                raise StartFailed(cannot_listen(config.host, config.metrics_port, error, "--metrics-port")) from None
             self._closing.callback(self._metrics.close)
         server, self.port = bound_server(config, self.services, self._health)
         await server.start()

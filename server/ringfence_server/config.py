@@ -33,7 +33,8 @@ class ServerConfig:
     postgres: PostgresOptions = field(default_factory=PostgresOptions)
     """Of a PostgreSQL database: connections and timeouts."""
     read_url: str | None = None
-    """A replica of a PostgreSQL database to read from; None reads from the database itself."""
+    """A replica of a PostgreSQL database that answers balance queries where it is not behind what they ask for; None
+    reads everything from the database itself."""
     reuse_port: bool = False
     """Shares the port with other workers of this machine that do the same."""
     queue_lines: int = 20_000
@@ -58,7 +59,7 @@ class ServerConfig:
         if self.read_url is not None:
             check_database_url(self.read_url)
             if self.in_memory or not (is_postgres(self.read_url) and is_postgres(self.database_url)):
-                raise ValueError("read_url names a replica of a PostgreSQL database, for a server of that database")
+                raise ValueError("--read-url names a replica of a PostgreSQL database, for a server of that database")
         if not 0 <= self.port <= 65_535:
             raise ValueError(f"port is 0 to 65535, not {self.port}")
         if self.queue_lines < _SMALLEST_QUEUE:

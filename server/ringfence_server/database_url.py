@@ -17,7 +17,7 @@ def check_database_url(url: str) -> None:
     path = url.removeprefix(_SQLITE)
     if path == url or path in ("", ":memory:") or path.endswith("/"):
         raise ValueError(
-            f"{url!r} names no database: sqlite:///relative.db or sqlite:////absolute.db, or "
+            f"{shown(url)!r} names no database: sqlite:///relative.db or sqlite:////absolute.db, or "
             "postgresql+asyncpg://user:password@host/database; to try out, --in-memory"
         )
 

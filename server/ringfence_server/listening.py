@@ -101,10 +101,10 @@ def probe(host: str, port: int) -> None:
         raise StartFailed(cannot_listen(host, port, error)) from None
 
 
-def cannot_listen(host: str, port: int, error: OSError) -> str:
-    """Why, in one plain line that says what may help."""
+def cannot_listen(host: str, port: int, error: OSError, flag: str = "--port") -> str:
+    """Why, in one plain line that says what may help; ``flag`` is the one that names the port."""
     if error.errno == errno.EADDRINUSE:
-        return f"port {port} of {host} is in use; name another with --port, or 0 for a free one"
+        return f"port {port} of {host} is in use; name another with {flag}, or 0 for a free one"
     if error.errno == errno.EACCES:
         return f"port {port} of {host} needs more rights than this user has; take one above 1023"
     if error.errno == errno.EADDRNOTAVAIL:

@@ -33,7 +33,9 @@ def refused(database: Path) -> str:
 def test_a_second_server_on_a_database_ends_with_one_line(tmp_path: Path) -> None:
     """It names the file that is taken, and the first one serves on."""
     with ServerProcess(tmp_path) as first:
-        assert refused(first.database) == f"ringfence: the database {first.database} is in use by another server\n"
+        assert refused(first.database) == (
+            f"ringfence: the database {first.database} is in use by another server: stop that, or name another file\n"
+        )
 
 
 def test_a_database_that_cannot_be_written_is_told_in_one_line(tmp_path: Path) -> None:

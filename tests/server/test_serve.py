@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -170,6 +171,65 @@ def test_a_port_in_use_is_one_plain_line() -> None:
     )
 
 
+def test_a_metrics_port_in_use_names_its_own_flag() -> None:
+    """Another --port would not help."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        failed = run("serve", "--port", "0", "--in-memory", "--metrics-port", port)
+    assert failed.returncode == 1
+    assert failed.stderr.endswith(
+        f"port {port} of 127.0.0.1 is in use; name another with --metrics-port, or 0 for a free one\n"
+    )
+
+
+def test_a_port_file_that_cannot_be_written_is_one_plain_line(tmp_path: Path) -> None:
+    """Whoever waits for the file would wait for ever, so the server ends."""
+    file = tmp_path / "not there" / "port"
+    failed = run("serve", "--port", "0", "--in-memory", "--port-file", str(file))
+    assert failed.returncode == 1
+    assert failed.stderr == f"ringfence: --port-file {file} cannot be written: No such file or directory\n"
+
+
+def test_a_place_to_keep_it_and_none_are_refused_together(tmp_path: Path) -> None:
+    """What was to be kept would be gone with the server. A flag overrides the environment."""
+    url = f"sqlite:///{tmp_path / 'stock.db'}"
+    failed = run("serve", "--port", "0", "--in-memory", "--database-url", url)
+    assert failed.returncode == 1
+    assert failed.stderr.startswith("ringfence: --in-memory keeps nothing, and --database-url says where to keep it")
+    assert failed.stderr.count("\n") == 1
+    with serving("--port", "0", "--in-memory", RINGFENCE_DATABASE_URL=url) as (process, said):
+        assert "database in memory" in said
+        stop(process)
+
+
+@pytest.mark.parametrize("scheme", ["mysql", "postgresql+psycopg", "postgres+x"])
+def test_a_url_of_another_database_is_told_without_its_password(scheme: str) -> None:
+    """It would stand in the logs of whatever starts the server."""
+    failed = run("db", "current", "--database-url", f"{scheme}://anna:secret@host/stock")
+    assert failed.returncode == 1
+    assert f"'{scheme}://host/stock' names no database" in failed.stderr
+    assert "secret" not in failed.stderr
+
+
+def test_each_worker_needs_a_port_for_its_metrics() -> None:
+    """They follow one another; the last one would lie beyond 65535."""
+    options = ("--port", "0", "--workers", "2", "--metrics-port", "65535")
+    failed = run("serve", *options, "--database-url", "postgresql://nobody@127.0.0.1:1/stock")
+    assert failed.returncode == 1
+    assert failed.stderr == "ringfence: --metrics-port 65535 has no port after it for each of 2 workers\n"
+
+
+def test_a_certificate_that_is_not_there_is_told_as_such(tmp_path: Path) -> None:
+    """Not as a database that is not there."""
+    url = f"postgresql://nobody@127.0.0.1:1/stock?sslmode=verify-full&sslrootcert={tmp_path / 'ca.pem'}"
+    failed = run("db", "current", "--database-url", url)
+    assert failed.returncode == 1
+    assert "a file that its URL names is not there: sslrootcert" in failed.stderr
+    assert failed.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     ("command", "url", "words"),
     [
@@ -194,13 +254,13 @@ def test_a_database_that_cannot_be_had_is_one_plain_line(command: list[str], url
     [
         (["--workers", "2"], "--workers needs PostgreSQL: a SQLite file has one server, and a ledger in memory too"),
         (["--workers", "2", "--in-memory"], "--workers needs PostgreSQL"),
-        (["--read-url", "postgresql://host/replica"], "read_url names a replica of a PostgreSQL database"),
+        (["--read-url", "postgresql://host/replica"], "--read-url names a replica of a PostgreSQL database"),
     ],
 )
 def test_what_needs_postgresql_is_refused_on_sqlite(tmp_path: Path, options: list[str], words: str) -> None:
     """In one plain line, and nothing is made."""
     database = tmp_path / "stock.db"
-    failed = run("serve", "--port", "0", "--database-url", f"sqlite:///{database}", *options)
+    failed = run("serve", "--port", "0", *options, RINGFENCE_DATABASE_URL=f"sqlite:///{database}")
     assert failed.returncode == 1
     assert failed.stderr.startswith(f"ringfence: {words}")
     assert failed.stderr.count("\n") == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from typing import NamedTuple, cast
@@ -170,8 +171,11 @@ async def test_an_instant_that_the_replica_has_not_reached_is_the_primarys(pair:
         assert stock.supply == 10
 
 
-async def test_a_replica_that_is_away_is_no_harm(shop: Shop) -> None:
-    """The primary answers."""
+async def test_a_replica_that_is_away_is_no_harm(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
+    """The primary answers, and the log says once that the replica does not."""
     await shop.replica.close()
-    assert (await supplies(shop.both))[0] == [10, 10]
-    assert (await shop.both.points(ORGANIZATION, (key(),))).stocks[key()].supply == 10
+    with caplog.at_level(logging.INFO, "ringfence_server.store.replica"):
+        assert (await supplies(shop.both))[0] == [10, 10]
+        assert (await shop.both.points(ORGANIZATION, (key(),))).stocks[key()].supply == 10
+    (said,) = caplog.messages
+    assert said.startswith("the replica of --read-url is not read from: ")

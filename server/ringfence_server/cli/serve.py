@@ -44,6 +44,7 @@ def add_commands(app: typer.Typer) -> None:
 
 
 def serve(
+    ctx: typer.Context,
     host: Annotated[
         str,
         typer.Option(
@@ -85,7 +86,8 @@ def serve(
         typer.Option(
             envvar="RINGFENCE_READ_URL",
             metavar="URL",
-            help="Read balances, lists and history from this replica of the database. Left out: from the database.",
+            help="Answer balance queries from this replica where it is not behind what they ask for; else, and for all "
+            "other reads, from the database.",
             rich_help_panel=_POSTGRES,
         ),
     ] = None,
@@ -257,6 +259,9 @@ def serve(
 
     configure(log_format.value, log_level.value)
     try:
+        if in_memory and ctx.get_parameter_source("in_memory") is ctx.get_parameter_source("database_url"):
+            # A flag overrides the environment, and that is plain; of two flags, or two variables, one was not meant.
+            raise ValueError("--in-memory keeps nothing, and --database-url says where to keep it: give one of the two")
         config = ServerConfig(
             host=host,
             port=port,
@@ -304,6 +309,8 @@ def _run_workers(
 
     if config.in_memory or not is_postgres(config.database_url):
         raise ValueError("--workers needs PostgreSQL: a SQLite file has one server, and a ledger in memory too")
+    if config.metrics_port and config.metrics_port + count - 1 > 65_535:
+        raise ValueError(f"--metrics-port {config.metrics_port} has no port after it for each of {count} workers")
     probe(config.host, config.port)
     with hold_port(config.host, config.port) as holder:
         port: int = holder.getsockname()[1]
@@ -322,7 +329,15 @@ def _tell(host: str, port: int, database: str, port_file: Path | None) -> None:
 
 
 def _write_port(port_file: Path, port: int) -> None:
-    """Writes the port so that a reader sees all of it or nothing."""
+    """Writes the port so that a reader sees all of it or nothing.
+
+    Raises StartFailed: whoever waits for the file would wait for ever.
+    """
+    from ringfence_server.config import StartFailed
+
     part = port_file.with_name(port_file.name + ".part")
-    part.write_text(f"{port}\n", encoding="ascii")
-    part.replace(port_file)
+    try:
+        part.write_text(f"{port}\n", encoding="ascii")
+        part.replace(port_file)
+    except OSError as error:
+        raise StartFailed(f"--port-file {port_file} cannot be written: {error.strerror or error}") from None

@@ -95,6 +95,9 @@ def _cause(error: Exception, state: str) -> str:
         return _PLAIN[state]
     if isinstance(error, TimeoutError):
         return "the database does not answer"
+    if isinstance(error, FileNotFoundError):
+        # Python's own words do not say which.
+        return "a file that its URL names is not there: sslrootcert, sslcert, sslkey, or the socket of its host"
     if isinstance(error, OSError):
         return f"the database cannot be reached: {error.strerror or error}"
     cause: Any = error.orig if isinstance(error, DBAPIError) else error

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Final, NamedTuple
@@ -26,6 +27,8 @@ from .postgres_lanes import PostgresLanes
 from .read_lanes import Lane
 from .reader import Reader, SqlSnapshot
 from .slots import Slots
+
+_log = logging.getLogger(__name__)
 
 _FRESH_SECONDS: Final = 0.02
 _MOST_WAIT_SECONDS: Final = 0.5
@@ -105,17 +108,21 @@ class ReplicaReader:
         self._primary = primary
         self._replica = replica
         self._instants = instants
+        self._away = False
 
     async def points(self, organization: str, keys: Sequence[StockKey], min_revisions: Revisions = NONE) -> PointsRead:
         """As ``Reader.points``."""
         async with contextlib.aclosing(self._tries(min_revisions)) as tries:
             async for _ in tries:
                 try:
-                    return await self._replica.points(organization, keys, min_revisions)
+                    found = await self._replica.points(organization, keys, min_revisions)
                 except RevisionUnknown:
                     continue
-                except StoreUnavailable:
+                except StoreUnavailable as error:
+                    self._tell(error)
                     break
+                self._tell(None)
+                return found
         return await self._primary.points(organization, keys, min_revisions)
 
     @contextlib.asynccontextmanager
@@ -141,14 +148,27 @@ class ReplicaReader:
                         )
                     except RevisionUnknown:
                         continue
-                    except (LaterThanNow, StoreUnavailable):
-                        pass
+                    except LaterThanNow:
+                        break
+                    except StoreUnavailable as error:
+                        self._tell(error)
+                        break
+                    self._tell(None)
                     break
             if found is None:
                 found = await stack.enter_async_context(
                     self._primary.snapshot(organization, read_time, skus=skus, min_revisions=min_revisions, long=long)
                 )
             yield found
+
+    def _tell(self, error: StoreUnavailable | None) -> None:
+        """Says once that the replica is not read from, and once that it is again: answers are right either way, and
+        who pays for a replica would never know."""
+        if error is not None and not self._away:
+            _log.warning("the replica of --read-url is not read from: %s", error)
+        elif error is None and self._away:
+            _log.info("the replica of --read-url is read from again")
+        self._away = error is not None
 
     async def _tries(self, min_revisions: Revisions) -> AsyncGenerator[None, None]:
         """Once; with a state to wait for, again and again for a while."""

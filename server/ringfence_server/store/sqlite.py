@@ -366,5 +366,6 @@ def take_file(path: Path) -> IO[str]:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         handle.close()
-        raise StoreInUse(f"the database {path.with_suffix('')} is in use by another server") from None
+        text = f"the database {path.with_suffix('')} is in use by another server: stop that, or name another file"
+        raise StoreInUse(text) from None
     return handle
