@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from google.rpc import code_pb2, error_details_pb2, status_pb2
@@ -72,7 +72,13 @@ _DETAIL_TYPES: dict[str, Any] = {
 }
 
 # gRPC's own words for a call that found no connection: such a call never left this process.
-_NEVER_SENT = ("failed to connect to all addresses", "DNS resolution failed", "empty address list", "Name resolution")
+_NEVER_SENT = (
+    "failed to connect to all addresses",
+    "errors resolving",
+    "DNS resolution failed",
+    "empty address list",
+    "Name resolution",
+)
 
 
 # What ends a stream for good, because no other stream will do better.
@@ -223,7 +229,7 @@ def _build(
             e.FieldViolation(found.field, found.description, found.reason)
             for found in _items(details, "google.rpc.BadRequest", "field_violations")
         ]
-        return kind(_listed(message, violations, context) or message, violations=violations, **context)
+        return kind(_rules_broken(message, violations, context), violations=violations, **context)
     return kind(message, **context)
 
 
@@ -241,14 +247,26 @@ def _shortage(message: errors_pb2.Shortage) -> e.Shortage:
     )
 
 
+def _rules_broken(message: str, violations: list[e.FieldViolation], context: e.ErrorContext) -> str:
+    """Every violation once: the service's message is the first of them, at times without its field."""
+    if not violations or violations[0].description not in message:
+        return _listed(message, violations, context) or message
+    return message if len(violations) == 1 else _several(violations, context)
+
+
 def _listed(head: str, items: list[Any], context: e.ErrorContext) -> str:
     """The items behind `head`, or an empty text when there are none or the head says it already."""
     if not items or (len(items) == 1 and str(items[0]) in head):
         return ""
+    return f"{head}: {_several(items, context)}"
+
+
+def _several(items: Sequence[Any], context: e.ErrorContext) -> str:
+    """The first of the items, and how many more there are."""
     shown = "; ".join(str(item) for item in items[:_SHOWN])
     omitted = context.get("metadata", {}).get("omitted", "")
     left = max(0, len(items) - _SHOWN) + (int(omitted) if omitted.isdecimal() else 0)
-    return f"{head}: {shown}" + (f"; and {left} more" if left else "")
+    return shown + (f"; and {left} more" if left else "")
 
 
 def _items(details: dict[str, Any], name: str, field: str) -> Iterable[Any]:

@@ -127,7 +127,7 @@ def test_at_an_instant_it_is_what_a_read_answered_then(bikes: Cli) -> None:
 def test_json_is_the_answer_with_every_figure(bikes: Cli) -> None:
     """Numbers as numbers, and the state that was read."""
     answer = bikes.json("balance", "BIKE", "--path", "web/london")
-    assert set(answer) == {"balances", "read_time", "revision"}
+    assert set(answer) == {"balances", "read_time", "revision", "more"}
     (balance,) = answer["balances"]
     assert balance["key"] == {"sku": "BIKE", "location": "berlin", "dimensions": {"colour": "red"}}
     assert balance["own"] == {

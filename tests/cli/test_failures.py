@@ -110,6 +110,17 @@ def test_a_service_that_is_away_is_exit_code_3(command: tuple[str, ...]) -> None
     ]
 
 
+def test_a_target_that_cannot_be_resolved_is_told_without_grpcs_words(capsys: pytest.CaptureFixture[str]) -> None:
+    """With what a target is: a URL is the usual mistake."""
+    target = "http://localhost:1"
+    failed = f"field:hostname lookup error:address lookup failed for {target}: Misformatted domain name"
+    text = f"no service answers at {target}: errors resolving {target}: [{failed}]"
+    assert failures.tell(ringfence.Unavailable(text, code="UNAVAILABLE"), target=target) == 3
+    assert capsys.readouterr().err.splitlines()[0] == (
+        f"ringfence: no service answers at {target} (Misformatted domain name); a target is HOST:PORT"
+    )
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [

@@ -87,10 +87,31 @@ def test_a_quantity_is_a_whole_number(text: str) -> None:
         inputs.quantity(text)
 
 
+def test_a_quantity_with_too_many_digits_is_a_whole_number_all_the_same() -> None:
+    """What is wrong with it is its size."""
+    with pytest.raises(BadInput, match=r"is not beyond 10\^12 base units; got 9{23}"):
+        inputs.quantity("9" * 23)
+
+
+def test_only_what_is_sourced_finds_a_location_by_itself() -> None:
+    """Elsewhere "-" would be the name of a location that nobody meant."""
+    for refused in (
+        lambda: inputs.lines(["LAMP", "-", "1"], path="web", fixed={}),
+        lambda: inputs.free_lines(["LAMP", "-"], path="web", fixed={}),
+        lambda: inputs.moves(["LAMP", "-", "1"], from_path="web", to_path="", fixed={}),
+    ):
+        with pytest.raises(BadInput, match="name the LOCATION"):
+            refused()
+
+
 def test_lines_come_in_threes_for_one_path() -> None:
     """SKU LOCATION QUANTITY, as often as one likes; "-" is any location."""
     found = inputs.lines(
-        ["LAMP", "berlin", "1", "BULB 40W", "-", "2"], path="web", fixed={"colour": "red"}, fallback="none"
+        ["LAMP", "berlin", "1", "BULB 40W", "-", "2"],
+        path="web",
+        fixed={"colour": "red"},
+        fallback="none",
+        sourced=True,
     )
     assert found == [
         Line("LAMP", "berlin", 1, path="web", dimensions={"colour": "red"}, fallback=Fallback.NONE),

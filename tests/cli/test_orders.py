@@ -96,7 +96,7 @@ def test_a_path_without_quota_is_told_whose_stock_it_is(lamps: Cli) -> None:
     """The commonest misreading: a path sells only what was allocated to it."""
     told = lamps.fails(1, "reserve", "LAMP", "berlin", "1", "--path", "store")
     assert "store has no quota" in told
-    assert "a path sells only what `ringfence allocate` gave it" in told
+    assert "a path has only what `ringfence allocate` gave it" in told
 
 
 def test_consume_sells_all_or_some_and_keeps_or_releases_the_rest(lamps: Cli) -> None:

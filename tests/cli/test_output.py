@@ -123,12 +123,19 @@ def test_a_json_list_is_one_document(capsys: pytest.CaptureFixture[str]) -> None
         last["read_time"] = "now"
         yield {"sku": "BULB"}
 
-    output.write_json_list("balances", items(), last)
+    output.write_json_list("balances", Limited(items(), 0), lambda found: found, last)
     text = capsys.readouterr().out
-    assert json.loads(text) == {"balances": [{"sku": "LÄMP"}, {"sku": "BULB"}], "read_time": "now"}
+    skus = [{"sku": "LÄMP"}, {"sku": "BULB"}]
+    assert json.loads(text) == {"balances": skus, "read_time": "now", "more": False}
     assert "LÄMP" in text
-    output.write_json_list("balances", [], {})
-    assert json.loads(capsys.readouterr().out) == {"balances": []}
+    output.write_json_list("balances", Limited((), 0), lambda found: found, {})
+    assert json.loads(capsys.readouterr().out) == {"balances": [], "more": False}
+
+
+def test_a_json_list_says_that_it_was_cut(capsys: pytest.CaptureFixture[str]) -> None:
+    """A program that reads the first hundred must not take them for all."""
+    output.write_json_list("numbers", Limited(range(3), 2), lambda number: number, {})
+    assert json.loads(capsys.readouterr().out) == {"numbers": [0, 1], "more": True}
 
 
 @pytest.mark.parametrize(

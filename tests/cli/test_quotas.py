@@ -90,6 +90,8 @@ def test_reallocate_moves_between_paths(bikes: Cli) -> None:
         (("unallocate", "BIKE", "berlin", "1", "--path", ""), "--path is a group path such as web/london"),
         (("unallocate", "BIKE", "berlin", "1", "--all", "--path", "web"), "'1' lacks its LOCATION"),
         (("reallocate", "BIKE", "berlin", "1"), "--from and --to name different paths"),
+        (("allocate", "BIKE", "-", "1", "--path", "web"), "name the LOCATION"),
+        (("stock", "post", "BIKE", "-", "1"), "name the LOCATION"),
         (("allocate", "BIKE", "berlin", "1.5", "--path", "web"), "a whole number of base units"),
         (("allocate", "BIKE", "berlin", "1", "--path", "web//x"), "lines[0].path: "),
         (("allocate", "BIKE", "berlin", "1", "--path", "web", "-d", "colour"), "--dimension is NAME=VALUE"),

@@ -44,6 +44,13 @@ def test_a_sound_ledger(stored: Cli) -> None:
     assert (report["keys_checked"], report["entries_read"], report["done"], report["violations"]) == (1, 4, True, [])
 
 
+def test_a_sku_that_nobody_posted_adds_up_with_a_word(stored: Cli) -> None:
+    """Nothing is wrong with no entries; who mistyped the SKU hears of it."""
+    ran = stored.run("verify", "LAMMP")
+    assert (ran.exit_code, ran.out) == (0, "0 stock keys, 0 ledger entries: everything adds up\n")
+    assert ran.err == "ringfence: no source ever posted LAMMP: `ringfence stock show` lists what there is\n"
+
+
 def test_a_balance_that_was_tampered_with(stored: Cli, database: Path) -> None:
     """Exit code 1, with key, pool and figures; the other SKU is sound."""
     tamper(

@@ -13,7 +13,7 @@ from google.protobuf import text_format
 from google.rpc import error_details_pb2, status_pb2
 
 import ringfence as r
-from ringfence._error_mapping import from_rpc_error, from_status
+from ringfence._error_mapping import Certainty, certainty, from_rpc_error, from_status, never_sent
 from ringfence.v1 import errors_pb2
 from tests.client.conftest import Connect
 from tests.client.scripted import Failure, ScriptedServer, status
@@ -225,6 +225,25 @@ def test_a_violation_is_not_said_twice() -> None:
         status("INVALID_ARGUMENT", "lines[0].quantity: must be at least 1", reason="QUANTITY", details=[FIELDS])
     )
     assert str(error) == "lines[0].quantity: must be at least 1"
+
+
+def test_several_violations_are_said_once_each() -> None:
+    """The service's message is the first of them, at times without its field; the exception lists all."""
+    detail = error_details_pb2.BadRequest()
+    for field, description in (("request_id", "a UUID"), ("lines", "1 to 2,000 of them")):
+        detail.field_violations.add(field=field, description=description)
+    error = from_status(status("INVALID_ARGUMENT", "request_id: a UUID (and 1 more)", reason="X", details=[detail]))
+    assert str(error) == "request_id: a UUID; lines: 1 to 2,000 of them"
+    del detail.field_violations[1]
+    error = from_status(status("INVALID_ARGUMENT", "a UUID", reason="REQUEST_TOO_OLD", details=[detail]))
+    assert str(error) == "a UUID"
+
+
+def test_a_name_that_cannot_be_resolved_leaves_nothing_unknown() -> None:
+    """The request never left: whoever mistyped the host need not ask what came of it. The words are gRPC's."""
+    text = "errors resolving nobody:1: [field:hostname lookup error:address lookup failed for nobody:1: not found]"
+    error = from_status(status("UNAVAILABLE", text))
+    assert (never_sent(error), certainty(error)) == (True, Certainty.NOT_DONE)
 
 
 def test_another_domain_is_not_this_catalogue() -> None:

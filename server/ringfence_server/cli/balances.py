@@ -168,7 +168,7 @@ def _write_json(pager: Pager[Balance], limit: int) -> None:
             last.update(_state(page))
             yield from page
 
-    write_json_list("balances", (plain(found.raw) for found in Limited(items(), limit)), last)
+    write_json_list("balances", Limited(items(), limit), lambda found: plain(found.raw), last)
 
 
 def _state(page: Page[Balance]) -> dict[str, Any]:
@@ -181,7 +181,8 @@ def _write_explained(pager: Pager[Balance], view: BalanceView, limit: int) -> No
     from .output import Limited, write_note, write_table
 
     count = 0
-    for found in Limited(pager, limit):
+    items = Limited(pager, limit)
+    for found in items:
         if count:
             print()
         count += 1
@@ -189,6 +190,8 @@ def _write_explained(pager: Pager[Balance], view: BalanceView, limit: int) -> No
         _write_why(found)
     if not count:
         write_note(_NOTHING)
+    elif items.cut:
+        write_note(f"these are the first {limit}; --limit 0 shows all")
 
 
 def _write_why(found: Balance) -> None:

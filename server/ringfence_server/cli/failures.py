@@ -7,6 +7,7 @@ too busy or at fault, or did not answer in time · 70 a fault of the command lin
 from __future__ import annotations
 
 import os
+import re
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -22,6 +23,8 @@ AWAY: Final = 3
 OWN_FAULT: Final = 70
 INTERRUPTED: Final = 130
 
+_UNRESOLVED: Final = re.compile(r"errors resolving (?P<target>\S+): \[.*: (?P<why>[^:\]]+)\]")
+"""What gRPC says of a name that no name server knows."""
 _TRACEBACK_VARIABLE: Final = "RINGFENCE_TRACEBACK"
 
 
@@ -101,8 +104,6 @@ def _of_the_client(error: RingfenceError, target: str) -> list[str]:
         return [f"not enough for {len(error.shortages)} lines, nothing was done:", *map(str, error.shortages)]
     if isinstance(error, r.QuotaInUse) and error.quotas:
         return ["the policy would orphan these quotas, nothing was changed:", *map(str, error.quotas)]
-    if isinstance(error, (r.RequestIdReused, r.RequestTooOld)):
-        return [str(error)]
     if isinstance(error, (r.InvalidArgument, r.QuantityOverflow)) and error.violations:
         violations = [str(violation).replace("metadata.ringfence-", "--") for violation in error.violations]
         return violations if len(violations) == 1 else ["the request breaks several rules:", *violations]
@@ -116,6 +117,9 @@ def _of_the_client(error: RingfenceError, target: str) -> list[str]:
     if isinstance(error, r.OutcomeUnknown):
         # What follows is how to ask again from Python.
         return [str(error).partition(". Send the same request")[0]]
+    unresolved = _UNRESOLVED.search(str(error))
+    if unresolved is not None:
+        return [f"no service answers at {unresolved['target']} ({unresolved['why']}); a target is HOST:PORT"]
     head, grpc_words, cause = str(error).partition(": failed to connect to all addresses")
     if grpc_words:
         # What follows are gRPC's notes on every address that it tried; the last words say why.
@@ -156,7 +160,9 @@ def _shortage_hints(shortages: tuple[Any, ...]) -> list[str]:
 
     hints = []
     if any(shortage.reason is ShortageReason.NO_QUOTA for shortage in shortages):
-        hints.append("a path sells only what `ringfence allocate` gave it; without --path it is the common pool's")
+        hints.append(
+            "a path has only what `ringfence allocate` gave it; who sells what is fenced for nobody names no --path"
+        )
     if any(shortage.available_with_fallback > shortage.available for shortage in shortages):
         hints.append("fallback lends from the parents: `ringfence policy show` says where it is allowed")
     return hints

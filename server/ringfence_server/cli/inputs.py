@@ -28,13 +28,16 @@ _UNITS: Final = {
     "s": timedelta(seconds=1),
     "ms": timedelta(milliseconds=1),
 }
-_WHOLE: Final = re.compile(r"[+-]?\d{1,18}")
+_WHOLE: Final = re.compile(r"[+-]?\d+")
+_MOST_DIGITS: Final = 18
 
 
 def whole_number(text: str, name: str) -> int:
     """An integer; no decimals, no thousands separators."""
     if not _WHOLE.fullmatch(text) or not text.isascii():
         raise BadInput(f"{name} is a whole number of base units, such as 12; got {text!r}")
+    if len(text) > _MOST_DIGITS:
+        raise BadInput(f"{name} is not beyond 10^12 base units; got {text}")
     return int(text)
 
 
@@ -112,13 +115,22 @@ def dimensions(pairs: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def lines(words: Sequence[str], *, path: str, fixed: Mapping[str, str], fallback: str = "") -> list[Line]:
-    """SKU LOCATION QUANTITY, once or several times, all for one path."""
+def lines(
+    words: Sequence[str], *, path: str, fixed: Mapping[str, str], fallback: str = "", sourced: bool = False
+) -> list[Line]:
+    """SKU LOCATION QUANTITY, once or several times, all for one path; with `sourced` the location may be "-"."""
     from ringfence import Fallback, Line
 
     narrowed = choice(Fallback, fallback, "--fallback") if fallback else None
     return [
-        Line(sku, _location(location), quantity(units), path=path, dimensions=fixed, fallback=narrowed)
+        Line(
+            sku,
+            "" if sourced and location == ANYWHERE else located(location),
+            quantity(units),
+            path=path,
+            dimensions=fixed,
+            fallback=narrowed,
+        )
         for sku, location, units in _groups(words, ("SKU", "LOCATION", "QUANTITY"))
     ]
 
@@ -128,7 +140,8 @@ def free_lines(words: Sequence[str], *, path: str, fixed: Mapping[str, str]) -> 
     from ringfence import FreeLine
 
     return [
-        FreeLine(sku, location, path=path, dimensions=fixed) for sku, location in _groups(words, ("SKU", "LOCATION"))
+        FreeLine(sku, located(location), path=path, dimensions=fixed)
+        for sku, location in _groups(words, ("SKU", "LOCATION"))
     ]
 
 
@@ -137,9 +150,16 @@ def moves(words: Sequence[str], *, from_path: str, to_path: str, fixed: Mapping[
     from ringfence import Move
 
     return [
-        Move(sku, location, quantity(units), from_path=from_path, to_path=to_path, dimensions=fixed)
+        Move(sku, located(location), quantity(units), from_path=from_path, to_path=to_path, dimensions=fixed)
         for sku, location, units in _groups(words, ("SKU", "LOCATION", "QUANTITY"))
     ]
+
+
+def located(location: str) -> str:
+    """A location that has to be named."""
+    if location == ANYWHERE:
+        raise BadInput("name the LOCATION: only `reserve` and `consume --direct` find one for '-'")
+    return location
 
 
 def line_quantities(words: Sequence[str]) -> dict[str, int | None]:
@@ -202,10 +222,6 @@ def balance_filter(
         exact_path=exact or path == "",
         dimensions=dimensions(pairs),
     )
-
-
-def _location(text: str) -> str:
-    return "" if text == ANYWHERE else text
 
 
 def _groups(words: Sequence[str], names: tuple[str, ...]) -> Iterator[tuple[str, ...]]:

@@ -235,4 +235,4 @@ def write_json_of(name: str, pager: Pager[Any], limit: int) -> None:
     from .output import Limited, write_json_list
     from .plain import plain
 
-    write_json_list(name, (plain(item.raw) for item in Limited(pager, limit)), {})
+    write_json_list(name, Limited(pager, limit), lambda item: plain(item.raw), {})

@@ -82,7 +82,7 @@ def reserve(
 
     Example: ringfence reserve LAMP berlin 1 BULB berlin 2 --path web --ttl 15m --owner cart-7
     """
-    wanted = inputs.lines(words, path=path, fixed=inputs.dimensions(dimension or ()), fallback=fallback)
+    wanted = inputs.lines(words, path=path, fixed=inputs.dimensions(dimension or ()), fallback=fallback, sourced=True)
     lease = _lease(ttl, until, never)
     with session.client() as client:
         result = client.reserve(
@@ -137,7 +137,9 @@ def consume(
         raise BadInput(f"{names}: only with --direct, which sells lines and not a reservation")
     order: dict[str, Any] = {"order_reference": order_reference, "attributes": attributes.encode()}
     if direct:
-        wanted = inputs.lines(words, path=path, fixed=inputs.dimensions(dimension or ()), fallback=fallback)
+        wanted = inputs.lines(
+            words, path=path, fixed=inputs.dimensions(dimension or ()), fallback=fallback, sourced=True
+        )
         with session.client() as client:
             result = client.consume_directly(wanted, owner=owner, allow_split=split, request_id=request_id, **order)
     else:

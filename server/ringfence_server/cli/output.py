@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import IO, Any, Final, Generic, NamedTuple, TypeVar, cast
@@ -75,16 +75,19 @@ def write_json_line(document: Any) -> None:
     print(json.dumps(document, ensure_ascii=False, separators=(",", ":")), flush=True)
 
 
-def write_json_list(name: str, items: Iterable[Any], last: dict[str, Any]) -> None:
-    """Writes ``{name: [item, …], **last}`` with an item a line, each as it comes. `last` is read after the items."""
+def write_json_list(name: str, items: Limited[T], plain: Callable[[T], Any], last: dict[str, Any]) -> None:
+    """Writes ``{name: [item, …], **last, "more": …}`` with an item a line, each as it comes.
+
+    `last` is read after the items. `more` is true when a limit left some out.
+    """
     write = sys.stdout.write
     write(f"{{{json.dumps(name)}: [")
     separator = "\n"
     for item in items:
-        write(f"{separator}  {json.dumps(item, ensure_ascii=False)}")
+        write(f"{separator}  {json.dumps(plain(item), ensure_ascii=False)}")
         separator = ",\n"
     write("]" if separator == "\n" else "\n]")
-    for key, value in last.items():
+    for key, value in {**last, "more": items.cut}.items():
         write(f",\n{json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}")
     write("}\n")
 

@@ -120,6 +120,7 @@ def post(
     from ringfence import StockFigure
 
     amount = inputs.whole_number(quantity, "QUANTITY")
+    inputs.located(location)
     figure = StockFigure(
         sku,
         location,
@@ -193,7 +194,7 @@ def show(
             from .output import write_json_list
             from .plain import plain
 
-            write_json_list("stocks", (plain(found.raw) for found in items), {})
+            write_json_list("stocks", items, lambda found: plain(found.raw), {})
             return
         from .views import dimension_names, key_cells, key_columns
 

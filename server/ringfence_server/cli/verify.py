@@ -41,13 +41,13 @@ def verify(
 
         write_json(plain(report.raw))
     else:
-        _write(report)
+        _write(report, sku)
     if not report.ok:
         raise typer.Exit(REFUSED)
 
 
-def _write(report: VerifyReport) -> None:
-    from .output import Column, counted, path_text, write_table
+def _write(report: VerifyReport, sku: str) -> None:
+    from .output import Column, counted, path_text, write_note, write_table
     from .views import dimensions_of, key_cells, key_columns
 
     dimensions = dimensions_of(violation.key for violation in report.violations)
@@ -61,6 +61,8 @@ def _write(report: VerifyReport) -> None:
     checked = f"{counted(report.keys_checked, 'stock key')}, {counted(report.entries_read, 'ledger entry')}"
     if report.ok:
         print(f"{checked}: everything adds up")
+        if sku and not report.keys_checked:
+            write_note(f"no source ever posted {sku}: `ringfence stock show` lists what there is")
     elif report.violations:
         print(f"{checked}: {counted(len(report.violations), 'violation')}")
     else:
