@@ -13,6 +13,9 @@ from ringfence.v1 import stock_service_pb2
 
 T = TypeVar("T")
 
+_MOST_SHOWN = 400
+"""Characters of a command that an error about it shows."""
+
 
 class Call(NamedTuple, Generic[T]):
     """One request."""
@@ -66,11 +69,26 @@ def kind_of(command: _commands.Command[Any]) -> CommandKind:
         raise TypeError(f"not a command: {command!r}") from None
 
 
+def _fill(kind: CommandKind, message: Any, command: _commands.Command[Any], request_id: str) -> None:
+    """Writes a command. What Python or protobuf says of a value of the wrong type names neither it nor its place:
+    here the command stands beside.
+
+    Raises TypeError or ValueError.
+    """
+    try:
+        kind.fill(message, command, request_id)
+    except (TypeError, AttributeError, UnicodeError) as error:
+        shown = repr(command)
+        shown = shown if len(shown) <= _MOST_SHOWN else f"{shown[:_MOST_SHOWN]}…"
+        said = f"{error} in {shown} with request_id={request_id!r}"
+        raise (ValueError if isinstance(error, UnicodeError) else TypeError)(said) from error
+
+
 def command_call(command: _commands.Command[T], request_id: str) -> Call[T]:
     """A command as a call of its own."""
     kind = kind_of(command)
     message = kind.rpc.request()
-    kind.fill(message, command, request_id)
+    _fill(kind, message, command, request_id)
     return Call(kind.rpc, message, lambda answer: kind.parse(answer, request_id), request_id)
 
 
@@ -89,7 +107,7 @@ def execute_command(command: _commands.Command[Any], request_id: str) -> tuple[C
     """A command as one of an Execute stream."""
     kind = kind_of(command)
     message = allocation_pb2.Command()
-    kind.fill(getattr(message, kind.field), command, request_id)
+    _fill(kind, getattr(message, kind.field), command, request_id)
     return kind, message
 
 
@@ -101,7 +119,7 @@ def sync_post(
         raise TypeError(f"SyncStock takes PostStock alone, not {command!r}")
     kind = kind_of(command)
     message = stock_service_pb2.PostStockRequest()
-    kind.fill(message, command, request_id)
+    _fill(kind, message, command, request_id)
     return kind, message
 
 

@@ -6,6 +6,7 @@ import re
 import time
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -232,9 +233,15 @@ async def test_the_caller_is_named(scripted: ScriptedServer, connect: Connect) -
 
 
 async def test_nothing_is_sent_for_a_command_that_cannot_be_written(scripted: ScriptedServer, connect: Connect) -> None:
-    """A quantity that is no number is a TypeError before anything is sent."""
-    with pytest.raises(TypeError):
+    """A quantity that is no number is a TypeError before anything is sent, and says of which command."""
+    with pytest.raises(TypeError, match=r"in Reserve\(lines=Line\(sku='LAMP', location='berlin', quantity='one'"):
         await connect().call("reserve", Line("LAMP", "berlin", "one"))  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"'int' object has no attribute 'reservation_id' in Cancel\(reservation=5"):
+        await connect().call("cancel", 5)
+    with pytest.raises(TypeError, match=r"with request_id=UUID\("):
+        await connect().call("reserve", LAMP, request_id=UUID(int=1))
+    with pytest.raises(ValueError, match=r"surrogates not allowed in Reserve\("):
+        await connect().call("reserve", Line("\ud800", "berlin", 1))
     assert scripted.received == []
 
 
