@@ -76,6 +76,8 @@ class StockServiceServicer:
     def PostStock(self, request, context):
         """Posts figures, deltas and bookings of sale lines; the whole batch is one transaction, over measures and keys. Bookings
         are taken first, figures second, the end of a full count last, so a figure and the bookings it contains travel together.
+        Goods that move between measures or locations (inbound to on hand, store to store) are two facts: in one request they
+        are never there twice; where two sources post them, the one that gives lowers first and the one that gets raises second.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

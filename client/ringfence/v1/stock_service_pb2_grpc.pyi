@@ -38,6 +38,8 @@ class StockServiceStub:
     PostStock: _grpc.UnaryUnaryMultiCallable[_stock_service_pb2.PostStockRequest, _stock_service_pb2.PostStockResponse]
     """Posts figures, deltas and bookings of sale lines; the whole batch is one transaction, over measures and keys. Bookings
     are taken first, figures second, the end of a full count last, so a figure and the bookings it contains travel together.
+    Goods that move between measures or locations (inbound to on hand, store to store) are two facts: in one request they
+    are never there twice; where two sources post them, the one that gives lowers first and the one that gets raises second.
     """
     SyncStock: _grpc.StreamStreamMultiCallable[_stock_service_pb2.SyncStockRequest, _stock_service_pb2.SyncStockResponse]
     """The path for high volume: a stream of PostStock requests, each with its own request_id and its own outcome. What
@@ -69,6 +71,8 @@ class StockServiceAsyncStub(StockServiceStub):
     PostStock: _aio.UnaryUnaryMultiCallable[_stock_service_pb2.PostStockRequest, _stock_service_pb2.PostStockResponse]  # type: ignore[assignment]
     """Posts figures, deltas and bookings of sale lines; the whole batch is one transaction, over measures and keys. Bookings
     are taken first, figures second, the end of a full count last, so a figure and the bookings it contains travel together.
+    Goods that move between measures or locations (inbound to on hand, store to store) are two facts: in one request they
+    are never there twice; where two sources post them, the one that gives lowers first and the one that gets raises second.
     """
     SyncStock: _aio.StreamStreamMultiCallable[_stock_service_pb2.SyncStockRequest, _stock_service_pb2.SyncStockResponse]  # type: ignore[assignment]
     """The path for high volume: a stream of PostStock requests, each with its own request_id and its own outcome. What
@@ -103,6 +107,8 @@ class StockServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_stock_service_pb2.PostStockResponse, _abc.Awaitable[_stock_service_pb2.PostStockResponse]]:
         """Posts figures, deltas and bookings of sale lines; the whole batch is one transaction, over measures and keys. Bookings
         are taken first, figures second, the end of a full count last, so a figure and the bookings it contains travel together.
+        Goods that move between measures or locations (inbound to on hand, store to store) are two facts: in one request they
+        are never there twice; where two sources post them, the one that gives lowers first and the one that gets raises second.
         """
 
     @_abc_1.abstractmethod
