@@ -6,18 +6,16 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, bindparam, distinct, func, literal_column, select
+from sqlalchemy import ColumnElement, Select, bindparam, func, literal_column, select
 from sqlalchemy.engine import Dialect
 
 from ringfence_server.ledger.names import COMMON, MAX_INT64, StockKey, pool_id
 from ringfence_server.ledger.needs import Needs, part_paths
-from ringfence_server.ledger.outcomes import OpenSales, QuotaInUse
 from ringfence_server.ledger.policy import Policy
 from ringfence_server.ledger.state import Reservation, Stock
-from ringfence_server.ledger.work import PolicyUse
 
 from . import schema
-from .codec import dimensions_of, dimensions_text, policy_of
+from .codec import dimensions_text, policy_of
 from .driver import DriverConnection
 from .load_till import TillLoader
 from .rows import SqlRow, measure_of, part_of, part_slots_of, pool_of, reservation_of, stock_of
@@ -68,15 +66,22 @@ class Loader:
         self._nothing_due_before: int | None = None
         stock, pool, part = schema.stock, schema.pool, schema.part
         reference, policy = schema.order_reference, schema.policy
-        self._stocks = keyed_select(dialect, _all_but_slot(stock), stock.c.stock_id, slots.of_stock)
+        self._stocks = keyed_select(dialect, _all_but_slot(stock), stock.c.stock_id, slots.of_stock, packed=True)
         identity = [stock.c.organization, stock.c.sku, stock.c.location, stock.c.dimensions]
-        self._stock_ids = joined_select(dialect, [stock.c.stock_id, *identity], identity, slots.of_identity)
-        self._pools = joined_select(dialect, _all_but_slot(pool), [pool.c.stock_id, pool.c.pool_id], slots.of_pool)
-        self._measures = keyed_select(dialect, _all_but_slot(schema.measure), schema.measure.c.stock_id, slots.of_stock)
+        self._stock_ids = joined_select(
+            dialect, [stock.c.stock_id, *identity], identity, slots.of_identity, packed=True
+        )
+        self._pools = joined_select(
+            dialect, _all_but_slot(pool), [pool.c.stock_id, pool.c.pool_id], slots.of_pool, packed=True
+        )
+        measure = schema.measure
+        self._measures = keyed_select(dialect, _all_but_slot(measure), measure.c.stock_id, slots.of_stock, packed=True)
         reservation_id = schema.reservation.c.reservation_id
-        self._reservations = keyed_select(dialect, _all_but_slot(schema.reservation), reservation_id, slots.of_id)
+        self._reservations = keyed_select(
+            dialect, _all_but_slot(schema.reservation), reservation_id, slots.of_id, packed=True
+        )
         self._part_slots = keyed_select(dialect, [schema.reservation.c.part_slots], reservation_id, slots.of_id)
-        self._parts = keyed_select(dialect, _all_but_slot(part), part.c.reservation_id)
+        self._parts = keyed_select(dialect, _all_but_slot(part), part.c.reservation_id, packed=True)
         owner = [reference.c.organization, reference.c.caller, reference.c.order_reference]
         self._references = joined_select(dialect, [*owner, reference.c.reservation_id], owner, slots.of_reference)
         self._policy_heads = newest_select(dialect, policy.c.organization, policy.c.revision, slots.of_policy)
@@ -269,79 +274,6 @@ class Loader:
             return {}
         rows = self._references.find(connection, list(wanted))
         return {(organization, caller, reference): holder for organization, caller, reference, holder in rows}
-
-    def policy_use(self, connection: DriverConnection, organization: str) -> PolicyUse:
-        """What stands in the way of a new policy of this organization: one living pool per path, dimension names."""
-        stock, pool, within = schema.stock, schema.pool, self._slots.within
-        allocated = (pool.c.free + pool.c.held).label("allocated")
-        # Of each path the pool with most in it: an example to name.
-        rank = func.row_number().over(partition_by=pool.c.path, order_by=(allocated.desc(), pool.c.stock_id))
-        ranked = (
-            select(
-                stock.c.sku,
-                stock.c.location,
-                stock.c.dimensions,
-                pool.c.path,
-                allocated,
-                pool.c.held,
-                pool.c.unsettled,
-                rank.label("rank"),
-            )
-            .join(pool, (pool.c.slot == stock.c.slot) & (pool.c.stock_id == stock.c.stock_id))
-            .where(
-                within(stock.c.slot),
-                stock.c.organization == organization,
-                pool.c.pool_id != 0,
-                pool.c.living | (pool.c.held > 0) | (pool.c.unsettled > 0),
-            )
-            .subquery("ranked")
-        )
-        rows = connection.execute(select(ranked).where(ranked.c.rank == 1))
-        quotas = [
-            QuotaInUse(StockKey(organization, sku, location, dimensions_of(dimensions)), path, *units)
-            for sku, location, dimensions, path, *units, _ in rows
-        ]
-        unsettled = connection.execute(
-            select(stock.c.location, func.sum(pool.c.unsettled), func.count(distinct(stock.c.stock_id)))
-            .join(pool, (pool.c.slot == stock.c.slot) & (pool.c.stock_id == stock.c.stock_id))
-            .where(within(stock.c.slot), stock.c.organization == organization, pool.c.unsettled > 0)
-            .group_by(stock.c.location)
-        )
-        open_sales = {location: OpenSales(int(units), keys, 0) for location, units, keys in unsettled}
-        if open_sales:
-            for location, sales in self._open_sales(connection, organization):
-                open_sales[location] = open_sales[location]._replace(sales=sales)
-        texts = connection.execute(
-            select(stock.c.dimensions)
-            .distinct()
-            .where(within(stock.c.slot), stock.c.organization == organization, stock.c.dimensions != "")
-        )
-        names = {name for (text,) in texts for name, _ in dimensions_of(text)}
-        return PolicyUse(quotas, names, open_sales)
-
-    def _open_sales(self, connection: DriverConnection, organization: str) -> Iterable[tuple[str, int]]:
-        """By location how many sales have units that no figure contains: found by the index of those that a figure may
-        still move, which all of them are."""
-        sale, part, stock = schema.till_sale, schema.part, schema.stock
-        rows = connection.execute(
-            select(stock.c.location, func.count())
-            .select_from(sale)
-            .join(stock, (stock.c.slot == sale.c.slot) & (stock.c.stock_id == sale.c.awaiting_stock_id))
-            .join(
-                part,
-                (part.c.slot == sale.c.slot)
-                & (part.c.reservation_id == sale.c.reservation_id)
-                & (part.c.part_number == sale.c.part_number),
-            )
-            .where(
-                self._slots.within(sale.c.slot),
-                sale.c.awaiting_stock_id.is_not(None),
-                stock.c.organization == organization,
-                part.c.unsettled > 0,
-            )
-            .group_by(stock.c.location)
-        )
-        return [(location, sales) for location, sales in rows]
 
 
 def _all_but_slot(table: Any) -> list[Any]:

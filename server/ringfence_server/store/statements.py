@@ -95,14 +95,14 @@ def keyed_select(
     *,
     packed: bool = False,
 ) -> KeySelect:
-    """``SELECT columns WHERE slot = … AND key IN (…)``. ``packed``: for reading threads; see ``ListSelect``."""
+    """``SELECT columns WHERE slot = … AND key IN (…)``. ``packed``: for many rows on a thread; see ``ListSelect``."""
     if dialect.name == "postgresql":
         return postgres_statements.ArraySelect(dialect, columns, [key], slot_of)
     return sqlite_statements.ListSelect(
         dialect,
         lambda size: sqlite_statements.keyed_by_list(columns, key, size),
         width=1,
-        packed=[column.name for column in columns] if packed else (),
+        packed=columns if packed else (),
     )
 
 
@@ -121,7 +121,7 @@ def joined_select(
         dialect,
         lambda size: sqlite_statements.joined_to_list(columns, keys, size),
         width=len(keys),
-        packed=[column.name for column in columns] if packed else (),
+        packed=columns if packed else (),
     )
 
 

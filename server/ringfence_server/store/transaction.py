@@ -24,6 +24,7 @@ from .load_till import TillState, needs_till
 from .locks import Head, Locked, WiderLock
 from .outcomes import Caller, Outcomes
 from .placing import PLACES
+from .policy_use import policy_use
 from .slots import Slots, bits_of
 from .write import Writer
 
@@ -305,7 +306,7 @@ class Transactor:
             bring_up_to_date(batch, due)
             return []
         batch.order_references = self.loader.references(connection, loaded.needs.references)
-        use = self.loader.policy_use(connection, work.policy_organization) if work.policy_organization else None
+        use = policy_use(connection, self._slots, work.policy_organization) if work.policy_organization else None
         return list(work.decide(batch, loaded.stored, due, use))
 
     def _write(
