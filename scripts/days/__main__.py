@@ -25,7 +25,7 @@ from scripts.days.plan import DAY, READ_EVERY, Plan
 from scripts.days.rivals import CountOverwrites, SettledOnAcknowledgement
 from scripts.days.runners import ServiceByRunners
 from scripts.days.service import Service, ServiceFault, organization_of
-from scripts.days.show import described, show_faults, table
+from scripts.days.show import described, show_faults, table, told
 from scripts.replaying.progress import Display
 
 _ORDERS = 10_000
@@ -64,6 +64,7 @@ def _compare(plan: Plan, options: argparse.Namespace, display: Display) -> bool:
     verdicts.append(ours.verdict)
     print(described(plan))
     print(table(verdicts))
+    print(told(ours.verdict))
     return _judged(ours.verdict, report)
 
 
@@ -92,6 +93,7 @@ def _kill(plan: Plan, options: argparse.Namespace, display: Display) -> bool:
     verdict, report, ending, killed = asyncio.run(_killed(plan, options.kill, "with kills", display))
     print(described(plan))
     print(table([undisturbed, verdict]))
+    print(told(verdict))
     print(f"kill -9 of the server {killed['server']} times, of an adapter {killed['adapter']} times")
     found = differences(expected, ending)
     for difference in found[:_MOST_DIFFERENCES]:
@@ -135,7 +137,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="scripts/day",
         description="Runs a day of three stores and a web shop in virtual time against a server of its own, by the "
         "client: late orders, acknowledgements up to two hours late, messages doubled, lost and out of order, "
-        "walk-ins, returns, partial bookings, rejections and cancellations. Every count is judged by the tills' own "
+        "walk-ins, returns, partial bookings, rejections and cancellations; one till tells its movements between "
+        "counts, one is replaced, some orders are booked in another store. Every count is judged by the tills' own "
         "journals, and two other ways of keeping count have the same day beside it.",
     )
     parser.add_argument("--days", type=_count, default=1, metavar="N", help="days in a row (default: 1)")

@@ -62,7 +62,15 @@ class _Till(PosAdapter):
             return None
         mark = {"epoch": told["epoch"]}
         return TillRead(
-            figures=[StockFigure(sku, self._location, units) for sku, units in told["figures"].items()],
+            figures=[
+                *(StockFigure(sku, self._location, units) for sku, units in told["figures"].items()),
+                *(
+                    StockFigure(
+                        sku, self._location, delta=change, position=position, previous_position=previous, **mark
+                    )
+                    for sku, change, position, previous in told["deltas"]
+                ),
+            ],
             bookings=[
                 SaleBooking(
                     self._location,
@@ -82,7 +90,7 @@ class _Till(PosAdapter):
         return bool(_ask("more"))
 
     def posted(self, read: TillRead, report: ReadReport) -> None:
-        _ask("posted", number=read.reference, results=report.results)
+        _ask("posted", number=read.reference, results=report.results, gaps=[key.sku for key in report.gaps])
 
     def refused(self, read: TillRead, reason: str) -> None:
         _ask("refused", reason=reason)

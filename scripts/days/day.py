@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import heapq
+import dataclasses
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from typing import Generic, TypeVar
 
-from ringfence import OrderEventKind, Restock
+from ringfence import FigureResult, OrderEventKind, Restock
 from ringfence.adapters import Cancelled, Rejected
-from ringfence.adapters.simulated_till import Mark
-from scripts.days.judge import Sale, Verdict, owed_at, promised_now
+from ringfence.adapters.simulated_till import LineState, Mark
+from scripts.days.agenda import Agenda
+from scripts.days.judge import Sale, Verdict, chained, owed_at, promised_now
 from scripts.days.messages import Expected, Handed, Message, Reply, Rules
-from scripts.days.plan import DAY, LOCATIONS, Order, Plan
+from scripts.days.plan import CHAINED, DAY, LOCATIONS, Order, Plan
 from scripts.days.store import Store
 
 __all__ = ["Day", "run_day"]
@@ -25,29 +25,6 @@ _DECIDES_AFTER = 30
 _LONGEST_TAIL = 2 * DAY
 """Minutes after the last customer in which everything must have been told."""
 _SAMPLES = 5
-
-T = TypeVar("T")
-
-
-class _Agenda(Generic[T]):
-    """What is to come, by minute, in the order in which it was entered."""
-
-    def __init__(self) -> None:
-        self._items: list[tuple[int, int, T]] = []
-        self._number = 0
-
-    def add(self, minute: int, item: T) -> None:
-        self._number += 1
-        heapq.heappush(self._items, (minute, self._number, item))
-
-    def due(self, minute: int) -> list[T]:
-        found = []
-        while self._items and self._items[0][0] <= minute:
-            found.append(heapq.heappop(self._items)[2])
-        return found
-
-    def __bool__(self) -> bool:
-        return bool(self._items)
 
 
 async def run_day(plan: Plan, rules: Rules, *, progress: Callable[[int], None] = lambda minute: None) -> Day:
@@ -69,21 +46,23 @@ class Day:
         self._plan = plan
         self._rules = rules
         self._minute = 0
+        self._moved: dict[str, Sale] = {}
+        """What another store took over of a sale, as that store's own, by the order's number."""
         self._open: dict[tuple[str, str], list[Sale]] = defaultdict(list)
         """Sales by location and SKU that a figure may still owe."""
         self._in_force: dict[tuple[str, str], Mark] = {}
-        self._messages: _Agenda[Message] = _Agenda()
-        self._replies: _Agenda[Reply] = _Agenda()
-        self._cancellations: _Agenda[Sale] = _Agenda()
-        self._decisions: _Agenda[Sale] = _Agenda()
-        self._till_work: _Agenda[Callable[[], None]] = _Agenda()
+        self._messages: Agenda[Message] = Agenda()
+        self._replies: Agenda[Reply] = Agenda()
+        self._cancellations: Agenda[Sale] = Agenda()
+        self._decisions: Agenda[Sale] = Agenda()
+        self._till_work: Agenda[Callable[[], None]] = Agenda()
         self._expected: dict[str, dict[Expected, None]] = {location: {} for location in LOCATIONS}
 
     async def run(self, progress: Callable[[int], None], *, until: int | None = None) -> None:
         """From the first minute until everything is told, or only `until` a minute."""
         await self._rules.at(0)
         for store in self.stores.values():
-            await self._deliver(store.count(frozenset()))
+            await self._deliver(store.count())
         while self._minute < self._plan.minutes or self._busy():
             if self._minute > self._plan.minutes + _LONGEST_TAIL:
                 self.verdict.faults.append("not everything was told two days after the last customer")
@@ -94,7 +73,7 @@ class Day:
             if self._minute == until:
                 return
         for store in self.stores.values():
-            await self._deliver(store.count(frozenset()))
+            await self._deliver(store.count())
         await self._check_end()
 
     def _busy(self) -> bool:
@@ -122,6 +101,9 @@ class Day:
                 await self._rules.leave(location)
             elif self._expected[location]:
                 await self._hand_over(location)
+        if minute in plan.replaced:
+            self.stores[plan.replaced[minute]].replace()
+            self.verdict.epochs += 1
         for work in self._till_work.due(minute):
             work()
         for visit in plan.visits.get(minute, []):
@@ -129,7 +111,9 @@ class Day:
         if minute < plan.minutes or self._going_on():
             for store in self.stores.values():
                 if plan.reads(store.location, minute):
-                    self._send(store, None)
+                    self._send(store, store.count)
+        if self.stores[CHAINED].has_moved:
+            self._send(self.stores[CHAINED], self.stores[CHAINED].deltas)
         if minute % _SAMPLE_EVERY == 0 and minute <= plan.minutes:
             await self._look_for_unsold()
 
@@ -160,7 +144,8 @@ class Day:
 
     async def _cancel(self) -> None:
         due = self._cancellations.due(self._minute)
-        wanted = [sale for sale in due if sale.units and not sale.told_rejected]
+        # Who has fetched something from another store keeps it.
+        wanted = [sale for sale in due if sale.units and not sale.told_rejected and not sale.taken_over]
         restocks = await self._rules.cancel([sale.order for sale in wanted]) if wanted else []
         for sale, restock in zip(wanted, restocks, strict=True):
             if restock is Restock.AT_ONCE:
@@ -173,7 +158,8 @@ class Day:
             if sale.asked or sale.given_up:
                 continue  # the till's answer decides
             bookings = self.stores[sale.order.location].till.state_of(sale.reference).bookings
-            units = sale.units - sum(quantity for _, quantity in bookings)
+            # What another store has booked nobody gives up, whether or not the service knows of it.
+            units = sale.units - sale.elsewhere - sum(quantity for _, quantity in bookings)
             sale.given_up = True
             if units > 0:
                 await self._rules.give_up(sale.order, units)
@@ -212,24 +198,36 @@ class Day:
             self._till_work.add(self._minute + order.booked, lambda: self._book(sale))
 
     def _book(self, sale: Sale) -> None:
-        store = self.stores[sale.order.location]
-        more = store.book(sale.order)
+        order, store = sale.order, self.stores[sale.order.location]
+        if order.elsewhere and not sale.taken_over and not store.till.state_of(sale.reference).closed:
+            sale.elsewhere = self.stores[order.elsewhere].take_over(order)
+            if sale.elsewhere:
+                self._tell(self.stores[order.elsewhere], order)
+                if sale.elsewhere < order.quantity:
+                    self._till_work.add(self._minute + order.second, lambda: self._book(sale))
+                return
+        more = store.book(order, sale.taken_over)
         if more:
-            self._till_work.add(self._minute + sale.order.second, lambda: self._book(sale))
+            self._till_work.add(self._minute + order.second, lambda: self._book(sale))
         if more is not None:
-            self._send(store, sale.order)
+            self._tell(store, order)
 
     def _ask(self, sale: Sale, event: Handed) -> None:
-        answer = self.stores[sale.order.location].cancel(sale.order)
+        answer = self.stores[sale.order.location].cancel(sale.order, sale.taken_over)
         self._replies.add(self._minute + sale.order.answered, Reply(sale.order.location, event, answer))
 
-    def _send(self, store: Store, order: Order | None) -> None:
-        """A count, or one line by itself, gets under way."""
-        way = self._plan.way(store.location, store.next_message, figures=order is None)
-        message = store.count(way.lost) if order is None else store.report(order)
-        self._messages.add(self._minute + max(1, way.delay), message)
+    def _tell(self, store: Store, order: Order) -> None:
+        """One line by itself gets under way, unless it goes with the delta of its booking."""
+        if store.location != CHAINED or not store.has_booked(order):
+            self._send(store, lambda lost: store.report(order), figures=False)
+
+    def _send(self, store: Store, message: Callable[[frozenset[str]], Message], *, figures: bool = True) -> None:
+        """A message gets under way: of figures that it tells some are lost."""
+        way = self._plan.way(store.location, store.next_message, figures=figures)
+        told = message(way.lost)
+        self._messages.add(self._minute + max(1, way.delay), told)
         if way.again is not None:
-            self._messages.add(self._minute + way.again, message)
+            self._messages.add(self._minute + way.again, told)
 
     async def _reply(self) -> None:
         by_location: dict[str, list[Reply]] = defaultdict(list)
@@ -256,32 +254,74 @@ class Day:
                 self._decisions.add(self._minute + _DECIDES_AFTER, sale)
 
     async def _deliver(self, message: Message) -> None:
-        await self._rules.post(message)
-        self.stores[message.location].delivered(message)
+        location, store = message.location, self.stores[message.location]
+        missing = await self._rules.post(message)
+        store.delivered(message)
         for line in message.lines:
-            sale = self.sales[line.line]
-            sale.told_closed = sale.told_closed or line.closed
-            if line.reject_reason:
-                self._told_rejected(sale)
+            self._told_line(location, line)
+        if missing != self._take_in(message):
+            self.verdict.faults.append(f"message {message.number} of {location} has gaps: {sorted(missing)}")
+        if missing:
+            self.verdict.resent += 1
+            self._send(store, lambda lost: store.count_of(missing, lost))
+        if message.skus:
+            await self._judge(message)
+
+    def _told_line(self, location: str, line: LineState) -> None:
+        sale = self.sales[line.line]
+        if sale.order.location != location:
+            self._told_elsewhere(sale, location, line)
+            return
+        sale.told_closed = sale.told_closed or line.closed
+        if line.reject_reason:
+            self._told_rejected(sale)
+
+    def _told_elsewhere(self, sale: Sale, location: str, line: LineState) -> None:
+        """The service hears that another store has booked a sale: so much of it is that store's now."""
+        sale.moved += sale.elsewhere
+        sale.units -= sale.elsewhere
+        sale.elsewhere = 0
+        if line.line not in self._moved:
+            order = dataclasses.replace(sale.order, location=location)
+            self._moved[line.line] = there = Sale(order, sale.moved, told_closed=line.closed)
+            self._open[location, line.sku].append(there)
+            self.verdict.moved += 1
+
+    def _take_in(self, message: Message) -> frozenset[str]:
+        """Which figures are in force after a message, and the items of whose deltas the one before is missing."""
+        verdict, missing = self.verdict, set()
+        for sku in message.skus:
+            verdict.old_figures += message.mark.epoch < self._in_force.get((message.location, sku), message.mark).epoch
         for sku in message.figures:
             key = (message.location, sku)
             self._in_force[key] = max(message.mark, self._in_force.get(key, message.mark))
-        if message.figures:
-            await self._judge(message)
+        for delta in message.deltas:
+            key = (message.location, delta.sku)
+            result = chained(delta, self._in_force[key])
+            verdict.deltas += 1
+            verdict.stale += result is FigureResult.STALE
+            verdict.gaps += result is FigureResult.GAP
+            if result is FigureResult.APPLIED:
+                self._in_force[key] = delta.mark
+            elif result is FigureResult.GAP:
+                missing.add(delta.sku)
+        return frozenset(missing)
 
     # --- the judge ---------------------------------------------------------------------------------------------------
 
     async def _judge(self, message: Message) -> None:
-        net, location = await self._rules.net(message.location), message.location
+        location, skus = message.location, message.skus
+        net = await self._rules.net(location, skus)
         verdict = self.verdict
-        for sku in message.figures:
+        for sku in skus:
             right, shown = self._right(location, sku), net[sku]
             verdict.counts += 1
             verdict.too_high += shown > right
             verdict.too_low += shown < right
             if shown != right and len(verdict.samples) < _SAMPLES:
                 mark = self._in_force[location, sku]
-                place = f"minute {self._minute}, {location}, {sku} at position {mark.position}"
+                epoch = f" of epoch {mark.epoch}" if mark.epoch else ""
+                place = f"minute {self._minute}, {location}, {sku} at position {mark.position}{epoch}"
                 verdict.samples.append(f"{place}: {shown}, and {right} is right")
 
     def _right(self, location: str, sku: str) -> int:
@@ -296,8 +336,11 @@ class Day:
         """Whether anything that is told from now on can make a sale owe again, or stand on the shelf."""
         if not sale.units:
             return False
-        return not sale.told_closed or any(
-            at > mark for at, _ in self.stores[sale.order.location].till.state_of(sale.reference).bookings
+        # A till that refuses to cancel leaves the rest of a rejected sale to the shop again.
+        return (
+            not sale.told_closed
+            or sale.asked
+            or any(at > mark for at, _ in self.stores[sale.order.location].till.movements(sale.reference))
         )
 
     def _free(self, location: str, sku: str) -> int:

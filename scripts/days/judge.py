@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from ringfence import FigureResult
 from ringfence.adapters.simulated_till import LineState, Mark, SimulatedTill
+from scripts.days.messages import Delta
 from scripts.days.plan import Order
 
-__all__ = ["Sale", "Verdict", "owed_at", "promised_now"]
+__all__ = ["Sale", "Verdict", "chained", "owed_at", "promised_now"]
 
 
 @dataclass(slots=True)
@@ -29,11 +31,20 @@ class Sale:
     """Whether the service was told that the till will not serve it."""
     given_up: bool = False
     """Whether the shop has given up what the till rejected."""
+    elsewhere: int = 0
+    """Units that another store has booked, and of which the service was not told."""
+    moved: int = 0
+    """Units that another store has booked, and of which the service was told: they are that store's now."""
 
     @property
     def reference(self) -> str:
         """The order's number."""
         return self.order.reference
+
+    @property
+    def taken_over(self) -> int:
+        """Units that another store has booked."""
+        return self.elsewhere + self.moved
 
 
 @dataclass(slots=True)
@@ -57,6 +68,20 @@ class Verdict:
     """Units sold that a customer in the store had just taken."""
     undersold_unit_minutes: int = 0
     """Units that were there and not for sale, times minutes."""
+    deltas: int = 0
+    """Chained deltas that reached the service."""
+    stale: int = 0
+    """Deltas that came after a newer figure."""
+    gaps: int = 0
+    """Deltas that came before the one before them."""
+    resent: int = 0
+    """Messages with figures that an adapter sent for that."""
+    epochs: int = 0
+    """Tills that were replaced."""
+    old_figures: int = 0
+    """Figures and deltas of a till's older epoch that came after a figure of the newer one."""
+    moved: int = 0
+    """Orders that were booked in another store, in whole or in part."""
     seconds: float = 0.0
     """Real time that the day took."""
     faults: list[str] = field(default_factory=list)
@@ -72,12 +97,13 @@ class Verdict:
 
 
 def owed_at(till: SimulatedTill, sale: Sale, mark: Mark) -> int:
-    """Units by which a figure of this mark is too high for a sale, by the till's journal and what its channel knows."""
+    """Units by which a figure of this mark is too high for a sale, by the till's journal and what its channel knows.
+    A till that was replaced goes on where the old one stood: what happened counts, not what it writes down anew."""
     units = sale.units
     if not units:
         return 0
     line = _line(till, sale)
-    bookings = line.bookings if line is not None else ()
+    bookings = till.movements(sale.reference) if line is not None else ()
     contained = min(max(0, sum(quantity for at, quantity in bookings if at <= mark)), units)
     if line is None or not sale.told_closed:
         return units - contained
@@ -98,10 +124,19 @@ def promised_now(till: SimulatedTill, sale: Sale) -> int:
     """Units on the till's shelf that belong to a sale now."""
     line = _line(till, sale)
     if line is None:
-        return sale.units
+        return sale.units - sale.elsewhere
     if line.closed:
         return 0
-    return max(0, sale.units - sum(quantity for _, quantity in line.bookings))
+    return max(0, sale.units - sale.elsewhere - sum(quantity for _, quantity in line.bookings))
+
+
+def chained(delta: Delta, in_force: Mark) -> FigureResult:
+    """What a delta is worth at the mark of a figure: it follows it, it is in it, or one before it is missing."""
+    if delta.mark <= in_force:
+        return FigureResult.STALE
+    if delta.mark.epoch > in_force.epoch or delta.previous > in_force.position:
+        return FigureResult.GAP
+    return FigureResult.APPLIED
 
 
 def _line(till: SimulatedTill, sale: Sale) -> LineState | None:

@@ -11,15 +11,29 @@ from ringfence.adapters import Cancelled, NotCancelled, Received, Rejected
 from ringfence.adapters.simulated_till import LineState, Mark
 from scripts.days.plan import Order
 
-__all__ = ["Expected", "Handed", "Message", "Reply", "Rules"]
+__all__ = ["Delta", "Expected", "Handed", "Message", "Reply", "Rules"]
 
 Expected: TypeAlias = tuple[str, OrderEventKind]
 """An event by the order's reference and what it tells."""
 
 
 @dataclass(frozen=True, slots=True)
+class Delta:
+    """One movement of one item, chained to the item's movement before it."""
+
+    sku: str
+    change: int
+    """What it did to on hand: negative for a sale."""
+    mark: Mark
+    """Where it stands in the journal."""
+    previous: int
+    """The position of the item's movement before it in the same epoch; 0: it is the first."""
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
-    """What a till tells in one piece: the figures of a count, if it is one, and the state of sale lines."""
+    """What a till tells in one piece: the figures of a count, or chained deltas, if it is either, and the state of sale
+    lines."""
 
     location: str
     number: int
@@ -27,9 +41,16 @@ class Message:
     mark: Mark
     """The newest movement that it contains."""
     figures: Mapping[str, int]
-    """On hand by SKU; empty when only lines are told."""
+    """On hand by SKU; empty when only deltas or lines are told."""
     lines: tuple[LineState, ...]
     """Whole states, of the moment of the mark."""
+    deltas: tuple[Delta, ...] = ()
+    """By position."""
+
+    @property
+    def skus(self) -> list[str]:
+        """The items whose count it tells."""
+        return list(dict.fromkeys((*self.figures, *(delta.sku for delta in self.deltas))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +99,8 @@ class Rules(Protocol):
     async def reply(self, location: str, replies: Sequence[Reply]) -> None:
         """What a till answers reaches the service."""
 
-    async def post(self, message: Message) -> None:
-        """What a till tells reaches the service."""
+    async def post(self, message: Message) -> frozenset[str]:
+        """What a till tells reaches the service. Gives the items of whose deltas the one before is missing."""
 
-    async def net(self, location: str) -> Mapping[str, int]:
-        """What may be sold, by SKU."""
+    async def net(self, location: str, skus: Sequence[str] = ()) -> Mapping[str, int]:
+        """What may be sold, by SKU: of these, or of all."""

@@ -16,6 +16,8 @@ DAY = 24 * 60
 """Minutes."""
 READ_EVERY = 60
 """Minutes from one count of a till to the next."""
+CHAINED = "harbour"
+"""The till that tells its movements between two counts, as chained deltas."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,8 @@ class Order:
     """From when the till is asked to cancel until its answer is under way, 1 to 120."""
     taken_back: bool
     """The till takes back what it has booked, and does not refuse."""
+    elsewhere: str = ""
+    """The other store whose till books it, or of a partial booking the first unit; empty: none does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +113,13 @@ class Plan:
             for start in (chance.randrange(self.minutes) for _ in range(times))
             for minute in range(chance.randint(5, 25))
         }
+        chance = random.Random(f"{seed}/replaced")
+        third = minutes_a_day // 3
+        self.replaced = {
+            day * minutes_a_day + chance.randrange(third, 2 * third): LOCATIONS[(seed + 1 + day) % len(LOCATIONS)]
+            for day in range(days)
+        }
+        """Tills that are replaced, by minute: one in the middle of each day, each store in turn."""
 
     def away(self, location: str, minute: int) -> bool:
         """Whether the till's way to its orders is down."""
@@ -134,21 +145,24 @@ class Plan:
             chance = random.Random(f"{self.seed}/order/{number}")
             quantity = chance.choice((1, 1, 1, 2, 2, 3))
             fate = chance.random()
+            minute, location = chance.randrange(1, self.minutes), chance.choice(LOCATIONS)
+            rejected = 0.15 <= fate < 0.19
             yield Order(
                 reference=f"WEB-{number + 1}",
-                minute=chance.randrange(1, self.minutes),
-                location=chance.choice(LOCATIONS),
+                minute=minute,
+                location=location,
                 sku=chance.choice(self.skus),
                 quantity=quantity,
                 late=chance.randint(5, 15),
                 acknowledged=chance.randint(0, 120),
                 booked=chance.randint(1, 90),
                 second=chance.randint(5, 60) if quantity > 1 and chance.random() < 0.3 else 0,
-                rejected=0.15 <= fate < 0.19,
+                rejected=rejected,
                 by_reply=chance.random() < 0.5,
                 cancelled=self._cancelled_after(chance) if fate < 0.15 else None,
                 answered=chance.randint(1, 120) if chance.random() < 0.3 else chance.randint(1, 10),
                 taken_back=chance.random() < 0.5,
+                elsewhere="" if rejected else self._elsewhere(number, location),
             )
 
     def _visits(self, days: int) -> Iterator[Visit]:
@@ -167,6 +181,10 @@ class Plan:
                     for _ in range(4):
                         minute = day * self.minutes_a_day + chance.randrange(self.minutes_a_day)
                         yield Visit(minute, location, sku, chance.randint(1, max(2, round(self.each * 0.5))))
+
+    def _elsewhere(self, number: int, location: str) -> str:
+        chance = random.Random(f"{self.seed}/elsewhere/{number}")
+        return chance.choice([other for other in LOCATIONS if other != location]) if chance.random() < 0.03 else ""
 
     def _cancelled_after(self, chance: random.Random) -> int:
         """Half of those who change their mind do so soon; the others within a third of the day."""

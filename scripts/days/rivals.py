@@ -6,13 +6,17 @@ from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 
-from ringfence import OrderEventKind, Restock
+from ringfence import FigureResult, OrderEventKind, Restock
 from ringfence.adapters import Cancelled, Received
 from ringfence.adapters.simulated_till import Mark
+from scripts.days.judge import chained
 from scripts.days.messages import Expected, Handed, Message, Reply
 from scripts.days.plan import Order
 
 __all__ = ["CountOverwrites", "SettledOnAcknowledgement"]
+
+
+_BEFORE = Mark(0, 0)
 
 
 class _Model(ABC):
@@ -25,6 +29,8 @@ class _Model(ABC):
         self._unsent: dict[Expected, Handed] = {}
         self._marks: dict[tuple[str, str], Mark] = {}
         self._figures: dict[str, dict[str, int]] = defaultdict(dict)
+        self._counted: dict[tuple[str, str], int] = {}
+        """What each till shows, whatever was sold since."""
 
     async def at(self, minute: int) -> None:
         """Time decides nothing."""
@@ -75,17 +81,29 @@ class _Model(ABC):
             elif isinstance(reply.answer, Cancelled):
                 self._give_back(order, reply.event.quantity)
 
-    async def post(self, message: Message) -> None:
-        """A newer figure replaces the older one; an older one is known by its position, and dropped."""
+    async def post(self, message: Message) -> frozenset[str]:
+        """A newer figure replaces the older one; an older one is known by its position, and dropped. A delta makes a
+        newer figure of the one that it follows."""
+        missing = set()
         for sku, units in message.figures.items():
-            key = (message.location, sku)
-            if key not in self._marks or message.mark > self._marks[key]:
-                self._marks[key] = message.mark
-                self._figures[message.location][sku] = units
+            if message.mark > self._marks.get((message.location, sku), _BEFORE):
+                self._count(message.location, sku, message.mark, units)
+        for delta in message.deltas:
+            key = (message.location, delta.sku)
+            result = chained(delta, self._marks.get(key, _BEFORE))
+            if result is FigureResult.APPLIED:
+                self._count(*key, delta.mark, self._counted[key] + delta.change)
+            elif result is FigureResult.GAP:
+                missing.add(delta.sku)
+        return frozenset(missing)
 
-    async def net(self, location: str) -> Mapping[str, int]:
+    def _count(self, location: str, sku: str, mark: Mark, units: int) -> None:
+        self._marks[location, sku] = mark
+        self._counted[location, sku] = self._figures[location][sku] = units
+
+    async def net(self, location: str, skus: Sequence[str] = ()) -> Mapping[str, int]:
         """What may be sold."""
-        return {sku: self._available(location, sku) for sku in self._figures[location]}
+        return {sku: self._available(location, sku) for sku in skus or self._figures[location]}
 
     def _tell(self, order: Order, kind: OrderEventKind) -> None:
         handed = Handed(f"{order.reference}/{kind}", order.reference, kind, order.quantity)

@@ -24,6 +24,7 @@ __all__ = ["ServiceByRunners"]
 _MOST_STEPS = 300
 _WAIT_MILLISECONDS = 100
 _RIGHT = {"figure applied", "figure stale", "figure duplicate", "booking applied", "booking duplicate"}
+_RIGHT_DELTAS = _RIGHT - {"figure duplicate"} | {"figure gap"}
 
 
 class _Desk:
@@ -33,6 +34,8 @@ class _Desk:
         self.location = location
         self.process: asyncio.subprocess.Process | None = None
         self.reads: list[Message] = []
+        self.gaps = frozenset[str]()
+        """Items of whose deltas one was missing, by the read that was posted last."""
         self.answers: dict[str, Reply] = {}
         self.seen: set[str] = set()
         self.events: list[Handed] = []
@@ -55,8 +58,9 @@ class _Desk:
             case "more":
                 return bool(self.reads)
             case "posted":
-                if wrong := set(asked["results"]) - _RIGHT:
-                    raise ServiceFault(f"a read of {self.location} came to {sorted(wrong)}")
+                for message in self.reads:
+                    if message.number == asked["number"]:
+                        self._take_results(message, asked)
                 # A read that was posted before a crash is posted again.
                 self.reads = [message for message in self.reads if message.number != asked["number"]]
             case "event":
@@ -68,6 +72,11 @@ class _Desk:
             case _:
                 raise ServiceFault(f"{self.location}: {asked}")
         return None
+
+    def _take_results(self, message: Message, asked: dict[str, Any]) -> None:
+        if wrong := set(asked["results"]) - (_RIGHT_DELTAS if message.deltas else _RIGHT):
+            raise ServiceFault(f"a read of {self.location} came to {sorted(wrong)}")
+        self.gaps = frozenset(asked["gaps"])
 
     def _take(self, asked: dict[str, Any]) -> None:
         if asked["event_id"] not in self.seen:
@@ -125,13 +134,14 @@ class ServiceByRunners(Shop):
         desk.answers |= {reply.event.event_id: reply for reply in replies}
         await self._work_off(desk)
 
-    async def post(self, message: Message) -> None:
+    async def post(self, message: Message) -> frozenset[str]:
         """Has the adapter step until the read is durable."""
-        if not message.figures and not message.lines:
-            return
+        if not message.skus and not message.lines:
+            return frozenset()
         desk = self._desks[message.location]
         desk.reads.append(message)
         await self._work_off(desk)
+        return desk.gaps
 
     async def _back(self, location: str) -> _Desk:
         """The desk of a till whose way to its orders is up."""
@@ -205,6 +215,7 @@ def _read(message: Message) -> dict[str, Any]:
         "position": message.mark.position,
         "epoch": message.mark.epoch,
         "figures": dict(message.figures),
+        "deltas": [[delta.sku, delta.change, delta.mark.position, delta.previous] for delta in message.deltas],
         "lines": [
             {
                 "line": line.line,

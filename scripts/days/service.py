@@ -15,6 +15,7 @@ from ringfence import (
     BalanceFilter,
     Booking,
     BookingResult,
+    FigureOutcome,
     FigureResult,
     InsufficientQuantity,
     Line,
@@ -32,12 +33,16 @@ from scripts.days.host import START, ServerProcess
 from scripts.days.messages import Expected, Handed, Message, Reply
 from scripts.days.plan import LOCATIONS, Order
 
-__all__ = ["Service", "ServiceFault", "Shop", "line_booking", "organization_of"]
+__all__ = ["Service", "ServiceFault", "Shop", "figures_of", "line_booking", "organization_of"]
 
-_PATIENCE = timedelta(seconds=60)
+_PATIENCE = timedelta(minutes=5)
 _LEASE = timedelta(hours=1)
 """The longest there is: acknowledgements are up to two hours late, so that some orders come a second time."""
 _MOST_IN_FLIGHT = 1_000
+_MOST_ITEMS = 2_000
+"""Figures and lines of one request."""
+_RIGHT_FIGURES = (FigureResult.APPLIED, FigureResult.STALE, FigureResult.DUPLICATE)
+_RIGHT_DELTAS = (FigureResult.APPLIED, FigureResult.STALE, FigureResult.GAP)
 
 
 class ServiceFault(Exception):
@@ -54,6 +59,27 @@ def line_booking(location: str, line: LineState) -> SaleBooking:
         closed=line.closed,
         reject_reason=line.reject_reason,
     )
+
+
+def figures_of(message: Message) -> list[StockFigure]:
+    """The figures and the deltas of a message."""
+    place, mark = message.location, message.mark
+    figures = [
+        StockFigure(sku, place, units, position=mark.position, epoch=mark.epoch)
+        for sku, units in message.figures.items()
+    ]
+    deltas = [
+        StockFigure(
+            delta.sku,
+            place,
+            delta=delta.change,
+            position=delta.mark.position,
+            previous_position=delta.previous,
+            epoch=delta.mark.epoch,
+        )
+        for delta in message.deltas
+    ]
+    return figures + deltas
 
 
 def organization_of(seed: int) -> str:
@@ -129,9 +155,9 @@ class Shop:
         if restocks != {Restock.AT_ONCE}:
             raise ServiceFault(f"{units} rejected units of {order.reference} come back {sorted(restocks)}")
 
-    async def net(self, location: str) -> Mapping[str, int]:
+    async def net(self, location: str, skus: Sequence[str] = ()) -> Mapping[str, int]:
         """What may be sold, by SKU."""
-        chosen = BalanceFilter(locations=[location], exact_path=True)
+        chosen = BalanceFilter(skus=skus, locations=[location], exact_path=True)
         return {balance.key.sku: balance.net async for balance in self.client.query_balance(chosen, page_size=1_000)}
 
     def _client(self, caller: str) -> AsyncClient:
@@ -191,24 +217,34 @@ class Service(Shop):
         feed = self._feed(location)
         await asyncio.gather(*(self._reply(feed, reply) for reply in replies))
 
-    async def post(self, message: Message) -> None:
-        """Posts figures and lines in one request."""
-        figures = [
-            StockFigure(sku, message.location, units, position=message.mark.position, epoch=message.mark.epoch)
-            for sku, units in message.figures.items()
-        ]
-        bookings = [line_booking(message.location, line) for line in message.lines]
-        if not figures and not bookings:
-            return
+    async def post(self, message: Message) -> frozenset[str]:
+        """Posts figures and lines in one request; lines that are too many for it before it."""
+        lines, missing = message.lines, set[str]()
+        most = _MOST_ITEMS - len(message.skus) - len(message.deltas)
+        while len(lines) > most:
+            await self._post(message.location, lines[:most], [])
+            lines = lines[most:]
+        figures = figures_of(message)
+        if figures or lines:
+            for figure in await self._post(message.location, lines, figures):
+                if figure.result is FigureResult.GAP:
+                    missing.add(figure.key.sku)
+        return frozenset(missing)
+
+    async def _post(
+        self, location: str, lines: Sequence[LineState], figures: Sequence[StockFigure]
+    ) -> Sequence[FigureOutcome]:
+        bookings = [line_booking(location, line) for line in lines]
         result = await self._facts.post_stock(figures, bookings=bookings)
         self.met.update(f"figure {figure.result}" for figure in result.outcomes)
         self.met.update(f"booking {booking.result}" for booking in result.booking_outcomes)
-        for figure in result.outcomes:
-            if figure.result not in (FigureResult.APPLIED, FigureResult.STALE, FigureResult.DUPLICATE):
-                raise ServiceFault(f"the figure of {figure.key.sku} at {message.location} is {figure.result}")
-        for line, booking in zip(message.lines, result.booking_outcomes, strict=True):
+        for sent, figure in zip(figures, result.outcomes, strict=True):
+            if figure.result not in (_RIGHT_DELTAS if sent.delta is not None else _RIGHT_FIGURES):
+                raise ServiceFault(f"the figure of {figure.key.sku} at {location} is {figure.result}")
+        for line, booking in zip(lines, result.booking_outcomes, strict=True):
             if booking.result not in (BookingResult.APPLIED, BookingResult.DUPLICATE):
                 raise ServiceFault(f"the booking of {line.line} is {booking.result}")
+        return result.outcomes
 
     def _feed(self, location: str) -> AsyncOrderFeed:
         feed = self._feeds.get(location)

@@ -8,7 +8,7 @@ from ringfence import VerifyReport
 from scripts.days.judge import Verdict
 from scripts.days.plan import DAY, LOCATIONS, Plan
 
-__all__ = ["described", "show_faults", "table"]
+__all__ = ["described", "show_faults", "table", "told"]
 
 _MOST_FAULTS = 10
 _HEADER = (
@@ -62,6 +62,15 @@ def table(verdicts: Sequence[Verdict]) -> str:
         cells = (number.rjust(width) for number, width in zip(numbers, widths[1:], strict=True))
         lines.append("  ".join([name.ljust(widths[0]), *cells]))
     return "\n".join(lines)
+
+
+def told(verdict: Verdict) -> str:
+    """What the tills told besides hourly counts, in one line."""
+    return (
+        f"{verdict.name}: {verdict.deltas:,} chained deltas, {verdict.stale:,} STALE, {verdict.gaps:,} GAP answered by "
+        f"{verdict.resent:,} reads of figures; {verdict.epochs} new {'epoch' if verdict.epochs == 1 else 'epochs'}, "
+        f"{verdict.old_figures:,} figures of an old one came later; {verdict.moved:,} orders booked in another store"
+    )
 
 
 def show_faults(verdict: Verdict, report: VerifyReport) -> None:

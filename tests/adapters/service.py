@@ -130,7 +130,7 @@ class TillService:
             key = (figure.key.sku, figure.key.location)
             if request.count_id:
                 self.counts[request.count_id].add(key)
-            self._figure(key, (figure.epoch, figure.position), figure.value, request.source, answer.outcomes.add())
+            self._post_figure(key, figure, request.source, answer.outcomes.add())
         if request.HasField("end_count"):
             mentioned = self.counts[request.count_id]
             if len(mentioned) != request.end_count.key_count:
@@ -142,6 +142,19 @@ class TillService:
                         self.figures[key] = (at, 0, source)
                 answer.end_outcome.result = stock_pb2.COUNT_RESULT_APPLIED
         return answer
+
+    def _post_figure(
+        self, key: Key, figure: stock_pb2.StockFigure, source: str, outcome: stock_pb2.FigureOutcome
+    ) -> None:
+        instant, value = (figure.epoch, figure.position), figure.value
+        if figure.HasField("previous_position"):
+            known = self.figures[key]
+            if instant > known[0] and (figure.epoch, figure.previous_position) > known[0]:
+                outcome.key.sku, outcome.key.location = key
+                outcome.result = stock_pb2.FIGURE_RESULT_GAP
+                return
+            value = known[1] + figure.delta
+        self._figure(key, instant, value, source, outcome)
 
     def _figure(self, key: Key, instant: Instant, value: int, source: str, outcome: stock_pb2.FigureOutcome) -> None:
         outcome.key.sku, outcome.key.location = key

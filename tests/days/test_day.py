@@ -12,19 +12,21 @@ from pathlib import Path
 
 import pytest
 
-from ringfence import DiscrepancyKind, TillProgress
+from ringfence import DiscrepancyKind, FigureResult, TillProgress
+from ringfence.adapters import Cancelled, NotCancelled
 from ringfence.adapters.simulated_till import Mark, SimulatedTill
 from scripts.days.__main__ import main
 from scripts.days.day import Day, run_day
 from scripts.days.ending import differences, ending_of
 from scripts.days.host import ServerProcess
-from scripts.days.judge import Sale, owed_at, promised_now
+from scripts.days.judge import Sale, chained, owed_at, promised_now
 from scripts.days.killing import Killer
-from scripts.days.messages import Message
-from scripts.days.plan import LOCATIONS, Order, Plan
+from scripts.days.messages import Delta, Message
+from scripts.days.plan import LOCATIONS, Order, Plan, Visit
 from scripts.days.rivals import CountOverwrites, SettledOnAcknowledgement
 from scripts.days.runners import ServiceByRunners
 from scripts.days.service import Service
+from scripts.days.store import Store
 
 
 def short_plan(*, seed: int = 1, orders: int = 200, minutes: int = 120) -> Plan:
@@ -38,19 +40,24 @@ async def test_no_count_of_a_day_is_wrong_and_nothing_is_oversold_but_what_walk_
     nobody, whatever came late, twice, out of order or not at all; and in the end what stands on the shelf."""
     with ServerProcess() as server:
         async with Service(server, "day") as service:
-            day = await run_day(short_plan(seed=3, minutes=240), service)
+            day = await run_day(short_plan(seed=7, minutes=240), service)
             report = await service.client.verify()
-            kinds = {found.kind async for found in service.client.list_discrepancies()}
+            listed = [found.kind async for found in service.client.list_discrepancies(page_size=1_000)]
             unsent = [found async for found in service.client.list_reservations(till_progress=TillProgress.NOT_SENT)]
-    verdict = day.verdict
+    verdict, kinds, moved = day.verdict, set(listed), listed.count(DiscrepancyKind.MOVED_STORE)
     assert verdict.right, verdict
     assert verdict.counts > 50
     assert verdict.accepted > 100
     assert (report.done, report.violations) == (True, ())
-    # What walk-ins took, and bookings whose reversal was still on its way.
-    assert kinds <= {DiscrepancyKind.SHORTFALL, DiscrepancyKind.BOOKED_AFTER_END}
+    # What walk-ins took, bookings whose reversal was still on its way, and what other stores booked.
+    assert kinds <= {DiscrepancyKind.SHORTFALL, DiscrepancyKind.BOOKED_AFTER_END, DiscrepancyKind.MOVED_STORE}
+    assert moved == verdict.moved
     assert unsent == []
-    assert {"figure stale", "figure duplicate", "booking duplicate", "event again"} <= set(service.met), service.met
+    met = {"figure stale", "figure gap", "figure duplicate", "booking duplicate", "event again"}
+    assert met <= set(service.met), service.met
+    assert service.met["figure gap"] == verdict.gaps
+    told = (verdict.deltas, verdict.stale, verdict.gaps, verdict.epochs, verdict.old_figures, verdict.moved)
+    assert min(told) > 0, told
     assert _met(day) == {"booked in parts", "rejected", "cancelled", "cancelled and taken back"}
 
 
@@ -77,8 +84,8 @@ def _met(day: Day) -> set[str]:
 class ForgetsBookings(Service):
     """An adapter that posts its figures without what was booked."""
 
-    async def post(self, message: Message) -> None:
-        await super().post(Message(message.location, message.number, message.mark, message.figures, ()))
+    async def post(self, message: Message) -> frozenset[str]:
+        return await super().post(dataclasses.replace(message, lines=()))
 
 
 @pytest.mark.timeout(900)
@@ -154,12 +161,142 @@ def test_the_judge_reads_the_journal(movements: Sequence[int], told: dict[str, b
     assert [owed_at(till, sale, mark) for mark in (opening, *marks[1:])] == owed
 
 
+def test_what_a_new_till_writes_down_anew_did_not_happen_again() -> None:
+    """Booked, undone and replaced: a figure of the old till owes the booking when it is of before it, and no figure of
+    the new one owes it, whatever its journal begins with. What the new till books on top is owed until a figure of it
+    has it."""
+    till, sale = _sold(3, -3, closed=True)
+    opening, booked, undone = Mark(0, 1), Mark(0, 2), Mark(0, 3)
+    till.replace()
+    assert [mark for mark, _ in till.state_of("WEB-1").bookings] == [Mark(1, 1), Mark(1, 2)]
+    retold = till.mark
+    assert [owed_at(till, sale, mark) for mark in (opening, booked, undone, retold)] == [3, 0, 0, 0]
+    till.book("WEB-1", 2)
+    assert [owed_at(till, sale, mark) for mark in (opening, booked, undone, retold, till.mark)] == [3, 0, 2, 2, 0]
+    assert (till.value_at(ORDER.sku, retold), till.value_at(ORDER.sku, till.mark)) == (10, 8)
+
+
+@pytest.mark.parametrize(
+    ("in_force", "result"),
+    [
+        (Mark(0, 6), FigureResult.GAP),
+        (Mark(0, 7), FigureResult.APPLIED),
+        (Mark(0, 8), FigureResult.APPLIED),
+        (Mark(0, 9), FigureResult.STALE),
+        (Mark(1, 1), FigureResult.STALE),
+    ],
+)
+def test_a_delta_follows_the_movement_before_it(in_force: Mark, result: FigureResult) -> None:
+    """From position 7 to 9: it is worth something at 7 and 8, nothing from 9 or a newer epoch on, and before 7 one is
+    missing."""
+    assert chained(Delta(ORDER.sku, -1, Mark(0, 9), 7), in_force) is result
+
+
+def test_a_delta_of_a_newer_epoch_than_the_figure_is_a_gap() -> None:
+    """Positions of two epochs do not compare."""
+    assert chained(Delta(ORDER.sku, -1, Mark(1, 9), 7), Mark(0, 8)) is FigureResult.GAP
+
+
+def _store() -> Store:
+    return Store(short_plan(), "north")
+
+
+def test_a_stores_deltas_are_its_movements_in_a_chain() -> None:
+    """Each names the item's movement before it, whatever happened to others in between; each is told once; a booking
+    brings its line; what is lost of the message is lost with its item only."""
+    store = _store()
+    first, second = short_plan().skus[:2]
+    opening = {sku: store.till.value_at(sku, store.till.mark) for sku in (first, second)}
+    assert not store.has_moved
+    store.accept(dataclasses.replace(ORDER, sku=second))
+    at = store.till.position
+    for sku in (first, second, first):
+        store.visit(Visit(1, "north", sku, 2))
+    store.book(dataclasses.replace(ORDER, sku=second), 0)
+    assert store.has_booked(ORDER)
+    message = store.deltas(lost=frozenset())
+    assert [(delta.sku, delta.change, delta.mark.position - at) for delta in message.deltas] == [
+        (first, 2, 1),
+        (second, 2, 2),
+        (first, 2, 3),
+        (second, -3, 4),
+    ]
+    assert [delta.previous for delta in message.deltas[2:]] == [at + 1, at + 2]
+    assert [line.line for line in message.lines] == ["WEB-1"]
+    assert not store.has_moved
+    assert store.value_at(first, store.till.mark) == opening[first] + 4
+    store.visit(Visit(1, "north", first, 1))
+    store.visit(Visit(1, "north", second, 1))
+    assert [delta.sku for delta in store.deltas(lost=frozenset({first})).deltas] == [second]
+
+
+def test_a_replaced_store_tells_everything_anew() -> None:
+    """The new till shows the same units in positions of its own, tells every line again with its next count, and the
+    movements of neither the old one nor its own opening as deltas."""
+    store = _store()
+    store.accept(ORDER)
+    store.book(ORDER, 0)
+    store.delivered(store.count())
+    assert store.count().lines == ()
+    shown = store.count().figures
+    store.visit(Visit(1, "north", ORDER.sku, 1))
+    store.replace()
+    assert not store.has_moved
+    message = store.count()
+    assert message.mark.epoch == 1
+    assert message.figures == {**shown, ORDER.sku: shown[ORDER.sku] + 1}
+    assert [[mark.epoch for mark, _ in line.bookings] for line in message.lines] == [[1]]
+    store.visit(Visit(1, "north", ORDER.sku, 1))
+    (delta,) = store.deltas().deltas
+    assert (delta.mark.epoch, 0 < delta.previous < delta.mark.position) == (1, True)
+
+
+def test_what_a_store_books_for_another_one_is_unreported_until_it_is_told() -> None:
+    """It leaves the shelf as with a customer; once its line was told the service knows of it."""
+    store = _store()
+    before = store.till.mark
+    assert store.take_over(dataclasses.replace(ORDER, quantity=1000)) == 0
+    units = store.take_over(dataclasses.replace(ORDER, quantity=2))
+    assert (units, store.unreported_walk_ins(ORDER.sku, before)) == (2, 2)
+    assert store.unreported_walk_ins(ORDER.sku, store.till.mark) == 0
+    store.delivered(store.report(ORDER))
+    assert store.unreported_walk_ins(ORDER.sku, before) == 0
+
+
+def test_a_till_does_not_cancel_what_was_fetched_from_another_store() -> None:
+    """It would give units back to the shop that have left."""
+    store = _store()
+    store.accept(ORDER)
+    assert isinstance(store.cancel(ORDER, 1), NotCancelled)
+    assert not store.till.state_of("WEB-1").closed
+    assert isinstance(store.cancel(ORDER, 0), Cancelled)
+
+
+class IgnoresGaps(Service):
+    """An adapter that takes a delta for applied when one before it is missing."""
+
+    async def post(self, message: Message) -> frozenset[str]:
+        await super().post(message)
+        return frozenset()
+
+
+@pytest.mark.timeout(900)
+async def test_the_judge_sees_a_gap_that_nobody_tells_of() -> None:
+    """Which deltas lack the one before them follows from the journal: who says otherwise is at fault."""
+    with ServerProcess() as server:
+        async with IgnoresGaps(server, "day") as service:
+            day = Day(short_plan(), service)
+            await day.run(lambda minute: None, until=90)
+    assert day.verdict.gaps > 0
+    assert any(re.search(r"message \d+ of harbour has gaps: \[\]", fault) for fault in day.verdict.faults)
+
+
 def test_the_index_of_the_journal_is_the_journal() -> None:
-    """At every position a store says of each item what its till's journal says."""
+    """At every position a store says of each item what its till's journal says, of a till that was replaced too."""
     day = asyncio.run(run_day(short_plan(), CountOverwrites()))
+    assert {store.till.epoch for store in day.stores.values()} == {0, 1}
     for store in day.stores.values():
-        for position in range(0, store.till.position + 1, 7):
-            mark = Mark(0, position)
+        for mark in [entry.mark for entry in store.till.entries()][::7]:
             for sku in short_plan().skus:
                 assert store.value_at(sku, mark) == store.till.value_at(sku, mark)
 
@@ -170,6 +307,7 @@ def test_what_the_shelf_owes_ends_with_the_line() -> None:
     assert promised_now(*_sold(1)) == 2
     assert promised_now(*_sold(1, rejected=True)) == 0
     assert promised_now(SimulatedTill("north", {}), Sale(ORDER, 3)) == 3
+    assert promised_now(SimulatedTill("north", {}), Sale(ORDER, 3, elsewhere=2)) == 1
 
 
 @pytest.mark.timeout(900)
@@ -213,15 +351,17 @@ def test_a_day_is_typed(capsys: pytest.CaptureFixture[str]) -> None:
         "settled on acknowledgement",
         "ringfence",
     ]
-    assert printed[5].endswith("everything adds up")
+    told = r"ringfence: \d+ chained deltas, \d+ STALE, \d+ GAP .* 1 new epoch, .* in another store"
+    assert re.fullmatch(told, printed[5])
+    assert printed[6].endswith("everything adds up")
 
 
 class ClosesWithoutBookings(Service):
     """An adapter that says of every sale that it is done with, and never what was booked."""
 
-    async def post(self, message: Message) -> None:
+    async def post(self, message: Message) -> frozenset[str]:
         lines = tuple(dataclasses.replace(line, bookings=()) for line in message.lines)
-        await super().post(dataclasses.replace(message, lines=lines))
+        return await super().post(dataclasses.replace(message, lines=lines))
 
 
 def test_a_service_that_is_wrong_is_told_by_the_exit_code(

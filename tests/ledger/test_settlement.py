@@ -86,6 +86,21 @@ def test_a_new_till_that_tells_a_settled_line_anew_counts_it_once() -> None:
     assert world.listed() == []
 
 
+def test_a_new_till_that_tells_an_undone_booking_anew_does_not_hold_it_back() -> None:
+    """Booked at 104 and undone at 106, both in the old till's figure: told anew before the new till's first figure, the
+    units stay free; of 2 booked on top by the new till 2 are owed until its figure has them."""
+    world = shop()
+    order = sold(world)
+    world.post(booked(order, (104, 3), (106, -3), closed=True), figure(10, position=110))
+    assert (order.parts[0].unsettled, world.net()) == (0, 10)
+    world.post(booked(order, (1, 1, 3), (1, 2, -3), closed=True))
+    assert (order.parts[0].unsettled, world.net()) == (0, 10)
+    world.post(booked(order, (1, 1, 3), (1, 2, -3), (1, 5, 2), closed=True))
+    assert world.net() == 8
+    world.post(figure(8, position=5, epoch=1))
+    assert (order.parts[0].settled, order.parts[0].unsettled, world.net()) == (2, 0, 8)
+
+
 def test_a_line_of_two_pools_is_one_line_to_the_till() -> None:
     """2 of web and 1 borrowed: 2 booked settle web's units, the third the borrowed one; a fourth is a surplus of 1."""
     world = shop(BORROWING_TILLS)

@@ -17,6 +17,7 @@ from ringfence._enums import BookingResult, CountResult, FigureResult
 from ringfence._errors import InvalidArgument, Refused
 from ringfence._facts import CountBegin, CountEnd, StockFigure
 from ringfence._results import PostStockResult
+from ringfence._types import StockKey
 from ringfence.adapters._metrics import Counters
 from ringfence.adapters._pos import PosAdapter
 from ringfence.adapters._sales import SaleLine, Sales
@@ -40,6 +41,7 @@ class _Posted:
     results: Counter[str]
     unknown_orders: list[str]
     refusals: list[str]
+    gaps: list[StockKey]
     needs_confirmation: bool = False
 
 
@@ -84,7 +86,13 @@ class ReadDesk:
         self._checkpoint("positions saved")
         posted = self._post(read, position)
         self._checkpoint("posted")
-        report = ReadReport(position, dict(posted.results), posted.unknown_orders, posted.needs_confirmation)
+        report = ReadReport(
+            position,
+            dict(posted.results),
+            posted.unknown_orders,
+            posted.needs_confirmation,
+            list(dict.fromkeys(posted.gaps)),
+        )
         self._count(read, posted)
         if posted.refusals:
             self._adapter.refused(read, "\n".join(posted.refusals))
@@ -118,7 +126,7 @@ class ReadDesk:
         self._state.save({"reads": self._reads, "last": list(self._last), "sales": self._sales.values()})
 
     def _post(self, read: TillRead, position: int) -> _Posted:
-        posted = _Posted(Counter(), [], [])
+        posted = _Posted(Counter(), [], [], [])
         lines = self._sales.unconfirmed()
         figures = [_placed(figure, read, position) for figure in read.figures]
         count_id = ""
@@ -214,6 +222,8 @@ class ReadDesk:
     def _take(self, posted: _Posted, result: PostStockResult, lines: Sequence[SaleLine]) -> None:
         for figure in result.outcomes:
             posted.results[f"figure {figure.result}"] += 1
+            if figure.result is FigureResult.GAP:
+                posted.gaps.append(figure.key)
         for line, booking in zip(lines, result.booking_outcomes, strict=True):
             posted.results[f"booking {booking.result}"] += 1
             if booking.result is BookingResult.UNKNOWN_ORDER:

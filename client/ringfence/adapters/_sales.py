@@ -43,6 +43,11 @@ class SaleLine:
         """Units booked so far, as told in one life of the till."""
         return sum(quantity for at, _, quantity in self.bookings if at == epoch)
 
+    def booked_before(self, epoch: int) -> int:
+        """Units booked so far, as told last before this life of the till; 0 once this one has told of the line."""
+        told = max((at for at, _, _ in self.bookings), default=epoch)
+        return self.booked_in(told) if told < epoch else 0
+
     def booking(self) -> SaleBooking:
         """The line for the service."""
         location, order_reference, channel, line_id, sku, reservation_id, part_number = self.name
@@ -116,13 +121,18 @@ class Sales:
         line.seen = read
         # A new till tells what was booked before anew, in its own positions.
         difference = total.booked - line.booked_in(epoch)
-        if difference:
-            if len(line.bookings) >= MOST_BOOKINGS:
+        movements = [(position, difference)] if difference else []
+        undone = line.booked_before(epoch)
+        if not total.booked and undone and position > 1:
+            # That all of it was undone in between takes two movements: of a sum of 0 there is nothing to tell.
+            movements = [(position - 1, undone), (position, -undone)]
+        if movements:
+            if len(line.bookings) + len(movements) > MOST_BOOKINGS:
                 raise AdapterError(
                     f"order {total.order_reference or total.reservation_id}: more than {MOST_BOOKINGS} movements of "
                     "one line; close it in the till"
                 )
-            line.bookings.append((epoch, position, difference))
+            line.bookings += [(epoch, at, quantity) for at, quantity in movements]
             line.confirmed = False
         if (total.closed or total.reject_reason) and not line.closed:
             line.closed = True

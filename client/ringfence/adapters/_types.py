@@ -95,6 +95,8 @@ class ReadReport:
     """Order references that the service does not know yet; the runner sends their lines again."""
     needs_confirmation: bool
     """A full count waits for a person, because it would make too much zero."""
+    gaps: Sequence[StockKey] = ()
+    """Keys of which a chained delta came before the one that it follows: send their figures in the next read."""
 
 
 @dataclass(frozen=True, slots=True)

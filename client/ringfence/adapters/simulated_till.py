@@ -93,6 +93,7 @@ class SimulatedTill:
         self._journals: list[list[JournalEntry]] = [[]]
         self._lines: dict[str, _Line] = {}
         self._history: dict[str, list[tuple[Mark, int]]] = {}
+        """What was booked for each line, as it happened: not what a new till's journal begins with."""
 
     @property
     def mark(self) -> Mark:
@@ -153,7 +154,8 @@ class SimulatedTill:
 
     def replace(self, on_hand: Mapping[str, int] | None = None) -> None:
         """Another till takes over in a new epoch, with the units that the old one showed or these. Its journal starts
-        with what was booked for lines before, so that it can tell their whole state in its own positions."""
+        with everything that was booked and reversed for lines before, so that it can tell their whole state in its own
+        positions: a line of which only the sum were kept could not be told when all of it was reversed."""
         self.epoch += 1
         self.position = 0
         if on_hand is not None:
@@ -161,12 +163,11 @@ class SimulatedTill:
         self._journals.append([])
         opening = dict(self._units)
         for name, line in self._lines.items():
-            booked = line.booked()
-            line.bookings = []
-            if booked:
+            before, line.bookings = line.bookings, []
+            for _, quantity in before:
                 # What is booked is out of the shop: the opening count is of before.
-                opening[line.sku] = opening.get(line.sku, 0) + booked
-                self._record(name, line, booked)
+                opening[line.sku] = opening.get(line.sku, 0) + quantity
+                self._record(name, line, quantity)
         self._openings.append(opening)
 
     # --- what it tells, and what was true ----------------------------------------------------------------------------
@@ -187,9 +188,14 @@ class SimulatedTill:
         moved = sum(entry.change for entry in self._journals[mark.epoch] if entry.sku == sku and entry.mark <= mark)
         return self._openings[mark.epoch].get(sku, 0) + moved
 
+    def movements(self, line: str) -> tuple[tuple[Mark, int], ...]:
+        """What was booked for a line in all epochs, each movement once and with the mark at which it happened, oldest
+        first. Raises KeyError for a line that the till never accepted."""
+        return tuple(self._history[line])
+
     def booked_at(self, line: str, mark: Mark) -> int:
-        """Units of a line that a figure of this mark contains."""
-        return sum(quantity for at, quantity in self._history.get(line, ()) if at.epoch == mark.epoch and at <= mark)
+        """Units of a line that a figure of this mark contains; what an older till booked, every figure of a newer."""
+        return sum(quantity for at, quantity in self._history.get(line, ()) if at <= mark)
 
     def owed_at(self, line: str, mark: Mark, ordered: int) -> int:
         """Units by which a figure of this mark is too high for a sale of ``ordered`` units, by all that is known today:
@@ -198,29 +204,18 @@ class SimulatedTill:
         known = self._lines.get(line)
         if known is None:
             return ordered - contained
-        peak = total = contained
-        later = (
-            (at, quantity) for at, quantity in self._history[line] if at > mark and at.epoch in (mark.epoch, self.epoch)
-        )
-        epoch = mark.epoch
-        for at, quantity in later:
-            total = quantity if at.epoch != epoch else total + quantity
-            epoch = at.epoch
-            peak = max(peak, total)
-        owed = max(0, min(peak, ordered) - contained)
+        total = ever = beyond = 0
+        for at, quantity in self._history[line]:
+            total += quantity
+            ever = max(ever, total)
+            if at > mark:
+                beyond = max(beyond, total)
+        owed = max(0, min(beyond, ordered) - contained)
         if not known.closed:
             return max(owed, ordered - contained)
-        ever = max(0, *(total for total in self._totals(line))) if self._history[line] else 0
         if known.reject_reason or known.booked() > 0:
             owed += max(0, ordered - ever)
         return owed
-
-    def _totals(self, line: str) -> Iterator[int]:
-        total, epoch = 0, 0
-        for at, quantity in self._history[line]:
-            total = quantity if at.epoch != epoch else total + quantity
-            epoch = at.epoch
-            yield total
 
     def _move(self, sku: str, change: int, line: str) -> JournalEntry:
         self.position += 1
@@ -236,9 +231,8 @@ class SimulatedTill:
         self._history[line].append((entry.mark, quantity))
         return entry
 
-    def _record(self, name: str, line: _Line, booked: int) -> None:
+    def _record(self, name: str, line: _Line, quantity: int) -> None:
         self.position += 1
-        entry = JournalEntry(self.mark, line.sku, -booked, name)
+        entry = JournalEntry(self.mark, line.sku, -quantity, name)
         self._journals[self.epoch].append(entry)
-        line.bookings.append((entry.mark, booked))
-        self._history[name].append((entry.mark, booked))
+        line.bookings.append((entry.mark, quantity))

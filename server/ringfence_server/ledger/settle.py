@@ -121,12 +121,17 @@ def standing_of(till: TillSale, bookings: Sequence[Booking], figure: MeasureValu
     for booking in beyond:
         total += booking.quantity
         peak_beyond = max(peak_beyond, total)
-    epoch = figure.epoch
+    epoch, repeated = figure.epoch, 0
     for booking in later:
-        # Each epoch tells the whole state anew.
-        total = booking.quantity if booking.epoch != epoch else total + booking.quantity
-        epoch = booking.epoch
-        peak_beyond = max(peak_beyond, total)
+        if booking.epoch != epoch:
+            # Each epoch tells the whole state anew.
+            epoch, total = booking.epoch, 0
+            repeated = _repeated(inside, [each for each in later if each.epoch == epoch])
+        total += booking.quantity
+        if repeated:
+            repeated -= 1
+        else:
+            peak_beyond = max(peak_beyond, total)
     to_come = max(0, min(peak_beyond, ordered) - contained)
     awaits = bool(beyond or later)
     if not till.closed:
@@ -169,6 +174,13 @@ def _split(bookings: Sequence[Booking], figure: MeasureValue) -> tuple[list[Book
             contained = figure.contains(Mark(booking.epoch, booking.position))
             (inside if contained else beyond).append(booking)
     return inside, beyond, later
+
+
+def _repeated(inside: Sequence[Booking], anew: Sequence[Booking]) -> int:
+    """How many bookings of an epoch tell anew what the figure contains: all of that comes first, or it was summed up.
+    They are not to come once more, nor is what was undone between them."""
+    told = zip((booking.quantity for booking in inside), (booking.quantity for booking in anew), strict=False)
+    return len(inside) if len(anew) >= len(inside) and all(one == other for one, other in told) else 0
 
 
 def _bring(batch: Batch, reservation: Reservation, part: Part, till: TillSale, standing: Standing) -> None:
