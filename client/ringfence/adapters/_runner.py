@@ -30,8 +30,6 @@ _log = logging.getLogger("ringfence.adapters")
 _FINAL = (Refused, InvalidArgument, Unauthenticated, PermissionDenied, Unsupported)
 _LONGEST_WAIT = timedelta(seconds=1)
 """How long a wait for orders may be: a stop is seen after it."""
-_FEED_KEPT = timedelta(days=1)
-"""Then another feed is opened: it brings all that has no reply; so what was settled in another way is found out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +55,7 @@ class RunnerConfig:
     orders: bool = True
     """Whether orders are taken to the till."""
     max_in_flight: int = 100
-    """Events without a reply, 1 to 1,000."""
+    """Events without a reply, 1 to 1,000. Those that the till answers later are not counted: up to 20,000 may wait."""
     lease: timedelta = timedelta(seconds=60)
     """How long an event is this adapter's alone without a sign of life; while its till works through what it was given
     the runner gives one with every answer and every look for orders."""
@@ -104,7 +102,6 @@ class PosRunner:
         self._balances: Balances | None = None
         self._make_balances = balances
         self._feed: OrderFeed | None = None
-        self._feed_opened = clock()
         self._states = [StateFile(config.state / f"{name}.json") for name in ("reads", "orders", "published")]
         reads, orders, published = self._states
         try:
@@ -215,10 +212,7 @@ class PosRunner:
 
     def _take_orders(self, wait: timedelta) -> None:
         try:
-            if self._feed is not None and self._clock() - self._feed_opened > _FEED_KEPT:
-                self._close_feed()
             if self._feed is None:
-                self._feed_opened = self._clock()
                 self._feed = self._client.stream_orders(
                     self.config.locations,
                     adapter=self.config.name,
@@ -228,13 +222,13 @@ class PosRunner:
                 )
             # While the till has what it was given, no other adapter of the location is.
             self._feed.keep()
-            before = (self.counters.replies, self.counters.orders, self.counters.cancellations)
+            before = self._events_done()
             self._orders.replay(self._feed)
             if not self._orders.full:
                 events = self._feed.take(self.config.max_in_flight, timeout=wait)
                 if events:
                     self._orders.take(events, self._feed)
-            if before != (self.counters.replies, self.counters.orders, self.counters.cancellations):
+            if before != self._events_done():
                 self._orders.save()
                 self._checkpoint("orders saved")
             self._feed_backoff.succeeded()
@@ -246,6 +240,17 @@ class PosRunner:
             _log.warning("orders could not be taken, again in %.0f s: %s", pause.total_seconds(), error)
             self._close_feed()
             self._feed_due = self._clock() + pause
+
+    def _events_done(self) -> tuple[int, ...]:
+        """What rises with everything that the desk has to keep."""
+        counters = self.counters
+        return (
+            counters.replies,
+            counters.orders,
+            counters.cancellations,
+            counters.postponements,
+            counters.reply_failures,
+        )
 
     def _publish(self, now: datetime, schedule: Schedule) -> None:
         try:
