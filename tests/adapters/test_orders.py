@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -173,7 +174,7 @@ def test_an_answer_that_the_service_refuses_is_told_and_asked_for_again(
     """It does not keep a place in flight for ever."""
     till = Till({"LAMP": 10})
     adapter = TillAdapter(till)
-    adapter.post_order = lambda order, *, repeated: Received("9" * 129)  # type: ignore[method-assign]
+    adapter.post_order = lambda order, *, repeated: Received("REFUSE")  # type: ignore[method-assign]
     service.sell("LAMP", "berlin", 1, "4711")
     runner = make_runner(adapter, max_in_flight=1)
     wait_for(lambda: runner.step(wait=timedelta(milliseconds=50)) is not None and runner.counters.orders >= 2)
@@ -181,3 +182,40 @@ def test_an_answer_that_the_service_refuses_is_told_and_asked_for_again(
     del adapter.post_order
     orders(runner, service, 1)
     assert till.repeated == ["4711"]
+
+
+def test_an_answer_to_no_event_is_told(service: TillService, make_runner: MakeRunner) -> None:
+    """One with an id that the service does not know goes back to the adapter, which can say so."""
+    adapter = TillAdapter(Till({"LAMP": 10}))
+    told: list[str] = []
+    adapter.answer_refused = lambda answer, reason: told.append(reason)  # type: ignore[method-assign]
+    adapter.late.append(Answer("0198c1f0-0000-7000-8000-000000000000", Received("T-9")))
+    runner = make_runner(adapter)
+    wait_for(lambda: runner.step(wait=timedelta(milliseconds=50)) is not None and told != [])
+    assert told == ["no such event: event_id is the one that came with the order"]
+
+
+def test_an_answer_after_the_state_was_lost_is_told(
+    service: TillService, make_runner: MakeRunner, tmp_path: Path
+) -> None:
+    """The service knows the event, though this program does not."""
+    adapter = TillAdapter(Till({"LAMP": 10}))
+    adapter.says = Later()
+    runner = make_runner(adapter)
+    sale = service.sell("LAMP", "berlin", 1, "4711")
+    wait_for(lambda: runner.step(wait=timedelta(milliseconds=50)) is not None and runner.counters.postponements == 1)
+    runner.close()
+    (tmp_path / "state" / "orders.json").unlink()
+    adapter.late.append(Answer(service.events[0].message.event_id, Received("T-9")))
+    orders(make_runner(adapter), service, 1)
+    assert (sale.document_number, adapter.late) == ("T-9", [])
+
+
+def test_a_document_number_that_is_too_long_is_asked_for_again(service: TillService, make_runner: MakeRunner) -> None:
+    """It is a failure of the adapter, shown as the part's last error."""
+    adapter = TillAdapter(Till({"LAMP": 10}))
+    adapter.post_order = lambda order, *, repeated: Received("9" * 129)  # type: ignore[method-assign]
+    service.sell("LAMP", "berlin", 1, "4711")
+    runner = make_runner(adapter)
+    wait_for(lambda: runner.step(wait=timedelta(milliseconds=50)) is not None and runner.counters.events_failed >= 1)
+    assert service.replies() == {}

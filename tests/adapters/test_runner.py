@@ -337,3 +337,96 @@ def test_figures_keep_their_own_position() -> None:
     own = StockFigure("LAMP", "berlin", 5, position=3)
     assert _placed(own, TillRead(), 9).position == 3
     assert _placed(StockFigure("LAMP", "berlin", 5), TillRead(epoch=2), 9).epoch == 2
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("reads", '{"version": 1, "reads": "x"}'),
+        ("reads", '{"version": 1, "sales": [{}]}'),
+        ("orders", '{"version": 1, "events": {"e": {}}}'),
+        ("orders", "[]"),
+    ],
+)
+def test_a_state_of_another_shape_is_no_state(make_runner: MakeRunner, tmp_path: Path, file: str, text: str) -> None:
+    """It is told by its file, with what can be done; nothing is guessed, and the lock is given back."""
+    path = tmp_path / "state" / f"{file}.json"
+    path.parent.mkdir()
+    path.write_text(text)
+    with pytest.raises(AdapterError, match=rf"{file}\.json cannot be read as the adapter's state: .*--start-anew"):
+        make_runner(TillAdapter(Till()))
+    path.unlink()
+    make_runner(TillAdapter(Till()))
+
+
+def test_a_first_start_waits_for_the_service(
+    service: TillService, make_runner: MakeRunner, clock: Clock, tmp_path: Path
+) -> None:
+    """A service that is away does not end the program, and nothing is done before it says that no state was lost."""
+    till = Till({"LAMP": 10})
+    service.stop()
+    runner = make_runner(TillAdapter(till), timeout=timedelta(seconds=1))
+    pause = runner.step()
+    assert pause > timedelta(0)
+    assert runner.counters.reads == 0
+    service.start()
+
+    def read() -> bool:
+        clock.advance(timedelta(minutes=5))
+        runner.step()
+        return runner.counters.reads >= 1
+
+    wait_for(read)
+    runner.close()
+    for path in (tmp_path / "state").iterdir():
+        path.unlink()
+    service.stop()
+    runner = make_runner(TillAdapter(till), timeout=timedelta(seconds=1))
+    service.start()
+
+    def told() -> bool:
+        clock.advance(timedelta(minutes=5))
+        try:
+            runner.step()
+        except AdapterError as error:
+            return "start_anew" in str(error)
+        return False
+
+    wait_for(told)
+
+
+def test_a_clock_that_goes_back_stops_nothing(service: TillService, make_runner: MakeRunner, clock: Clock) -> None:
+    """What is due by the clock as it is now is done by it, not when it has caught up with the time before."""
+    till = Till({"LAMP": 10})
+    runner = make_runner(TillAdapter(till))
+    runner.step()
+    clock.advance(-timedelta(days=300))
+    runner.step()
+    till.walk_in("LAMP", 1)
+    clock.advance(QUARTER)
+    runner.step()
+    assert runner.counters.reads == 2
+    assert till.shown == {"LAMP": 9}
+
+
+def test_metrics_that_cannot_be_written_stop_nothing(
+    service: TillService, make_runner: MakeRunner, tmp_path: Path, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is said once."""
+    runner = make_runner(TillAdapter(Till({"LAMP": 10})), metrics_file=tmp_path / "nowhere" / "till.prom")
+    for _ in range(3):
+        runner.step()
+        clock.advance(QUARTER)
+    assert runner.counters.reads == 3
+    assert caplog.text.count("the metrics cannot be written to") == 1
+
+
+def test_a_key_with_two_quantities_is_not_posted(service: TillService, make_runner: MakeRunner) -> None:
+    """Which one is true nobody can know: the read fails, and says which key."""
+    adapter = TillAdapter(Till())
+    adapter.read = lambda: TillRead(  # type: ignore[method-assign]
+        figures=[StockFigure("LAMP", "berlin", 3), StockFigure("LAMP", "berlin", 4)]
+    )
+    runner = make_runner(adapter, publish=None, orders=False)
+    runner.step()
+    assert (runner.counters.reads_failed, service.posts) == (1, [])

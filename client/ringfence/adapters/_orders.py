@@ -69,7 +69,7 @@ class OrderDesk:
         self._backoff = backoff
         self._clock = clock
         self._checkpoint = checkpoint
-        self._events: dict[str, dict[str, Any]] = state.values.get("events", {})
+        self._events: dict[str, dict[str, Any]] = dict(state.values.get("events", {}))
         # What was being posted when the last program ended may be there.
         self._recovered = {event_id for event_id, found in self._events.items() if found["step"] == POSTING}
         self._full = False
@@ -103,7 +103,7 @@ class OrderDesk:
     def replay(self, feed: OrderFeed) -> None:
         """Tells again what the till has answered and the service has not acknowledged; takes in late answers."""
         for answer in self._adapter.answers():
-            self._late(answer)
+            self._late(answer, feed)
         for event_id, found in list(self._events.items()):
             if found["step"] == ANSWERED:
                 self._reply(event_id, feed)
@@ -203,12 +203,12 @@ class OrderDesk:
         found["renew"] = (now + POSTPONED_FOR / 2).isoformat()
         return True
 
-    def _late(self, answer: Answer) -> None:
+    def _late(self, answer: Answer, feed: OrderFeed) -> None:
         found = self._events.get(answer.event_id)
-        if found is None or found["step"] == POSTING:
-            found = self._events.setdefault(answer.event_id, {"kind": _kind_of(answer)})
-            found |= {"step": WAITING, "seen": self._clock().isoformat()}
-        if found["step"] == WAITING:
+        if found is None:
+            self._unknown(answer, feed)
+            return
+        if found["step"] in {POSTING, WAITING}:
             try:
                 fitting = _fitting(answer.answer, OrderEventKind(found["kind"]))
             except AdapterError as error:
@@ -217,6 +217,23 @@ class OrderDesk:
             self._keep(answer.event_id, fitting)
         self._checkpoint("late answer saved")
         self._adapter.answered(answer)
+
+    def _unknown(self, answer: Answer, feed: OrderFeed) -> None:
+        """An answer to an event that this program never gave to the till, or has forgotten: the service knows it."""
+        try:
+            result = _send(feed, answer.event_id, _plain(answer.answer))
+        except InvalidArgument as error:
+            self._adapter.answer_refused(answer, str(error))
+        except RingfenceError as error:
+            # It stays where it is until it can be told.
+            self._counters.reply_failures += 1
+            _log.warning("the answer to event %s did not arrive and goes again: %s", answer.event_id, error)
+        else:
+            if result is OrderReplyResult.UNKNOWN_EVENT:
+                self._adapter.answer_refused(answer, "no such event: event_id is the one that came with the order")
+                return
+            self._counters.replies += 1
+            self._adapter.answered(answer)
 
     def _reply(self, event_id: str, feed: OrderFeed) -> None:
         found = self._events[event_id]
@@ -267,17 +284,18 @@ def _fitting(answer: A, kind: OrderEventKind) -> A:
     if not isinstance(answer, expected):
         names = ", ".join(found.__name__ for found in expected)
         raise AdapterError(f"{type(answer).__name__} does not answer an event of kind {kind}: give one of {names}")
+    if isinstance(answer, Received):
+        number = answer.document_number
+        if len(number) > 128 or not number.isprintable():
+            raise AdapterError(f"document_number is 0 to 128 characters, no control characters, not {number[:200]!r}")
+        if answer.time is not None and answer.time.utcoffset() is None:
+            raise AdapterError("the time of Received needs a time zone")
     return answer
 
 
 def _clean(text: str) -> str:
     """A reason without the control characters that the service refuses."""
     return "".join(sign if sign.isprintable() or sign in "\n\t" else " " for sign in text)
-
-
-def _kind_of(answer: Answer) -> str:
-    kind = OrderEventKind.ORDER if isinstance(answer.answer, (Received, Rejected)) else OrderEventKind.CANCELLATION
-    return str(kind)
 
 
 def _plain(answer: Received | Rejected | Cancelled | NotCancelled) -> dict[str, Any]:
@@ -291,13 +309,12 @@ def _plain(answer: Received | Rejected | Cancelled | NotCancelled) -> dict[str, 
     return {"not cancelled": _clean(answer.reason)[:512] or "not cancelled"}
 
 
-def _send(feed: OrderFeed, event_id: str, answer: dict[str, Any]) -> None:
+def _send(feed: OrderFeed, event_id: str, answer: dict[str, Any]) -> OrderReplyResult:
     if "received" in answer:
         time = datetime.fromisoformat(answer["time"]) if answer["time"] else None
-        feed.received(event_id, document_number=answer["received"], time=time)
-    elif "rejected" in answer:
-        feed.rejected(event_id, answer["rejected"])
-    elif "cancelled" in answer:
-        feed.confirm_cancellation(event_id)
-    else:
-        feed.refuse_cancellation(event_id, answer["not cancelled"])
+        return feed.received(event_id, document_number=answer["received"], time=time)
+    if "rejected" in answer:
+        return feed.rejected(event_id, answer["rejected"])
+    if "cancelled" in answer:
+        return feed.confirm_cancellation(event_id)
+    return feed.refuse_cancellation(event_id, answer["not cancelled"])

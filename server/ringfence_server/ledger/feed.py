@@ -208,9 +208,10 @@ def _subscription_violations(policy: Policy, command: TakeOrders) -> list[Violat
         location = policy.location(name)
         field = f"subscribe.locations[{number}]"
         if location.kind is not LocationKind.TILL:
-            found.append(Violation(field, "LOCATION_NOT_A_TILL", f"{name!r} is OWNED: no till books its sales"))
+            text = f"{name!r} is OWNED: no till books its sales; name TILL locations, or have the policy make it one"
+            found.append(Violation(field, "LOCATION_NOT_A_TILL", text))
         elif command.source and location.source and command.source != location.source:
-            text = f"the policy gives {name!r} to the source {location.source!r}, not {command.source!r}"
+            text = f"the policy gives {name!r} to the source {location.source!r}, not {command.source!r}; empty is any"
             found.append(Violation(field, "SOURCE_NOT_OF_LOCATION", text))
     return found
 
