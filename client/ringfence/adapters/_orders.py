@@ -77,14 +77,17 @@ class OrderDesk:
     @property
     def full(self) -> bool:
         """Whether so many events wait for the till that no more are taken."""
-        waiting = sum(found["step"] == WAITING for found in self._events.values())
-        self._counters.events_waiting = waiting
+        waiting = self._count_waiting()
         before, self._full = self._full, waiting >= MOST_OPEN
         if self._full and not before:
             _log.error(
                 "%d orders and cancellations wait for answers of the till: none are taken until it answers", waiting
             )
         return self._full
+
+    def _count_waiting(self) -> int:
+        self._counters.events_waiting = sum(found["step"] == WAITING for found in self._events.values())
+        return self._counters.events_waiting
 
     def take(self, events: Sequence[OrderEvent], feed: OrderFeed) -> None:
         """Gives events to the till and its answers to the feed."""
@@ -272,6 +275,7 @@ class OrderDesk:
         for event_id, found in list(self._events.items()):
             if found["step"] == POSTING and found["seen"] < oldest:
                 del self._events[event_id]
+        self._count_waiting()
         self._save()
 
     def _save(self) -> None:
