@@ -44,14 +44,17 @@ class PostgresBench:
 
 def spread(bench: PostgresBench) -> Iterator[Figure]:
     """Reserve over 10,000 SKUs against one transaction per request, and what a command costs each of them."""
-    with _beside(bench) as (usual, service), _least(bench) as least:
+    with _beside(bench) as (usual, service), _least(bench) as least, bench.targets.echo() as echo:
         samples = bench.interleaved(
+            echo=lambda: echo.reserve(SKUS),
             usual=lambda: usual.reserve(SKUS),
             least=lambda: least.reserve(SKUS),
             service=lambda: service.reserve(SKUS),
             batched=lambda: service.execute(SKUS, _BATCH),
         )
     yield ratio("spread, unary, against one transaction per request", samples, "service", "usual", at_least=4)
+    # What no server of unary calls can pass: it does nothing but answer.
+    yield ratio("a bare echo, unary, against the same", samples, "echo", "usual")
     yield ratio("spread, 100 a message, against the same", samples, "batched", "usual")
     yield ratio("spread, unary, against one that keeps the least", samples, "service", "least")
     for name, side in (("one transaction per request", "usual"), ("unary", "service"), ("100 a message", "batched")):

@@ -85,6 +85,12 @@ class PostgresTargets:
             yield PostgresTarget(process, self._settings, database=self.database.meter)
 
     @contextlib.contextmanager
+    def echo(self) -> Iterator[Target]:
+        """The bare grpc.aio echo: what a call costs before anything is done."""
+        with self._process("echo", module_command("echo"), "") as process:
+            yield Target(process, self._settings)
+
+    @contextlib.contextmanager
     def service(self, url: str, skus: int, *, servers: int = 1, lanes: int = 1) -> Iterator[PostgresTarget]:
         """So many servers on this fresh database: `skus` keys with a quota each, and the sold-out one."""
         with contextlib.ExitStack() as stack:

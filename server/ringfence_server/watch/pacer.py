@@ -10,7 +10,7 @@ from typing import Final
 
 PER_SECOND: Final = 1_000.0
 """Deliveries a second at most, of all watchers together."""
-BUSY_SHARE: Final = 0.1
+BUSY_SHARE: Final = 0.07
 """What part of the time deliveries may take while the server is busy."""
 OVERDUE_SHARE: Final = 0.5
 PATIENCE_SECONDS: Final = 10.0
