@@ -195,6 +195,30 @@ def test_running_once(service: TillService, tmp_path: Path) -> None:
     assert "ringfence_adapter_reads_total 1" in (tmp_path / "till.prom").read_text()
 
 
+def test_running_once_with_an_order_that_the_till_cannot_take(service: TillService, tmp_path: Path) -> None:
+    """A table that is not there is a till that is away, by the exit code too; the message is the driver's own."""
+    text = SQL.replace("orders = false", 'publish = "never"').replace(
+        "SELECT sku, quantity FROM stock", "SELECT 1 AS sku, 1 AS quantity"
+    )
+    columns = '[sql_tables.order_columns]\nevent_id = "event_id"\n'
+    path = write(
+        tmp_path, f'[service]\ntarget = "localhost:1"\n{text.replace("[sql_tables.av", columns + "[sql_tables.av")}'
+    )
+    path.write_text(path.read_text().replace("[sql_tables]\n", '[sql_tables]\norders = "nowhere"\n'))
+    service.sell("LAMP", "berlin", 1, "4711")
+    command = program(path, service, "--once")
+
+    def told() -> bool:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, cwd=tmp_path)
+        return (
+            done.returncode == 3
+            and "order 4711 comes again in" in done.stderr
+            and "no such table: nowhere\n" in done.stderr
+        )
+
+    wait_for(told, seconds=120)
+
+
 def test_running_until_it_is_told_to_stop(service: TillService, tmp_path: Path) -> None:
     """SIGTERM ends the program after its present step with exit code 0; kill -9 loses nothing."""
     path = write(tmp_path, CSV.replace('"hourly"', '"never"'))

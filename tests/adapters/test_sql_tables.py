@@ -260,3 +260,5 @@ def test_settings_that_cannot_be(tmp_path: Path) -> None:
         config(tmp_path, answered="")
     with pytest.raises(AdapterError, match="url"):
         SqlTables(config(tmp_path, url="no url"))
+    with pytest.raises(AdapterError, match=r"url: .*install the database's driver"):
+        SqlTables(config(tmp_path, url="mssql+pymssql://till/pos"))

@@ -147,7 +147,7 @@ class OrderDesk:
         """The till could not take an event: the service shows why, and hands it over again after a pause."""
         self._counters.events_failed += 1
         name = event.order_reference or event.reservation_id
-        self._give_back(event.event_id, f"{type(error).__name__}: {error}", feed, f"{event.kind} of order {name}")
+        self._give_back(event.event_id, f"{type(error).__name__}: {error}", feed, f"{event.kind} {name}")
 
     def _give_back(self, event_id: str, reason: str, feed: OrderFeed, what: str = "") -> None:
         """Has an event handed over again after a pause; the service shows the reason."""

@@ -28,7 +28,7 @@ def check_columns(name: str, columns: Sequence[str]) -> None:
     for column in columns:
         if column not in known and not (column.startswith("dimension:") and name in {"figures", "bookings"}):
             close = difflib.get_close_matches(column.lower(), known, n=1)
-            hint = f"; do you mean {close[0]!r}?" if close else ""
+            hint = f"; do you mean {close[0]!r}?" if close else "."
             raise AdapterError(f"the query {name} gives a column {column!r}{hint} It may give {', '.join(known)}")
     if missing := [column for column in needed if column not in columns]:
         text = f"the query {name} gives no column {' and none '.join(missing)}, but {', '.join(columns)}"

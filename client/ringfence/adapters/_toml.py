@@ -173,5 +173,5 @@ class Table:
 
 def _instead(word: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(word, list(known), n=1)
-    hint = f"; do you mean {close[0]!r}?" if close else ""
+    hint = f"; do you mean {close[0]!r}?" if close else "."
     return f"{word!r} is not known{hint} Known: {', '.join(sorted(set(known)))}"

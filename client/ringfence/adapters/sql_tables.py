@@ -115,7 +115,9 @@ class SqlTables(PosAdapter):
         """Answers that cannot be meant, as they were told last."""
         try:
             self._engine = _engine(config)
-        except (sqlalchemy.exc.ArgumentError, sqlalchemy.exc.NoSuchModuleError, ImportError) as error:
+        except ImportError as error:
+            raise AdapterError(f"url: {error}: install the database's driver, or name another") from error
+        except (sqlalchemy.exc.ArgumentError, sqlalchemy.exc.NoSuchModuleError) as error:
             raise AdapterError(f"url: {error}") from error
 
     def read(self) -> TillRead:

@@ -253,7 +253,7 @@ def _not_rejected(refusal: NotRejected) -> bytes:
     asked = f"{refusal.requested} units" if refusal.requested else "all that may move"
     text = (
         f"line {refusal.line_id!r} of reservation {name}: asked to move {asked}, but {refusal.available} units of the "
-        "part are rejected by its till or not sent yet; what the till was sent it has to reject first, or Cancel asks it"
+        "part are rejected by its till or not sent yet; what the till was sent it has to reject first, or Cancel it"
     )
     return status_bytes(
         code_pb2.FAILED_PRECONDITION,
