@@ -143,8 +143,8 @@ class Client(Commands, Reads):
 
         `adapter` names who takes them, 1 to 64 characters: after a restart the same name gets its own leases back.
         `source` is the data source that the locations must belong to; empty takes any. `max_in_flight` is how many
-        events may be without a reply, 1 to 1,000; `lease` how long an event is this adapter's alone, 1 second to
-        1 hour.
+        events may be without a reply, 1 to 1,000: what the till takes its time for is postponed (`feed.postponed`) and
+        does not count. `lease` is how long an event is this adapter's alone, 1 second to 1 hour.
 
         The feed reconnects by itself and sends replies again until they are durable. Iterating raises InvalidArgument,
         Refused, Unauthenticated, PermissionDenied, and Unavailable when nothing answers at all.

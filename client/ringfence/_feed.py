@@ -83,6 +83,15 @@ def failed(event: EventLike, error: str, retry_after: timedelta | None) -> pb.Or
     return reply
 
 
+def postponed(event: EventLike, retry_after: timedelta | None) -> pb.OrderReply:
+    """The till was told and answers later."""
+    reply = _reply(event)
+    reply.postponed.SetInParent()
+    if retry_after is not None:
+        fill_duration(reply.postponed.retry_after, retry_after)
+    return reply
+
+
 def _reply(event: EventLike) -> pb.OrderReply:
     return pb.OrderReply(event_id=event if isinstance(event, str) else event.event_id)
 

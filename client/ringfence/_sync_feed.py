@@ -99,6 +99,12 @@ class OrderFeed:
         """The event could not be passed on; it comes again after `retry_after`, 0 to 24 hours, None at once."""
         return self._reply(_feed.failed(event, error, retry_after))
 
+    def postponed(self, event: EventLike, *, retry_after: timedelta | None = None) -> OrderReplyResult:
+        """The till was told and takes its time: the event gives its place in `max_in_flight` back, so that newer ones
+        come, and stays this adapter's for `retry_after`, 1 second to 24 hours, None is an hour. It comes again then,
+        unless it was answered or postponed anew. DUPLICATE says that it needs no answer any more."""
+        return self._reply(_feed.postponed(event, retry_after))
+
     def keep(self) -> None:
         """Says that this adapter lives: what it was handed and has not answered stays its own for at least another
         lease. Every reply says so too; who says nothing for a lease loses its events to another adapter. Sends nothing

@@ -11,6 +11,7 @@ import pytest
 
 from ringfence.adapters import PosAdapter, PosRunner, QueriedBalances, RunnerConfig, Schedule
 from tests.adapters.service import TillService
+from tests.client.scripted import wait_for
 
 
 @pytest.fixture(autouse=True)
@@ -92,3 +93,13 @@ def make_runner(service: TillService, clock: Clock, tmp_path: Path) -> Iterator[
 
 QUARTER = timedelta(minutes=15)
 """The usual schedule of a read."""
+
+
+def orders(runner: PosRunner, service: TillService, replies: int) -> None:
+    """Steps until the service has so many replies."""
+
+    def done() -> bool:
+        runner.step(wait=timedelta(milliseconds=50))
+        return len(service.replies()) >= replies
+
+    wait_for(done)

@@ -55,3 +55,4 @@ class Event:
 
     message: feed_pb2.OrderEvent
     replied: feed_pb2.OrderReply | None = None
+    postponed: bool = False

@@ -1,54 +1,39 @@
-"""A service small enough to be seen through, for tests of adapters: it keeps what tills post and what shops sell, hands
-orders out, and says what is available by the one sentence that matters: the figure in force less what it does not
-contain yet. It serves the contract over grpc.aio in a thread of its own, and fails when it is told to."""
+"""How the small service of the adapters' tests is served: the contract over grpc.aio in a thread of its own. It fails
+when it is told to. What it knows is in books.py."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 import grpc
 import grpc.aio
 
 from ringfence import Client, RetryPolicy, _rpcs
-from ringfence.v1 import allocation_service_pb2 as allocation_pb2
-from ringfence.v1 import balance_pb2
 from ringfence.v1 import order_feed_service_pb2 as feed_pb2
 from ringfence.v1 import stock_service_pb2 as stock_pb2
-from tests.adapters.sales import Event, Instant, Key, Sale
-from tests.client.scripted import RPCS, status
-
-T = TypeVar("T")
+from tests.adapters.books import Books, Refusal
+from tests.client.scripted import RPCS
 
 
-class TillService:
-    """The service. `available(sku, location)` is what it would sell; `sell` and `cancel` are a shop's."""
+class TillService(Books):
+    """The service on a free port of loopback."""
 
     def __init__(self) -> None:
-        self.figures: dict[Key, tuple[Instant, int, str]] = {}
-        self.sales: list[Sale] = []
-        self._by_name: dict[str, Sale] = {}
-        self.held: dict[str, tuple[Key, int]] = {}
-        self.events: list[Event] = []
-        self.handed: Counter[str] = Counter()
-        self.published: list[stock_pb2.PublishedQuantity] = []
-        self.posts: list[stock_pb2.PostStockRequest] = []
-        self.counts: dict[str, set[Key]] = {}
+        super().__init__()
         self.requests: Counter[str] = Counter()
         self.faults: dict[str, list[str]] = {}
         self._outcomes: dict[str, Any] = {}
-        self._changed: asyncio.Event
+        self._news: asyncio.Event
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._server: grpc.aio.Server
         self.port = 0
-        self._lock = threading.RLock()
 
     def start(self) -> None:
         """Begins to serve, on the port it had before, if any."""
@@ -76,222 +61,20 @@ class TillService:
         }
         return Client(f"127.0.0.1:{self.port}", **chosen)
 
+    def changed(self) -> None:
+        """There is something for a till."""
+        self._loop.call_soon_threadsafe(self._news.set)
+
     def fail(self, name: str, *faults: str) -> None:
         """The next calls of an RPC fail: "before" undone, "after" done and the answer lost, "" well."""
         self.faults[name] = list(faults)
-
-    def sell(self, sku: str, location: str, quantity: int, order_reference: str) -> Sale:
-        """A shop sells; the till is told by the feed."""
-        with self._lock:
-            sale = Sale(str(uuid.uuid4()), (sku, location), quantity, order_reference)
-            self.sales.append(sale)
-            self._by_name |= {order_reference: sale, sale.reservation_id: sale}
-            self._tell(sale, "ORDER_EVENT_KIND_ORDER", quantity)
-            return sale
-
-    def cancel(self, sale: Sale) -> None:
-        """The shop asks the till to cancel a sale that was sent."""
-        with self._lock:
-            self._tell(sale, "ORDER_EVENT_KIND_CANCELLATION", sale.quantity)
-
-    def owed(self, sku: str, location: str) -> int:
-        """Units sold that the figure in force does not contain."""
-        at = self.figures.get((sku, location), ((0, 0), 0, ""))[0]
-        return sum(sale.owed(at) for sale in self.sales if sale.key == (sku, location))
-
-    def available(self, sku: str, location: str) -> int:
-        """What the service would sell."""
-        value = self.figures.get((sku, location), ((0, 0), 0, ""))[1]
-        held = sum(quantity for key, quantity in self.held.values() if key == (sku, location))
-        return value - self.owed(sku, location) - held
-
-    def replies(self) -> dict[str, str]:
-        """What tills replied, by order reference and kind."""
-        return {
-            f"{event.message.order_reference} {event.message.kind}": str(event.replied.WhichOneof("reply"))
-            for event in self.events
-            if event.replied is not None
-        }
-
-    # What the RPCs do.
-
-    def _post_stock(self, request: stock_pb2.PostStockRequest) -> stock_pb2.PostStockResponse:
-        for figure in request.figures:
-            if figure.key.sku.startswith("BAD"):
-                raise _Refusal("INVALID_ARGUMENT", "figures[0].key.sku: no such item")
-        self.posts.append(request)
-        answer = stock_pb2.PostStockResponse()
-        if request.HasField("begin_count"):
-            self.counts.setdefault(request.count_id, set())
-            answer.begin_outcome.result = stock_pb2.COUNT_RESULT_BEGUN
-        for booking in request.bookings:
-            self._book(booking, answer.booking_outcomes.add())
-        for figure in request.figures:
-            key = (figure.key.sku, figure.key.location)
-            if request.count_id:
-                self.counts[request.count_id].add(key)
-            self._post_figure(key, figure, request.source, answer.outcomes.add())
-        if request.HasField("end_count"):
-            mentioned = self.counts[request.count_id]
-            if len(mentioned) != request.end_count.key_count:
-                answer.end_outcome.result = stock_pb2.COUNT_RESULT_INCOMPLETE
-            else:
-                at = max(self.figures[key][0] for key in mentioned)
-                for key, (instant, _, source) in list(self.figures.items()):
-                    if key not in mentioned and instant < at:
-                        self.figures[key] = (at, 0, source)
-                answer.end_outcome.result = stock_pb2.COUNT_RESULT_APPLIED
-        return answer
-
-    def _post_figure(
-        self, key: Key, figure: stock_pb2.StockFigure, source: str, outcome: stock_pb2.FigureOutcome
-    ) -> None:
-        instant, value = (figure.epoch, figure.position), figure.value
-        if figure.HasField("previous_position"):
-            known = self.figures[key]
-            if instant > known[0] and (figure.epoch, figure.previous_position) > known[0]:
-                outcome.key.sku, outcome.key.location = key
-                outcome.result = stock_pb2.FIGURE_RESULT_GAP
-                return
-            value = known[1] + figure.delta
-        self._figure(key, instant, value, source, outcome)
-
-    def _figure(self, key: Key, instant: Instant, value: int, source: str, outcome: stock_pb2.FigureOutcome) -> None:
-        outcome.key.sku, outcome.key.location = key
-        known = self.figures.get(key)
-        if known is None or instant > known[0]:
-            self.figures[key] = (instant, value, source or "pos")
-            outcome.result = stock_pb2.FIGURE_RESULT_APPLIED
-        elif instant < known[0]:
-            outcome.result = stock_pb2.FIGURE_RESULT_STALE
-        else:
-            same = known[1] == value
-            outcome.result = stock_pb2.FIGURE_RESULT_DUPLICATE if same else stock_pb2.FIGURE_RESULT_CONFLICT
-
-    def _book(self, booking: stock_pb2.SaleBooking, outcome: stock_pb2.BookingOutcome) -> None:
-        sale = self._by_name.get(booking.part.reservation_id or booking.order.order_reference)
-        if sale is None:
-            outcome.result = stock_pb2.BOOKING_RESULT_UNKNOWN_ORDER
-            return
-        outcome.result = stock_pb2.BOOKING_RESULT_DUPLICATE
-        for movement in booking.bookings:
-            instant = (movement.epoch, movement.position)
-            if instant not in sale.bookings:
-                sale.bookings[instant] = movement.quantity
-                outcome.result = stock_pb2.BOOKING_RESULT_APPLIED
-            elif sale.bookings[instant] != movement.quantity:
-                outcome.result = stock_pb2.BOOKING_RESULT_CONFLICT
-        sale.closed = sale.closed or booking.closed or bool(booking.reject_reason)
-        sale.rejected = sale.rejected or booking.reject_reason
-
-    def _reserve(self, request: allocation_pb2.ReserveRequest) -> allocation_pb2.ReserveResponse:
-        line = request.lines[0]
-        key = (line.key.sku, line.key.location)
-        if self.available(*key) < line.quantity:
-            raise _Refusal("FAILED_PRECONDITION", "not enough", "INSUFFICIENT_QUANTITY")
-        answer = allocation_pb2.ReserveResponse(fill="FILL_FULL")
-        answer.reservation.reservation_id = str(uuid.uuid4())
-        self.held[answer.reservation.reservation_id] = (key, line.quantity)
-        return answer
-
-    def _consume(self, request: allocation_pb2.ConsumeRequest) -> allocation_pb2.ConsumeResponse:
-        if request.HasField("direct"):
-            line = request.direct.lines[0]
-            key, quantity = (line.key.sku, line.key.location), line.quantity
-            if self.available(*key) < quantity:
-                raise _Refusal("FAILED_PRECONDITION", "not enough", "INSUFFICIENT_QUANTITY")
-        else:
-            if request.reservation_id not in self.held:
-                raise _Refusal("FAILED_PRECONDITION", "the lease is over", "LEASE_EXPIRED")
-            key, quantity = self.held.pop(request.reservation_id)
-        sale = self.sell(*key, quantity, request.order_reference)
-        sale.reservation_id = request.reservation_id or sale.reservation_id
-        answer = allocation_pb2.ConsumeResponse()
-        answer.reservation.reservation_id = sale.reservation_id
-        return answer
-
-    def _cancel(self, request: allocation_pb2.CancelRequest) -> allocation_pb2.CancelResponse:
-        answer = allocation_pb2.CancelResponse()
-        answer.reservation.reservation_id = request.reservation_id
-        restock = "RESTOCK_AT_ONCE"
-        if self.held.pop(request.reservation_id, None) is None:
-            for sale in self.sales:
-                if sale.reservation_id != request.reservation_id:
-                    continue
-                if sale.rejected:
-                    sale.cancelled = sale.quantity
-                else:
-                    self.cancel(sale)
-                    restock = "RESTOCK_WHEN_TILL_CONFIRMS"
-        answer.lines.add(line_id="1", quantity=1, restock=restock)
-        return answer
-
-    def _query_balance(self, request: balance_pb2.QueryBalanceRequest) -> balance_pb2.QueryBalanceResponse:
-        return balance_pb2.QueryBalanceResponse(
-            balances=[
-                {
-                    "key": {"sku": sku, "location": location},
-                    "available_to_reserve": max(0, self.available(sku, location)),
-                    "net": self.available(sku, location),
-                }
-                for sku, location in sorted(self.figures)
-            ]
-        )
-
-    def _list_stock(self, request: stock_pb2.ListStockRequest) -> stock_pb2.ListStockResponse:
-        answer = stock_pb2.ListStockResponse()
-        for (sku, location), (instant, value, source) in self.figures.items():
-            stock = answer.stocks.add(key={"sku": sku, "location": location})
-            stock.measures.add(measure="on_hand", value=value, position=instant[1], epoch=instant[0], source=source)
-        return answer
-
-    def _report_published(self, request: stock_pb2.ReportPublishedRequest) -> stock_pb2.ReportPublishedResponse:
-        self.published += request.quantities
-        return stock_pb2.ReportPublishedResponse(applied=len(request.quantities))
-
-    def _replied(self, reply: feed_pb2.OrderReply) -> feed_pb2.OrderAck:
-        for event in self.events:
-            if event.message.event_id != reply.event_id:
-                continue
-            if reply.HasField("failed"):
-                self._loop.call_soon_threadsafe(self._changed.set)
-                return feed_pb2.OrderAck(event_id=reply.event_id, result="ORDER_REPLY_RESULT_RECORDED")
-            if event.replied is not None:
-                return feed_pb2.OrderAck(event_id=reply.event_id, result="ORDER_REPLY_RESULT_DUPLICATE")
-            event.replied = reply
-            (sale,) = (sale for sale in self.sales if sale.reservation_id == event.message.reservation_id)
-            if reply.HasField("received"):
-                sale.document_number = reply.received.document_number
-            elif reply.HasField("rejected"):
-                sale.rejected = reply.rejected.reason
-            elif reply.HasField("confirm_cancellation"):
-                sale.cancelled = event.message.quantity
-            return feed_pb2.OrderAck(event_id=reply.event_id, result="ORDER_REPLY_RESULT_RECORDED")
-        return feed_pb2.OrderAck(event_id=reply.event_id, result="ORDER_REPLY_RESULT_UNKNOWN_EVENT")
-
-    def _tell(self, sale: Sale, kind: str, quantity: int) -> None:
-        message = feed_pb2.OrderEvent(
-            event_id=str(uuid.uuid4()),
-            kind=kind,
-            reservation_id=sale.reservation_id,
-            part_number=1,
-            line_id="1",
-            key={"sku": sale.key[0], "location": sale.key[1]},
-            quantity=quantity,
-            order_reference=sale.order_reference,
-            channel="shop",
-        )
-        self.events.append(Event(message))
-        self._loop.call_soon_threadsafe(self._changed.set)
-
-    # How they are served.
 
     def _wait(self, work: Any) -> Any:
         future: Future[Any] = asyncio.run_coroutine_threadsafe(work, self._loop)
         return future.result(timeout=60)
 
     async def _start(self) -> None:
-        self._changed = asyncio.Event()
+        self._news = asyncio.Event()
         self._server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
         served: dict[str, Callable[[Any], Any]] = {
             "PostStock": self._post_stock,
@@ -333,8 +116,8 @@ class TillService:
             try:
                 if fault != "before":
                     answer = self._once(request, behaviour)
-            except _Refusal as refusal:
-                await refusal.end(context)
+            except Refusal as refusal:
+                await _end(context, refusal)
             if fault:
                 await context.abort(grpc.StatusCode.UNAVAILABLE, f"scripted: {fault}")
             return answer
@@ -362,7 +145,7 @@ class TillService:
                 try:
                     answer = self._once(post, self._post_stock)
                     outcomes.append(stock_pb2.SyncStockOutcome(request_id=post.request_id, post_stock=answer))
-                except _Refusal as refusal:
+                except Refusal as refusal:
                     outcomes.append(stock_pb2.SyncStockOutcome(request_id=post.request_id, error=refusal.status))
             yield stock_pb2.SyncStockResponse(outcomes=outcomes)
 
@@ -378,43 +161,38 @@ class TillService:
                 for reply in request.replies:
                     with self._lock:
                         ack = self._replied(reply)
-                    if reply.HasField("failed"):
-                        given[reply.event_id] = 0
+                    given[reply.event_id] = 0
                     if self.faults.get("StreamOrders"):
                         self.faults["StreamOrders"].pop()
                         continue
                     acks.put_nowait(ack)
-                    self._changed.set()
+                    self._news.set()
 
         reading = asyncio.create_task(read())
         try:
             while True:
-                self._changed.clear()
+                self._news.clear()
                 answer = feed_pb2.StreamOrdersResponse()
                 while not acks.empty():
                     answer.acks.append(acks.get_nowait())
                 for event in self.events:
                     place = event.message.key.location
-                    if event.replied is None and not given[event.message.event_id] and place in first.locations:
-                        given[event.message.event_id] += 1
+                    if sum(given.values()) == (first.max_in_flight or 100):
+                        break
+                    open_ = event.replied is None and not event.postponed
+                    if open_ and not given[event.message.event_id] and place in first.locations:
+                        given[event.message.event_id] = 1
                         self.handed[event.message.event_id] += 1
                         answer.events.append(event.message)
                 if answer.acks or answer.events:
                     yield answer
-                await self._changed.wait()
+                await self._news.wait()
         finally:
             reading.cancel()
 
 
-class _Refusal(Exception):
-    """Ends a call with a status."""
-
-    def __init__(self, code: str, message: str, reason: str = "") -> None:
-        super().__init__(message)
-        self.status = status(code, message, reason=reason)
-
-    async def end(self, context: Any) -> None:
-        """Ends the call."""
-        context.set_trailing_metadata((("grpc-status-details-bin", self.status.SerializeToString()),))
-        code = next(code for code in grpc.StatusCode if code.value[0] == self.status.code)
-        await context.abort(code, self.status.message)
+async def _end(context: Any, refusal: Refusal) -> None:
+    """Ends a call with a refusal's status."""
+    context.set_trailing_metadata((("grpc-status-details-bin", refusal.status.SerializeToString()),))
+    code = next(code for code in grpc.StatusCode if code.value[0] == refusal.status.code)
+    await context.abort(code, refusal.status.message)

@@ -134,6 +134,10 @@ def test_an_adapter_of_ones_own(tmp_path: Path) -> None:
         ("[csv_folder]", "[csv-folder]", ":14: csv-folder: 'csv-folder' is not known; do you mean 'csv_folder'?"),
         ('name = "till-berlin"', "name = till", "line 7"),
         ('name = "till-berlin"\n', "", ":5: adapter: name is needed"),
+        ('"csv_folder"', '":Till"', ":6: adapter.kind: your own adapter is named as package.module:factory"),
+        ('"csv_folder"', '"nowhere:Till"', "install it, or have PYTHONPATH name the folder it is in"),
+        ('"csv_folder"', '"tests.adapters.broken:Till"', "cannot be imported: RuntimeError: half-written"),
+        ('"csv_folder"', '"tests.adapters.test_config:CSV"', "is no function and no class"),
     ],
 )
 def test_mistakes_are_told_by_file_line_and_key(tmp_path: Path, before: str, after: str, told: str) -> None:
@@ -145,10 +149,19 @@ def test_mistakes_are_told_by_file_line_and_key(tmp_path: Path, before: str, aft
     assert told in str(caught.value)
 
 
-def test_a_missing_file(tmp_path: Path) -> None:
-    """A file that is not there is named."""
-    with pytest.raises(AdapterError, match=r"nothing\.toml"):
+def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    """One that is not there is named; one in another encoding with the line."""
+    with pytest.raises(AdapterError, match=r"nothing\.toml: No such file or directory$"):
         load_setup(tmp_path / "nothing.toml")
+    (tmp_path / "till.toml").write_bytes(b'[adapter]\nname = "M\xf6bel"\n')
+    with pytest.raises(AdapterError, match=r"till\.toml:2: the file is not UTF-8: save it as UTF-8"):
+        load_setup(tmp_path / "till.toml")
+
+
+def test_an_adapter_of_ones_own_that_fails_is_told(tmp_path: Path) -> None:
+    """As an error of the adapter, with its own words."""
+    with pytest.raises(AdapterError, match="own_till failed: KeyError: 'lamps'"):
+        load_setup(write(tmp_path, OWN.replace("lamps = 10", ""))).make()
 
 
 def test_checking_on_the_command_line(tmp_path: Path) -> None:
@@ -180,6 +193,30 @@ def test_running_once(service: TillService, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert service.available("LAMP", "berlin") == 8
     assert "ringfence_adapter_reads_total 1" in (tmp_path / "till.prom").read_text()
+
+
+def test_running_once_with_an_order_that_the_till_cannot_take(service: TillService, tmp_path: Path) -> None:
+    """A table that is not there is a till that is away, by the exit code too; the message is the driver's own."""
+    text = SQL.replace("orders = false", 'publish = "never"').replace(
+        "SELECT sku, quantity FROM stock", "SELECT 1 AS sku, 1 AS quantity"
+    )
+    columns = '[sql_tables.order_columns]\nevent_id = "event_id"\n'
+    path = write(
+        tmp_path, f'[service]\ntarget = "localhost:1"\n{text.replace("[sql_tables.av", columns + "[sql_tables.av")}'
+    )
+    path.write_text(path.read_text().replace("[sql_tables]\n", '[sql_tables]\norders = "nowhere"\n'))
+    service.sell("LAMP", "berlin", 1, "4711")
+    command = program(path, service, "--once")
+
+    def told() -> bool:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, cwd=tmp_path)
+        return (
+            done.returncode == 3
+            and "order 4711 comes again in" in done.stderr
+            and "no such table: nowhere\n" in done.stderr
+        )
+
+    wait_for(told, seconds=120)
 
 
 def test_running_until_it_is_told_to_stop(service: TillService, tmp_path: Path) -> None:

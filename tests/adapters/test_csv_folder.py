@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import csv
+import os
+import re
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from ringfence.adapters import PosRunner
+from ringfence.adapters import AdapterError, PosRunner, ReadReport
 from ringfence.adapters.csv_folder import CsvFolder, CsvFolderConfig, ExportPosition
 from tests.adapters.conftest import QUARTER, Clock, MakeRunner
 from tests.adapters.service import TillService
@@ -109,6 +112,13 @@ def text_of(rows: str) -> str:
         ("sku\n", "line 1: the columns record are needed"),
         ("record,sku,quantity\nfigure,LAMP,8\n", "no row with record `read`"),
         (HEAD + "booking,LAMP,2,4711,yes,16\n", "bookings have positions"),
+        (text_of("figure,LAMP,8,,,\nfigure,LAMP,9,,,\n"), "line 4: a second figure of 'LAMP' at 'berlin'"),
+        (text_of("booking,LAMP,1,4711,,\nbooking,LAMP,2,4711,,\n"), "line 4: a second total of order '4711'"),
+        (text_of("read,,,,,18\n"), "line 3: a second row with record `read` (the first is in line 2)"),
+        (text_of("booking,LAMP,,4711,yes,16\n"), "line 3: quantity is empty"),
+        (text_of("figure,LAMP,1_000,,,\n"), "line 3: quantity is a whole number"),
+        (text_of('figure,LAMP,"8,0",,,\n'), "line 3: quantity is a whole number"),
+        (text_of("figure,LAMP,1.000,,,\n"), "line 3: quantity is a whole number"),
     ],
 )
 def test_what_cannot_be_meant_fails_with_its_reason(folder: Path, text: str, reason: str) -> None:
@@ -184,6 +194,66 @@ def step_until(runner: PosRunner, done: Callable[[], bool]) -> None:
     wait_for(stepped)
 
 
+@pytest.mark.parametrize("encoding", ["cp1252", "utf-16"])
+def test_another_encoding_is_told(folder: Path, encoding: str) -> None:
+    """By the line where it is seen; nothing is guessed."""
+    (adapter(folder), (folder / "exports" / "e1.csv").write_bytes("record,sku\nfigure,MÖBEL\n".encode(encoding)))
+    assert adapter(folder).read() is None
+    assert re.match(r"line \d: the file is not UTF-8", (folder / "failed" / "e1.csv.reason.txt").read_text())
+
+
+def test_a_file_that_is_dated_in_the_future_is_watched(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A till whose clock is ahead holds up nothing: its file is settled when it has not changed while this machine's
+    clock went on for so long."""
+    now = [1000.0]
+    monkeypatch.setattr("ringfence.adapters.csv_folder.time.monotonic", lambda: now[0])
+    export(folder, "export-1.csv", text_of("figure,LAMP,8,,,\n"))
+    ahead = time.time() + 86_400
+    os.utime(folder / "exports" / "export-1.csv", (ahead, ahead))
+    one = adapter(folder, settled=timedelta(seconds=10))
+    assert not one.changed()
+    now[0] += 9
+    assert not one.changed()
+    os.utime(folder / "exports" / "export-1.csv", (ahead + 1, ahead + 1))
+    now[0] += 9
+    assert not one.changed()
+    now[0] += 10
+    assert one.changed()
+
+
+def test_a_name_without_an_ending_has_its_number(folder: Path) -> None:
+    """And one that is no UTF-8 is a name like any other."""
+    export(folder, "export17", "record,sku,quantity\nfigure,LAMP,8\n")
+    read = adapter(folder, position=ExportPosition.NAME).read()
+    assert read is not None
+    assert read.position == 17
+    (folder / "exports" / "export17").unlink()
+    export(folder, os.fsdecode(b"export-\xff1"), "record,sku,quantity\nfigure,LAMP,8\n")
+    one = adapter(folder, position=ExportPosition.READS)
+    read = one.read()
+    assert read is not None
+    one.posted(read, ReadReport(1, {}, (), False))
+    assert names(folder, "done") == [os.fsdecode(b"export-\xff1")]
+
+
+def test_an_export_that_somebody_took_away_is_done_with(folder: Path) -> None:
+    """It was posted: that it is not there to be moved holds up nothing."""
+    export(folder, "export-1.csv", text_of("figure,LAMP,8,,,\n"))
+    one = adapter(folder)
+    read = one.read()
+    assert read is not None
+    (folder / "exports" / "export-1.csv").unlink()
+    one.posted(read, ReadReport(1, {}, (), False))
+    assert names(folder, "done") == []
+
+
+def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    """With its path and what would do."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(AdapterError, match=r"exports cannot be made: .*; name a folder that this program may write to"):
+        adapter(tmp_path / "file")
+
+
 def test_orders_cancellations_and_answers(service: TillService, make_runner: MakeRunner, folder: Path) -> None:
     """Orders and cancellations are files of one row; what the till says comes back as a file."""
     runner = make_runner(adapter(folder, answers_orders=True), publish=None)
@@ -216,6 +286,7 @@ def test_an_answer_that_does_not_fit(service: TillService, make_runner: MakeRunn
     event_id = service.events[0].message.event_id
     (folder / "answers" / "a1.csv").write_text(f"event_id,answer\n{event_id},cancelled\n")
     step_until(runner, lambda: names(folder, "answers") == [])
+    assert names(folder, "failed") == ["a1.csv", "a1.csv.reason.txt"]
     assert event_id in (folder / "failed" / "a1.csv.reason.txt").read_text()
     (folder / "answers" / "a2.csv").write_text(f"event_id,answer,document_number\n{event_id},received,T-9\n")
     step_until(runner, lambda: service.sales[0].document_number == "T-9")

@@ -1,4 +1,4 @@
-"""What the runner does around an adapter: when it reads, what it posts, orders in, availability out."""
+"""What the runner does around an adapter: when it reads, what it posts, what it shows."""
 
 from __future__ import annotations
 
@@ -11,31 +11,14 @@ import pytest
 from ringfence import InvalidArgument, StockFigure
 from ringfence.adapters import (
     AdapterError,
-    Answer,
-    Cancelled,
-    Later,
-    NotCancelled,
-    PosRunner,
-    Received,
-    Rejected,
     SaleTotal,
     Schedule,
     TillRead,
 )
-from tests.adapters.conftest import QUARTER, Clock, MakeRunner
+from tests.adapters.conftest import QUARTER, Clock, MakeRunner, orders
 from tests.adapters.service import TillService
 from tests.adapters.till import Till, TillAdapter
 from tests.client.scripted import wait_for
-
-
-def orders(runner: PosRunner, service: TillService, replies: int) -> None:
-    """Steps until the service has so many replies."""
-
-    def done() -> bool:
-        runner.step(wait=timedelta(milliseconds=50))
-        return len(service.replies()) >= replies
-
-    wait_for(done)
 
 
 def test_the_lamp_story(service: TillService, make_runner: MakeRunner, clock: Clock) -> None:
@@ -339,81 +322,6 @@ def test_a_state_that_cannot_be_read_is_no_new_one(make_runner: MakeRunner, tmp_
         make_runner(TillAdapter(Till()))
 
 
-def test_a_rejected_order(service: TillService, make_runner: MakeRunner) -> None:
-    """A rejection reaches the service with its reason."""
-    adapter = TillAdapter(Till({"LAMP": 10}))
-    adapter.says = Rejected("no delivery on Sundays")
-    sale = service.sell("LAMP", "berlin", 1, "4711")
-    orders(make_runner(adapter), service, 1)
-    assert sale.rejected == "no delivery on Sundays"
-
-
-@pytest.mark.parametrize(("says", "reply"), [(None, "confirm_cancellation"), (NotCancelled("sold"), "refuse_")])
-def test_a_cancellation(service: TillService, make_runner: MakeRunner, says: NotCancelled | None, reply: str) -> None:
-    """A cancellation comes after its order and is confirmed or refused."""
-    adapter = TillAdapter(Till({"LAMP": 10}))
-    runner = make_runner(adapter)
-    sale = service.sell("LAMP", "berlin", 1, "4711")
-    orders(runner, service, 1)
-    adapter.says = says
-    service.cancel(sale)
-    orders(runner, service, 2)
-    assert str(service.events[1].replied).startswith("event_id")
-    assert service.replies()["4711 2"].startswith(reply)
-
-
-def test_a_till_that_fails_gets_the_order_again(service: TillService, make_runner: MakeRunner) -> None:
-    """The service is told why; when the event comes again the till learns that it may know it."""
-    till = Till({"LAMP": 10})
-    adapter = TillAdapter(till)
-    adapter.says = ConnectionError("offline")
-    service.sell("LAMP", "berlin", 1, "4711")
-    runner = make_runner(adapter)
-    wait_for(lambda: runner.step(wait=timedelta(milliseconds=50)) is not None and runner.counters.events_failed >= 1)
-    adapter.says = None
-    orders(runner, service, 1)
-    assert till.times_posted == ["4711"]
-    assert till.repeated == ["4711"]
-
-
-def test_a_copy_of_an_event_is_answered_and_not_booked(service: TillService, make_runner: MakeRunner) -> None:
-    """An event that comes again after it was answered gets the same answer, and the till hears nothing of it."""
-    till = Till({"LAMP": 10})
-    runner = make_runner(TillAdapter(till))
-    service.sell("LAMP", "berlin", 1, "4711")
-    orders(runner, service, 1)
-    service.events[0].replied = None  # the service lost the reply, and hands the event over again
-    service.stop()
-    service.start()
-    orders(runner, service, 1)
-    assert till.times_posted == ["4711"]
-    assert service.sales[0].document_number == "T-4711"
-
-
-def test_a_late_answer(service: TillService, make_runner: MakeRunner) -> None:
-    """A till that answers later keeps the event open, and its answer goes when it comes."""
-    adapter = TillAdapter(Till({"LAMP": 10}))
-    adapter.says = Later()
-    runner = make_runner(adapter)
-    sale = service.sell("LAMP", "berlin", 1, "4711")
-    wait_for(lambda: runner.step(wait=timedelta(milliseconds=50)) is not None and runner.counters.orders == 1)
-    assert service.replies() == {}
-    adapter.late.append(Answer(service.events[0].message.event_id, Received("T-9")))
-    orders(runner, service, 1)
-    assert sale.document_number == "T-9"
-    assert adapter.late == []
-
-
-def test_an_answer_must_fit_its_event(service: TillService, make_runner: MakeRunner) -> None:
-    """An order that is answered as a cancellation is a failure of the adapter, told to the service."""
-    adapter = TillAdapter(Till({"LAMP": 10}))
-    adapter.post_order = lambda order, *, repeated: Cancelled()  # type: ignore[method-assign,assignment,return-value]
-    service.sell("LAMP", "berlin", 1, "4711")
-    runner = make_runner(adapter)
-    wait_for(lambda: runner.step(wait=timedelta(milliseconds=50)) is not None and runner.counters.events_failed >= 1)
-    assert service.replies() == {}
-
-
 def test_only_differences_are_shown(service: TillService, make_runner: MakeRunner, clock: Clock) -> None:
     """What is shown already is not shown again, also after a restart; what is shown is reported."""
     till = Till({"LAMP": 10, "RUG": 3})
@@ -485,3 +393,96 @@ def test_figures_keep_their_own_position() -> None:
     own = StockFigure("LAMP", "berlin", 5, position=3)
     assert _placed(own, TillRead(), 9).position == 3
     assert _placed(StockFigure("LAMP", "berlin", 5), TillRead(epoch=2), 9).epoch == 2
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("reads", '{"version": 1, "reads": "x"}'),
+        ("reads", '{"version": 1, "sales": [{}]}'),
+        ("orders", '{"version": 1, "events": {"e": {}}}'),
+        ("orders", "[]"),
+    ],
+)
+def test_a_state_of_another_shape_is_no_state(make_runner: MakeRunner, tmp_path: Path, file: str, text: str) -> None:
+    """It is told by its file, with what can be done; nothing is guessed, and the lock is given back."""
+    path = tmp_path / "state" / f"{file}.json"
+    path.parent.mkdir()
+    path.write_text(text)
+    with pytest.raises(AdapterError, match=rf"{file}\.json cannot be read as the adapter's state: .*--start-anew"):
+        make_runner(TillAdapter(Till()))
+    path.unlink()
+    make_runner(TillAdapter(Till()))
+
+
+def test_a_first_start_waits_for_the_service(
+    service: TillService, make_runner: MakeRunner, clock: Clock, tmp_path: Path
+) -> None:
+    """A service that is away does not end the program, and nothing is done before it says that no state was lost."""
+    till = Till({"LAMP": 10})
+    service.stop()
+    runner = make_runner(TillAdapter(till), timeout=timedelta(seconds=1))
+    pause = runner.step()
+    assert pause > timedelta(0)
+    assert runner.counters.reads == 0
+    service.start()
+
+    def read() -> bool:
+        clock.advance(timedelta(minutes=5))
+        runner.step()
+        return runner.counters.reads >= 1
+
+    wait_for(read)
+    runner.close()
+    for path in (tmp_path / "state").iterdir():
+        path.unlink()
+    service.stop()
+    runner = make_runner(TillAdapter(till), timeout=timedelta(seconds=1))
+    service.start()
+
+    def told() -> bool:
+        clock.advance(timedelta(minutes=5))
+        try:
+            runner.step()
+        except AdapterError as error:
+            return "start_anew" in str(error)
+        return False
+
+    wait_for(told)
+
+
+def test_a_clock_that_goes_back_stops_nothing(service: TillService, make_runner: MakeRunner, clock: Clock) -> None:
+    """What is due by the clock as it is now is done by it, not when it has caught up with the time before."""
+    till = Till({"LAMP": 10})
+    runner = make_runner(TillAdapter(till))
+    runner.step()
+    clock.advance(-timedelta(days=300))
+    runner.step()
+    till.walk_in("LAMP", 1)
+    clock.advance(QUARTER)
+    runner.step()
+    assert runner.counters.reads == 2
+    assert till.shown == {"LAMP": 9}
+
+
+def test_metrics_that_cannot_be_written_stop_nothing(
+    service: TillService, make_runner: MakeRunner, tmp_path: Path, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is said once."""
+    runner = make_runner(TillAdapter(Till({"LAMP": 10})), metrics_file=tmp_path / "nowhere" / "till.prom")
+    for _ in range(3):
+        runner.step()
+        clock.advance(QUARTER)
+    assert runner.counters.reads == 3
+    assert caplog.text.count("the metrics cannot be written to") == 1
+
+
+def test_a_key_with_two_quantities_is_not_posted(service: TillService, make_runner: MakeRunner) -> None:
+    """Which one is true nobody can know: the read fails, and says which key."""
+    adapter = TillAdapter(Till())
+    adapter.read = lambda: TillRead(  # type: ignore[method-assign]
+        figures=[StockFigure("LAMP", "berlin", 3), StockFigure("LAMP", "berlin", 4)]
+    )
+    runner = make_runner(adapter, publish=None, orders=False)
+    runner.step()
+    assert (runner.counters.reads_failed, service.posts) == (1, [])

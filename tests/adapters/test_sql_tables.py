@@ -126,9 +126,9 @@ def test_bookings_and_figures_are_of_one_state(
     rows = reader._rows
     booked = threading.Event()
 
-    def between(connection: Any, query: str) -> Any:
-        found = rows(connection, query)
-        if "journal WHERE" in query and not booked.is_set():
+    def between(connection: Any, name: str, query: str) -> Any:
+        found = rows(connection, name, query)
+        if name == "bookings" and not booked.is_set():
             booked.set()
             book(database, "LAMP", 2, "4711")
         return found
@@ -186,20 +186,60 @@ def test_a_crash_at_every_step(
 
 
 def test_what_a_query_gives_must_be_meant(database: sqlite3.Connection, tmp_path: Path) -> None:
-    """A row with half a piece, without an order number, or with an unknown answer is told with the row."""
+    """A row, or a column, that cannot be meant is told by query, column and row. Nothing is guessed: a line that were
+    taken for closed, or a journal for empty, would count wrongly."""
+    booking = "SELECT 'A' AS order_reference, 1 AS quantity"
     for options, problem in (
         ({"figures": "SELECT 'LAMP' AS sku, 1.5 AS quantity"}, "quantity is a whole number"),
+        ({"figures": "SELECT 'LAMP' AS sku, '1,0' AS quantity"}, "quantity is a whole number"),
+        ({"figures": "SELECT 'LAMP' AS sku, 9e999 AS quantity"}, "quantity is a whole number"),
         ({"figures": "SELECT NULL AS sku, 1 AS quantity"}, "a row without sku"),
-        ({"bookings": "SELECT 1 AS quantity, 'LAMP' AS sku"}, "a row without order_reference"),
-        ({"figures": "SELECT nothing FROM nowhere"}, "the till's database"),
+        ({"figures": "SELECT 'LAMP' AS article, 1 AS quantity"}, "the query figures gives a column 'article'"),
+        (
+            {"figures": "SELECT 1 AS quantity"},
+            "the query figures gives no column sku, but quantity: name columns",
+        ),
+        ({"bookings": "SELECT 1 AS quantity, 'LAMP' AS sku"}, "the query bookings gives no column order_reference"),
+        ({"bookings": f"{booking}, 1 AS closd"}, "a column 'closd'; do you mean 'closed'"),
+        ({"bookings": f"{booking}, 'maybe' AS closed"}, "closed is yes or no"),
+        ({"figures": "SELECT 1 AS sku FROM nowhere"}, "the query figures fails: no such table: nowhere$"),
+        ({"read": "SELECT 1 AS position UNION SELECT 2"}, "the query read gives 2 rows: one is needed"),
+        ({"read": "SELECT id AS position FROM journal"}, "the query read gives 0 rows"),
+        ({"read": "SELECT max(id) AS position FROM journal"}, "the query read gives no position above 0"),
+        ({"read": "SELECT 0 AS position"}, "the query read gives no position above 0"),
+        ({"read": "SELECT 1 AS position, 'noon' AS count_time"}, "count_time is a time"),
+        ({"read": "SELECT 1 AS position, 'x' AS full_count"}, "full_count is yes or no"),
     ):
         reader = SqlTables(config(tmp_path, **options))
         with pytest.raises(AdapterError, match=problem):
             reader.read()
         reader.close()
-    reader = SqlTables(config(tmp_path, answers="SELECT 'e' AS event_id, 'ok' AS answer"))
-    with pytest.raises(AdapterError, match="answer is one of"):
-        reader.answers()
+
+
+@pytest.mark.parametrize(
+    ("word", "closed"), [("'N'", False), ("'no'", False), ("0", False), ("'Y'", True), ("1", True)]
+)
+def test_a_word_for_no_is_no(database: sqlite3.Connection, tmp_path: Path, word: str, closed: bool) -> None:
+    """What says that a line is open does not close it because it is there; nor is a count a full one by it."""
+    rows = f"SELECT 'A' AS order_reference, 1 AS quantity, {word} AS closed"
+    read = f"SELECT 5 AS position, {word} AS full_count"
+    reader = SqlTables(config(tmp_path, bookings=rows, read=read))
+    found = reader.read()
+    assert found.totals[0].closed is closed
+    assert found.full_count_of == ("berlin" if closed else "")
+    reader.close()
+
+
+def test_an_answer_that_cannot_be_meant_holds_up_no_other(
+    database: sqlite3.Connection, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is told in the log, once as long as it is there, and stays in the query."""
+    answers = "SELECT 'e1' AS event_id, 'ok' AS answer UNION ALL SELECT 'e2', 'received'"
+    reader = SqlTables(config(tmp_path, answers=answers))
+    for _ in range(2):
+        assert [answer.event_id for answer in reader.answers()] == ["e2"]
+    assert len(caplog.records) == 1
+    assert "answer is one of received, rejected, cancelled, not cancelled, not 'ok'" in caplog.text
     reader.close()
 
 
@@ -220,3 +260,5 @@ def test_settings_that_cannot_be(tmp_path: Path) -> None:
         config(tmp_path, answered="")
     with pytest.raises(AdapterError, match="url"):
         SqlTables(config(tmp_path, url="no url"))
+    with pytest.raises(AdapterError, match=r"url: .*install the database's driver"):
+        SqlTables(config(tmp_path, url="mssql+pymssql://till/pos"))

@@ -44,8 +44,25 @@ def test_a_crash_while_writing_keeps_the_old(tmp_path: Path, monkeypatch: pytest
         assert not state.fresh
 
 
+def test_each_adapter_has_its_own(tmp_path: Path) -> None:
+    """Two that shared one, one after the other, would take each other's positions for their own."""
+    with StateFile(tmp_path / "state.json", owner="till-1") as state:
+        state.save({"reads": 1})
+    with StateFile(tmp_path / "state.json", owner="till-1") as state:
+        assert state.values == {"reads": 1}
+    with pytest.raises(AdapterError, match="the state of the adapter 'till-1', not of 'till-2': give each"):
+        StateFile(tmp_path / "state.json", owner="till-2")
+
+
+def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    """With its path and what would do."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(AdapterError, match=r"the state cannot be kept in .*file: .*; name a directory"):
+        StateFile(tmp_path / "file" / "state.json")
+
+
 def test_another_version_is_refused(tmp_path: Path) -> None:
     """A state of another version is not guessed at."""
     (tmp_path / "state.json").write_text('{"version": 99}')
-    with pytest.raises(AdapterError, match="version 1"):
+    with pytest.raises(AdapterError, match="version 99, and this program knows 1"):
         StateFile(tmp_path / "state.json")

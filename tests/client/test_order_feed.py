@@ -235,6 +235,19 @@ async def test_an_unknown_event_is_a_result(scripted: ScriptedServer, subscribe:
     assert await subscribe().call("failed", "e9", "offline") is OrderReplyResult.UNKNOWN_EVENT
 
 
+async def test_a_till_that_takes_its_time(scripted: ScriptedServer, subscribe: Subscribe) -> None:
+    """An event is postponed for the service's hour, or for as long as is said."""
+    feeding = Feeding([event(1)])
+    scripted.on("StreamOrders", feeding)
+    feed = subscribe()
+    (taken,) = await feed.call("take")
+    assert await feed.call("postponed", taken) is OrderReplyResult.RECORDED
+    assert await feed.call("postponed", "e1", retry_after=timedelta(minutes=5)) is OrderReplyResult.RECORDED
+    usual, chosen = feeding.replies[0]
+    assert (usual.WhichOneof("reply"), usual.postponed.HasField("retry_after")) == ("postponed", False)
+    assert (chosen.event_id, chosen.postponed.retry_after.seconds) == ("e1", 300)
+
+
 async def test_a_silent_service_leaves_the_outcome_unknown(scripted: ScriptedServer, subscribe: Subscribe) -> None:
     """Without an acknowledgement in the client's timeout the reply may or may not be recorded, and the feed takes
     another stream."""

@@ -27,6 +27,7 @@ from ringfence_server.ledger.till_state import (
     EventState,
     OrderEvent,
     ScopeKey,
+    TillSale,
 )
 from ringfence_server.ledger.work import Committed, PolicyUse, RequestKey, Work
 
@@ -166,15 +167,22 @@ def events_of(rows: Rows) -> Iterator[tuple[Reservation, Part, OrderEvent]]:
                 yield reservation, part, event
 
 
-def _waiting(rows: Rows, now: int) -> dict[tuple[bytes, int, bool], tuple[str, str]]:
-    """Events that nobody has, each with its place; handing one over, or replying to one before it, makes another."""
+def _waiting(rows: Rows, now: int) -> dict[tuple[bytes, int, bool, int], tuple[str, str]]:
+    """Events that nobody has, each with its place; handing one over, replying to one before it, or postponing it, makes
+    another."""
+
+    def behind(till: TillSale, event: OrderEvent) -> bool:
+        earlier = till.events[: till.events.index(event)]
+        return any(each.open and each.state is not EventState.POSTPONED for each in earlier)
+
     return {
-        (event.event_id, event.attempts, any(each.open for each in till.events[: till.events.index(event)])): (
+        (event.event_id, event.attempts, behind(part.till, event), event.lease_until): (
             part.stock.key.organization,
             part.stock.key.location,
         )
         for _, part, event in events_of(rows)
-        if (till := part.till) is not None and event.state is EventState.WAITING and event.not_before <= now
+        if part.till is not None
+        and (event.state is EventState.POSTPONED or (event.state is EventState.WAITING and event.not_before <= now))
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ringfence_server.ledger.commands import (
     CancellationConfirmed,
     OrderFailed,
+    OrderPostponed,
     OrderReceived,
     OrderRejected,
     PublishedQuantity,
@@ -121,6 +122,22 @@ def test_a_cancellation_comes_after_its_order() -> None:
     till = order.parts[0].till
     assert till is not None
     assert till.last_error == "offline"
+    world.advance(minutes=5)
+    kinds = [each.event.kind for each in world.take(adapter="two")]
+    assert kinds == [EventKind.ORDER, EventKind.CANCELLATION]
+
+
+def test_a_postponed_order_holds_up_no_cancellation() -> None:
+    """The till has been told of the order, so anybody may tell it of the cancellation; when the order's time is over it
+    is told again first."""
+    world = shop()
+    order = sold(world)
+    (handed,) = world.take(adapter="one")
+    world.reply(handed, OrderPostponed(5 * MINUTE))
+    world.cancel(order)
+    (cancellation,) = world.take(adapter="two")
+    assert cancellation.event.kind is EventKind.CANCELLATION
+    world.reply(cancellation, OrderFailed("offline", 0))
     world.advance(minutes=5)
     kinds = [each.event.kind for each in world.take(adapter="two")]
     assert kinds == [EventKind.ORDER, EventKind.CANCELLATION]

@@ -22,11 +22,13 @@ from ringfence_server.ledger.commands import (
     CancellationRefused,
     Figure,
     OrderFailed,
+    OrderPostponed,
     OrderReceived,
     OrderRejected,
 )
 from ringfence_server.ledger.names import COMMON
 from ringfence_server.ledger.outcomes import BookingResult, HandedOrder, Posted, Restock
+from ringfence_server.ledger.policy import MINUTE
 from ringfence_server.ledger.state import Part, Reservation
 from ringfence_server.ledger.till_state import EventKind
 from tests.ledger.till_messages import chained, reading, report
@@ -151,7 +153,7 @@ class TillMachine(RuleBasedStateMachine):
                 sold.sale.unsent -= handed.event.quantity
             self.handed.append((handed, sold))
 
-    @rule(data=st.data(), kind=st.sampled_from(["yes", "yes", "no", "failed"]))
+    @rule(data=st.data(), kind=st.sampled_from(["yes", "yes", "no", "failed", "postponed"]))
     @precondition(lambda self: self.handed)
     def reply(self, data: st.DataObject, kind: str) -> None:
         """The till answers."""
@@ -160,6 +162,9 @@ class TillMachine(RuleBasedStateMachine):
         was_open = event.open
         if kind == "failed":
             self.world.reply(handed, OrderFailed("offline", 0))
+            return
+        if kind == "postponed":
+            self.world.reply(handed, OrderPostponed(MINUTE))
             return
         if event.kind is EventKind.ORDER:
             self.world.reply(handed, OrderReceived("T", None) if kind == "yes" else OrderRejected("damaged"))

@@ -17,6 +17,7 @@ from ringfence_server.ledger.commands import (
     CountBegin,
     CountEnd,
     OrderFailed,
+    OrderPostponed,
     OrderReceived,
     PublishedQuantity,
     ReassignPart,
@@ -253,6 +254,8 @@ def test_a_subscription_has_defaults() -> None:
         ),
         ({"failed": {"error": "offline"}}, OrderFailed("offline", 0)),
         ({"failed": {"error": "offline", "retry_after": Duration(seconds=2)}}, OrderFailed("offline", 2_000_000)),
+        ({"postponed": {}}, OrderPostponed(3_600_000_000)),
+        ({"postponed": {"retry_after": Duration(seconds=1)}}, OrderPostponed(1_000_000)),
     ],
 )
 def test_a_reply(reply: dict[str, Any], expected: Any) -> None:

@@ -71,11 +71,11 @@ class MemoryReader:
         self.looked += 1
         return min(
             (
-                event.lease_until if event.state is EventState.HANDED else event.not_before
+                event.not_before if event.state is EventState.WAITING else event.lease_until
                 for _, part, event in events_of(self._store.rows)
                 if part.stock.key.location in locations
                 and event.open
-                and (event.state is EventState.HANDED or event.not_before > self._store.now)
+                and (event.state is not EventState.WAITING or event.not_before > self._store.now)
             ),
             default=None,
         )

@@ -14,6 +14,7 @@ from ringfence_server.ledger.commands import (
     Cancel,
     CancelReason,
     OrderFailed,
+    OrderPostponed,
     OrderReceived,
     OrderRejected,
     PublishedQuantity,
@@ -230,7 +231,7 @@ async def test_a_look_asks_for_reports_only_where_there_are_any(desk: Desk, read
 
 
 async def test_when_events_that_are_held_back_become_free(desk: Desk, reader: Reader) -> None:
-    """The end of a lease, or the time after a failure, whichever is first; none is held back: None."""
+    """The end of a lease, or the time after a failure or postponement, whichever is first; none is held back: None."""
     assert await reader.orders_due(ORGANIZATION, [EAST, WEST]) is None
     await sold(desk, "O-1")
     await sold(desk, "O-2")
@@ -240,6 +241,8 @@ async def test_when_events_that_are_held_back_become_free(desk: Desk, reader: Re
     assert await reader.orders_due(ORGANIZATION, [WEST, EAST]) == lease
     await reply(desk, first, OrderFailed("line down", MINUTE // 2))
     assert await reader.orders_due(ORGANIZATION, [EAST]) == lease - MINUTE // 2
+    await reply(desk, first, OrderPostponed(MINUTE // 4))
+    assert await reader.orders_due(ORGANIZATION, [EAST]) == lease - MINUTE // 4 * 3
     assert await reader.orders_due(ORGANIZATION, [WEST]) is None
 
 

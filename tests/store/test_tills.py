@@ -13,21 +13,23 @@ from sqlalchemy import create_engine
 
 from ringfence_server.ledger.commands import (
     Cancel,
+    CancellationConfirmed,
     CancelReason,
     Command,
     Consume,
     CountBegin,
     CountEnd,
     OrderFailed,
+    OrderPostponed,
     OrderReceived,
     PublishedQuantity,
     ReplyOrder,
     ReportPublished,
     SetPolicy,
 )
-from ringfence_server.ledger.outcomes import CountResult, Invalid, SettlementsInUse
+from ringfence_server.ledger.outcomes import CountResult, HandedOrder, Invalid, SettlementsInUse
 from ringfence_server.ledger.policy import MINUTE, Policy
-from ringfence_server.ledger.till_state import MAX_ZEROED, Mark
+from ringfence_server.ledger.till_state import MAX_ZEROED, EventKind, Mark
 from ringfence_server.store import migrate
 from ringfence_server.store.write_till import TillWriter
 from tests.ledger.world import BIKE, booked, figure, key, line
@@ -121,8 +123,8 @@ def _keys_asked(desk: Desk, seen: Sequence[tuple[str, int]], table: str) -> list
 
 
 async def test_a_commit_tells_where_orders_wait_to_be_handed_over(desk: Desk) -> None:
-    """A sale, a failure, and a reply that lets a cancellation through open events of their location; a hold, handing
-    over, receiving and an OWNED sale do not."""
+    """A sale, a failure, a postponement and a reply that lets a cancellation through open events of their location; a
+    hold, handing over, receiving and an OWNED sale do not."""
 
     def told() -> set[tuple[str, str]]:
         found = {place for committed in desk.told for place in committed.orders}
@@ -149,6 +151,8 @@ async def test_a_commit_tells_where_orders_wait_to_be_handed_over(desk: Desk) ->
     (cancellation,) = await take(desk, adapter="pos-2")
     await reply(desk, cancellation, OrderFailed("line down", MINUTE))
     assert told() == {("default", EAST)}
+    await reply(desk, cancellation, OrderPostponed(MINUTE))
+    assert told() == {("default", EAST)}
     assert order
 
 
@@ -163,6 +167,27 @@ async def test_events_that_wait_for_others_do_not_stand_in_the_way(desk: Desk) -
     newest = await sold(desk, "O-new", 1)
     (handed,) = await take(desk, adapter="pos-2", limit=1)
     assert handed.reservation.reservation_id == newest
+
+
+async def test_postponed_events_do_not_stand_in_the_way(desk: Desk) -> None:
+    """Ten orders wait for their till to answer: their adapter gets newer ones, and the cancellation of one of them goes
+    out; when it comes back it gets none of them again, and when their time is over anybody does."""
+    await posted(desk, facts(till_figure(100, 1)))
+    orders = [await sold(desk, f"O-{number}", 1) for number in range(10)]
+    for handed in await take(desk):
+        await reply(desk, handed, OrderPostponed(10 * MINUTE))
+    assert await take(desk, resume=True) == ()
+    newest = await sold(desk, "O-new", 1)
+    assert sold_of(await take(desk, limit=1)) == [newest]
+    await desk.send(Cancel(orders[3], (), CancelReason.CUSTOMER, ""))
+    (cancellation,) = await take(desk, adapter="pos-2", limit=1)
+    assert (cancellation.reservation.reservation_id, cancellation.event.kind) == (orders[3], EventKind.CANCELLATION)
+    await reply(desk, cancellation, CancellationConfirmed())
+    desk.clock.advance(timedelta(minutes=10) - timedelta(microseconds=1))
+    # The newest's lease alone is over.
+    assert sold_of(await take(desk, adapter="pos-2")) == [newest]
+    desk.clock.advance(timedelta(microseconds=1))
+    assert sold_of(await take(desk, adapter="pos-2")) == [order for order in orders if order != orders[3]]
 
 
 async def test_events_whose_lease_is_over_are_not_hidden_by_a_long_queue(desk: Desk) -> None:
@@ -328,3 +353,8 @@ async def test_a_database_of_the_first_release_is_brought_up_to_date(
         await posted(desk, facts(booked("O-1", (6, 2), location=EAST), till_figure(10, 6)))
         assert desk.rows("SELECT held, unsettled, settled, has_sale FROM part") == [(0, 0, 2, 1)]
         assert desk.rows("SELECT free, unsettled, consumed FROM pool") == [(10, 0, 2)]
+
+
+def sold_of(handed: Sequence[HandedOrder]) -> list[bytes]:
+    """The orders of events."""
+    return [each.reservation.reservation_id for each in handed]

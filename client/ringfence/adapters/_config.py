@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -18,6 +19,8 @@ from ringfence.adapters.csv_folder import CsvFolder, CsvFolderConfig, ExportPosi
 from ringfence.adapters.sql_tables import SqlTables, SqlTablesConfig
 
 __all__ = ["AdapterSetup", "load_setup"]
+
+_log = logging.getLogger("ringfence.adapters")
 
 KINDS = ("csv_folder", "sql_tables")
 
@@ -148,10 +151,18 @@ def _sql_tables(table: Table, config: RunnerConfig) -> Callable[[], PosAdapter]:
 def _imported(adapter: Table, kind: str) -> Callable[[dict[str, Any]], Any]:
     """Somebody's own adapter: a function, or class, that takes [options] as a dictionary."""
     module, _, name = kind.partition(":")
+    if not module or not name:
+        raise adapter.error("kind", f"your own adapter is named as package.module:factory, not {kind!r}")
     try:
         factory: Callable[[dict[str, Any]], Any] = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise adapter.error("kind", f"{kind} cannot be imported: {error}") from error
+    except ModuleNotFoundError as error:
+        text = f"{kind} cannot be imported: {error}; install it, or have PYTHONPATH name the folder it is in"
+        raise adapter.error("kind", text) from error
+    except Exception as error:
+        # Whatever somebody's own module does when it is imported is told as its fault.
+        raise adapter.error("kind", f"{kind} cannot be imported: {type(error).__name__}: {error}") from error
+    if not callable(factory):
+        raise adapter.error("kind", f"{kind} is no function and no class that takes the table [options]")
     return factory
 
 
@@ -159,7 +170,13 @@ def _own(factory: Callable[[dict[str, Any]], Any], kind: str, table: Table) -> C
     options = table.rest()
 
     def make() -> PosAdapter:
-        made = factory(options)
+        try:
+            made = factory(options)
+        except AdapterError:
+            raise
+        except Exception as error:
+            _log.exception("%s failed", kind)
+            raise AdapterError(f"{kind} failed: {type(error).__name__}: {error}") from error
         if not isinstance(made, PosAdapter):
             raise AdapterError(f"{kind} gives {type(made).__name__}, not a PosAdapter")
         return made

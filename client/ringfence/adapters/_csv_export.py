@@ -7,6 +7,7 @@ import io
 import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
+from pathlib import PurePath
 from typing import Any, TypeVar
 
 from ringfence._facts import Booking, SaleBooking, StockFigure
@@ -44,6 +45,7 @@ def read_export(data: bytes, reference: str, *, location: str, position: int, ne
     head: dict[str, Any] = {"position": position}
     rows = 0
     ended: int | None = None
+    seen: dict[tuple[Any, ...], int] = {}
     for row in _rows(data, COLUMNS, {"record"}):
         if ended is not None:
             raise BadFile(f"line {row.number}: there is a row after the end row")
@@ -53,18 +55,15 @@ def read_export(data: bytes, reference: str, *, location: str, position: int, ne
             continue
         rows += 1
         if kind == "read":
+            row.once(seen, (kind,), "a second row with record `read`")
             head = _head(row, position, location)
         elif kind == "figure":
-            figures.append(
-                StockFigure(
-                    row.text("sku", required=True),
-                    row.text("location") or location,
-                    row.whole("quantity", required=True),
-                    dimensions=row.dimensions(),
-                )
-            )
+            sku, place, dimensions = row.text("sku", required=True), row.text("location") or location, row.dimensions()
+            named = (kind, sku, place, *sorted(dimensions.items()))
+            row.once(seen, named, f"a second figure of {sku!r} at {place!r}: one a key, added up")
+            figures.append(StockFigure(sku, place, row.whole("quantity", required=True), dimensions=dimensions))
         elif kind == "booking":
-            _booking(row, location, totals, journal)
+            _booking(row, location, totals, journal, seen)
         else:
             raise BadFile(f"line {row.number}: record is one of {', '.join(RECORDS)}, not {kind!r}")
     if ended is None and needs_end:
@@ -108,14 +107,24 @@ def _head(row: Row, position: int, location: str) -> dict[str, Any]:
     }
 
 
-def _booking(row: Row, location: str, totals: list[SaleTotal], journal: dict[tuple[str, ...], SaleBooking]) -> None:
+def _booking(
+    row: Row,
+    location: str,
+    totals: list[SaleTotal],
+    journal: dict[tuple[str, ...], SaleBooking],
+    seen: dict[tuple[Any, ...], int],
+) -> None:
     order_reference = row.text("order_reference", required=True)
     place = row.text("location") or location
     channel, line_id, sku = row.text("channel"), row.text("line_id"), row.text("sku")
     reason = row.text("reject_reason")
     dimensions = row.dimensions() if sku else {}
-    position, quantity = row.whole("position"), row.whole("quantity")
+    # Never taken for 0: that would say that nothing is booked, or no more.
+    position, quantity = row.whole("position"), row.whole("quantity", required=True)
+    name = (place, order_reference, channel, line_id, sku, *(f"{k}={v}" for k, v in dimensions.items()))
     if not position:
+        text = f"a second total of order {order_reference!r}: one a line, with its sku or line_id"
+        row.once(seen, ("booking", *name), text)
         totals.append(
             SaleTotal(
                 location=place,
@@ -130,7 +139,6 @@ def _booking(row: Row, location: str, totals: list[SaleTotal], journal: dict[tup
             )
         )
         return
-    name = (place, order_reference, channel, line_id, sku, *(f"{k}={v}" for k, v in dimensions.items()))
     known = journal.get(name)
     before = list(known.bookings) if known is not None and not isinstance(known.bookings, Booking) else []
     journal[name] = SaleBooking(
@@ -160,9 +168,15 @@ class Row:
             raise BadFile(f"line {self.number}: {name} is empty")
         return value
 
+    def once(self, seen: dict[tuple[Any, ...], int], name: tuple[Any, ...], problem: str) -> None:
+        """Notes what a row tells of; BadFile when another row did."""
+        first = seen.setdefault(name, self.number)
+        if first != self.number:
+            raise BadFile(f"line {self.number}: {problem} (the first is in line {first})")
+
     def whole(self, name: str, *, required: bool = False) -> int:
         """A column as a whole number; 0 when it is empty."""
-        return self._parsed(name, required, 0, int, "a whole number in the item's base unit, such as 12 or -3")
+        return self._parsed(name, required, 0, _whole, "a whole number in the item's base unit, such as 12 or -3")
 
     def instant(self, name: str) -> datetime | None:
         """A column as an instant with its time zone; None when it is empty."""
@@ -204,7 +218,8 @@ def _rows(data: bytes, known: frozenset[str], needed: set[str]) -> Iterator[Row]
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise BadFile(f"the file is not UTF-8: {error}") from None
+        line = data.count(b"\n", 0, error.start) + 1
+        raise BadFile(f"line {line}: the file is not UTF-8: have the till write it as UTF-8 ({error.reason})") from None
     first = text.partition("\n")[0]
     delimiter = ";" if first.count(";") > first.count(",") else ","
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
@@ -232,9 +247,16 @@ def _check_columns(names: list[str], known: frozenset[str], needed: set[str]) ->
         raise BadFile(f"line 1: the columns {', '.join(missing)} are needed")
 
 
+def _whole(text: str) -> int:
+    """Digits and a sign alone: int() would take 1_000 too."""
+    if re.fullmatch(r"[+-]?[0-9]{1,19}", text) is None:
+        raise ValueError
+    return int(text)
+
+
 def number_in(name: str) -> int:
     """The last number in a file's name, such as 17 in stock-2026-0017.csv; 0 when there is none."""
-    found = re.findall(r"\d+", name.rpartition(".")[0])
+    found = re.findall(r"\d+", PurePath(name).stem)
     return int(found[-1]) if found else 0
 
 

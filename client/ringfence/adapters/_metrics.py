@@ -10,7 +10,7 @@ __all__ = ["Counters"]
 
 @dataclass(slots=True)
 class Counters:
-    """Counts since the start of the program; they only rise, but for `last_read_time`."""
+    """Counts since the start of the program; they only rise, but for `events_waiting` and `last_read_time`."""
 
     reads: int = 0
     """Reads that the service took."""
@@ -38,6 +38,10 @@ class Counters:
     """Cancellations given to the till."""
     events_repeated: int = 0
     """Events that came again and were known."""
+    events_waiting: int = 0
+    """Orders and cancellations that the till has and has not answered, now."""
+    postponements: int = 0
+    """Postponements, and renewals of them, while the till takes its time."""
     events_failed: int = 0
     """Events that the till could not take."""
     rejected: int = 0
@@ -69,5 +73,8 @@ class Counters:
                     lines.append(f"{name} {value.timestamp()}")
                 continue
             name = f"{prefix}_{found.name}"
+            if found.name == "events_waiting":
+                lines += [f"# TYPE {name} gauge", f"{name} {value}"]
+                continue
             lines += [f"# TYPE {name} counter", f"{name}_total {value}"]
         return "\n".join([*lines, "# EOF", ""])

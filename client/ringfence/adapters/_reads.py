@@ -6,6 +6,7 @@ before it is posted.
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -20,11 +21,13 @@ from ringfence._results import PostStockResult
 from ringfence._types import StockKey
 from ringfence.adapters._metrics import Counters
 from ringfence.adapters._pos import PosAdapter
-from ringfence.adapters._sales import SaleLine, Sales
+from ringfence.adapters._sales import SaleLine, Sales, key_of
 from ringfence.adapters._state import StateFile
 from ringfence.adapters._types import AdapterError, ReadReport, TillRead
 
 T = TypeVar("T")
+
+_log = logging.getLogger("ringfence.adapters")
 
 MOST_ITEMS = 2_000
 """Bookings and figures of one request."""
@@ -67,8 +70,9 @@ class ReadDesk:
         self._counters = counters
         self._checkpoint = checkpoint
         values = state.values
-        self._reads: int = values.get("reads", 0)
-        self._last: tuple[int, int] = tuple(values.get("last", (0, 0)))
+        self._reads: int = int(values.get("reads", 0))
+        epoch, position = values.get("last", (0, 0))
+        self._last: tuple[int, int] = (int(epoch), int(position))
         self._sales = Sales(values.get("sales", ()))
 
     def read(self) -> bool:
@@ -95,6 +99,7 @@ class ReadDesk:
         )
         self._count(read, posted)
         if posted.refusals:
+            _log.warning("a part of the read at %d was refused, the first is %s", position, posted.refusals[0])
             self._adapter.refused(read, "\n".join(posted.refusals))
         else:
             self._adapter.posted(read, report)
@@ -109,6 +114,7 @@ class ReadDesk:
                 "bookings carry journal positions, so the read needs the journal's position too; a till without a "
                 "journal gives totals"
             )
+        _check_named_once(read)
         self._reads += 1
         position = read.position or max(self._reads, self._last[1] + 1 if read.epoch == self._last[0] else 0)
         instant = (read.epoch, position)
@@ -204,7 +210,7 @@ class ReadDesk:
                 self._send(posted, [], part, count_id)
             return
         if len(posted.refusals) < MOST_REFUSALS:
-            named = lines[0].name if lines else figures[0]
+            named = _line_named(lines[0]) if lines else _figure_named(figures[0])
             posted.refusals.append(f"{named}: {_words(error)}")
         for line in lines:
             self._sales.confirm(line, self._reads)
@@ -241,6 +247,34 @@ class ReadDesk:
         counters.conflicts += results[f"figure {FigureResult.CONFLICT}"] + results[f"booking {BookingResult.CONFLICT}"]
         counters.unknown_orders += len(posted.unknown_orders)
         counters.counts_to_confirm += posted.needs_confirmation
+
+
+def _figure_named(figure: StockFigure) -> str:
+    dimensions = "".join(f", {name} {value!r}" for name, value in sorted(figure.dimensions.items()))
+    return f"figure of {figure.sku!r}{dimensions} at {figure.location!r}"
+
+
+def _line_named(line: SaleLine) -> str:
+    location, order_reference, channel, line_id, sku, reservation_id, part_number = line.name
+    sale = f"order {order_reference!r}" if order_reference else f"part {part_number} of reservation {reservation_id}"
+    parts = [(channel, "of channel"), (line_id, "line"), (sku, "item")]
+    return f"booking of {sale}{''.join(f' {word} {name!r}' for name, word in parts if name)} at {location!r}"
+
+
+def _check_named_once(read: TillRead) -> None:
+    """A key, or a line, with two quantities at one position: which one is true nobody can know."""
+    seen: set[tuple[Any, ...]] = set()
+    for figure in read.figures:
+        name = (figure.sku, figure.location, figure.measure, figure.position, *sorted(figure.dimensions.items()))
+        if name in seen:
+            raise AdapterError(f"the read has two of the {_figure_named(figure)}: one a key, added up")
+        seen.add(name)
+    lines: set[tuple[Any, ...]] = set()
+    for total in read.totals:
+        line = key_of(total)
+        if line in lines:
+            raise AdapterError(f"the read has two totals of order {total.order_reference!r}: one a line, added up")
+        lines.add(line)
 
 
 def _words(error: InvalidArgument | Refused) -> str:

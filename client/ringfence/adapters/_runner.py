@@ -9,29 +9,37 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TypeVar
 
 from ringfence._balance_types import BalanceFilter
 from ringfence._client import Client
-from ringfence._errors import InvalidArgument, PermissionDenied, Refused, Unauthenticated, Unsupported
+from ringfence._errors import (
+    InvalidArgument,
+    PermissionDenied,
+    Refused,
+    RingfenceError,
+    Unauthenticated,
+    Unsupported,
+)
 from ringfence._sync_feed import OrderFeed
 from ringfence.adapters._metrics import Counters
 from ringfence.adapters._orders import OrderDesk
 from ringfence.adapters._pos import PosAdapter
 from ringfence.adapters._publishing import Balances, PublishDesk, Quantity, WatchedBalances
 from ringfence.adapters._reads import ReadDesk
-from ringfence.adapters._schedule import Backoff, Schedule
+from ringfence.adapters._schedule import LONGEST_PAUSE, Backoff, Schedule
 from ringfence.adapters._state import StateFile, write_atomically
 from ringfence.adapters._types import AdapterError
 
 __all__ = ["PosRunner", "RunnerConfig"]
+
+D = TypeVar("D")
 
 _log = logging.getLogger("ringfence.adapters")
 
 _FINAL = (Refused, InvalidArgument, Unauthenticated, PermissionDenied, Unsupported)
 _LONGEST_WAIT = timedelta(seconds=1)
 """How long a wait for orders may be: a stop is seen after it."""
-_FEED_KEPT = timedelta(days=1)
-"""Then another feed is opened: it brings all that has no reply; so what was settled in another way is found out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +65,7 @@ class RunnerConfig:
     orders: bool = True
     """Whether orders are taken to the till."""
     max_in_flight: int = 100
-    """Events without a reply, 1 to 1,000."""
+    """Events without a reply, 1 to 1,000. Those that the till answers later are not counted: up to 20,000 may wait."""
     lease: timedelta = timedelta(seconds=60)
     """How long an event is this adapter's alone without a sign of life; while its till works through what it was given
     the runner gives one with every answer and every look for orders."""
@@ -92,7 +100,8 @@ class PosRunner:
         checkpoint: Callable[[str], None] = lambda step: None,
         balances: Callable[[Client, BalanceFilter], Balances] | None = None,
     ) -> None:
-        """Opens and locks the state; AdapterError when another program has it, or when it is missing."""
+        """Opens and locks the state; AdapterError when another program has it, when it cannot be read, or when it is
+        missing. Whether it is missing the service knows: one that is away is asked by the first steps."""
         self.config = config
         self.counters = Counters()
         self._adapter = adapter
@@ -104,41 +113,50 @@ class PosRunner:
         self._balances: Balances | None = None
         self._make_balances = balances
         self._feed: OrderFeed | None = None
-        self._feed_opened = clock()
-        self._states = [StateFile(config.state / f"{name}.json") for name in ("reads", "orders", "published")]
-        reads, orders, published = self._states
-        try:
-            if reads.fresh and not config.start_anew:
-                self._check_first_start()
-        except BaseException:
-            self._close_states()
-            raise
+        self._metrics_fault = ""
         self._read_backoff, self._feed_backoff, self._publish_backoff, order_backoff = (
             Backoff(random_fraction=random_fraction) for _ in range(4)
         )
-        self._reads = ReadDesk(
-            adapter,
-            client,
-            reads,
-            source=config.source,
-            name=config.name,
-            counters=self.counters,
-            checkpoint=checkpoint,
-        )
-        self._orders = OrderDesk(
-            adapter, orders, counters=self.counters, clock=clock, backoff=order_backoff, checkpoint=checkpoint
-        )
-        self._published = PublishDesk(
-            adapter.publish,
-            client,
-            published,
-            publisher=config.name,
-            quantity=config.quantity,
-            counters=self.counters,
-            clock=clock,
-            checkpoint=checkpoint,
-        )
         now = clock()
+        self._states: list[StateFile] = []
+        try:
+            self._reads = self._opened(
+                "reads",
+                lambda state: ReadDesk(
+                    adapter,
+                    client,
+                    state,
+                    source=config.source,
+                    name=config.name,
+                    counters=self.counters,
+                    checkpoint=checkpoint,
+                ),
+            )
+            self._orders = self._opened(
+                "orders",
+                lambda state: OrderDesk(
+                    adapter, state, counters=self.counters, clock=clock, backoff=order_backoff, checkpoint=checkpoint
+                ),
+            )
+            self._published = self._opened(
+                "published",
+                lambda state: PublishDesk(
+                    adapter.publish,
+                    client,
+                    state,
+                    publisher=config.name,
+                    quantity=config.quantity,
+                    counters=self.counters,
+                    clock=clock,
+                    checkpoint=checkpoint,
+                ),
+            )
+            self._unproven = self._states[0].fresh and not config.start_anew
+            self._prove_due = now
+            self._prove(now)
+        except BaseException:
+            self._close_states()
+            raise
         self._read_due = now
         self._publish_due = now
         self._feed_due = now
@@ -158,14 +176,16 @@ class PosRunner:
     def step(self, *, wait: timedelta = timedelta(0)) -> timedelta:
         """Does everything that is due, waiting at most `wait` for orders; gives the time until something is due."""
         now = self._clock()
+        if self._unproven and not self._prove(now):
+            return max(timedelta(0), self._prove_due - self._clock())
+        self._notice_clock(now)
         if now >= self._read_due:
             self._read(now)
         if self.config.orders and now >= self._feed_due:
             self._take_orders(wait)
         if self.config.publish is not None and now >= self._publish_due:
             self._publish(now, self.config.publish)
-        if self.config.metrics_file is not None:
-            write_atomically(self.config.metrics_file, self.counters.open_metrics().encode())
+        self._write_metrics()
         due = [self._read_due]
         if self.config.orders and self._feed is None:
             due.append(self._feed_due)
@@ -215,10 +235,7 @@ class PosRunner:
 
     def _take_orders(self, wait: timedelta) -> None:
         try:
-            if self._feed is not None and self._clock() - self._feed_opened > _FEED_KEPT:
-                self._close_feed()
             if self._feed is None:
-                self._feed_opened = self._clock()
                 self._feed = self._client.stream_orders(
                     self.config.locations,
                     adapter=self.config.name,
@@ -228,13 +245,13 @@ class PosRunner:
                 )
             # While the till has what it was given, no other adapter of the location is.
             self._feed.keep()
-            before = (self.counters.replies, self.counters.orders, self.counters.cancellations)
+            before = self._events_done()
             self._orders.replay(self._feed)
             if not self._orders.full:
                 events = self._feed.take(self.config.max_in_flight, timeout=wait)
                 if events:
                     self._orders.take(events, self._feed)
-            if before != (self.counters.replies, self.counters.orders, self.counters.cancellations):
+            if before != self._events_done():
                 self._orders.save()
                 self._checkpoint("orders saved")
             self._feed_backoff.succeeded()
@@ -246,6 +263,17 @@ class PosRunner:
             _log.warning("orders could not be taken, again in %.0f s: %s", pause.total_seconds(), error)
             self._close_feed()
             self._feed_due = self._clock() + pause
+
+    def _events_done(self) -> tuple[int, ...]:
+        """What rises with everything that the desk has to keep."""
+        counters = self.counters
+        return (
+            counters.replies,
+            counters.orders,
+            counters.cancellations,
+            counters.postponements,
+            counters.reply_failures,
+        )
 
     def _publish(self, now: datetime, schedule: Schedule) -> None:
         try:
@@ -269,6 +297,53 @@ class PosRunner:
             return self._make_balances(self._client, chosen)
         return WatchedBalances(self._client, chosen, min_interval=schedule.interval)
 
+    def _write_metrics(self) -> None:
+        path = self.config.metrics_file
+        if path is None:
+            return
+        try:
+            write_atomically(path, self.counters.open_metrics().encode())
+            self._metrics_fault = ""
+        except OSError as error:
+            # Numbers for a collector are no reason to stop. Said once, not at every step.
+            if self._metrics_fault != str(error):
+                _log.warning("the metrics cannot be written to %s: %s", path, error.strerror or error)
+            self._metrics_fault = str(error)
+
+    def _notice_clock(self, now: datetime) -> None:
+        """A clock that goes back must not leave everything undone until it is where it was: nothing is ever due later
+        than its interval, or its longest pause, from now."""
+        self._read_due = min(self._read_due, now + max(self.config.read.interval, LONGEST_PAUSE))
+        self._feed_due = min(self._feed_due, now + LONGEST_PAUSE)
+        if self.config.publish is not None:
+            self._publish_due = min(self._publish_due, now + max(self.config.publish.interval, LONGEST_PAUSE))
+
+    def _opened(self, name: str, make: Callable[[StateFile], D]) -> D:
+        """What works on one file of the state."""
+        state = StateFile(self.config.state / f"{name}.json", owner=self.config.name)
+        self._states.append(state)
+        try:
+            return make(state)
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            raise state.unreadable(f"its values are none of an adapter's ({type(error).__name__}: {error})") from error
+
+    def _prove(self, now: datetime) -> bool:
+        """Whether the state may be begun with; False: the service, which knows, is away."""
+        if self._unproven and now >= self._prove_due:
+            try:
+                self._check_first_start()
+            except _FINAL:
+                raise
+            except RingfenceError as error:
+                pause = self._read_backoff.failed()
+                self.counters.reads_failed += 1
+                _log.warning("the service does not answer, again in %.0f s: %s", pause.total_seconds(), error)
+                self._prove_due = now + pause
+            else:
+                self._unproven = False
+                self._read_backoff.succeeded()
+        return not self._unproven
+
     def _check_first_start(self) -> None:
         """A state that was lost would give bookings new positions, and count them twice."""
         source = self.config.source or self._client.config.caller
@@ -278,7 +353,7 @@ class PosRunner:
                     raise AdapterError(
                         f"there is no state in {self.config.state}, but the service has figures of {source!r} at "
                         f"{stock.key.location}: restore the directory, or go live anew (stop selling, drain, post) and "
-                        "start with start_anew"
+                        "start with --start-anew (start_anew=True)"
                     )
 
     def _close_feed(self) -> None:

@@ -108,16 +108,7 @@ class Sales:
 
         Raises AdapterError when a line has more movements than the service takes.
         """
-        name = (
-            total.location,
-            total.order_reference,
-            total.channel,
-            total.line_id,
-            total.sku,
-            total.reservation_id,
-            str(total.part_number),
-        )
-        line = self._line(SaleLine(name, dict(total.dimensions), total=True))
+        line = self._line(_line_of(total))
         line.seen = read
         # A new till tells what was booked before anew, in its own positions.
         difference = total.booked - line.booked_in(epoch)
@@ -197,6 +188,24 @@ class Sales:
 
     def _line(self, line: SaleLine) -> SaleLine:
         return self._lines.setdefault(_key(line), line)
+
+
+def key_of(total: SaleTotal) -> tuple[Any, ...]:
+    """What makes two totals those of one line."""
+    return _key(_line_of(total))
+
+
+def _line_of(total: SaleTotal) -> SaleLine:
+    name = (
+        total.location,
+        total.order_reference,
+        total.channel,
+        total.line_id,
+        total.sku,
+        total.reservation_id,
+        str(total.part_number),
+    )
+    return SaleLine(name, dict(total.dimensions), total=True)
 
 
 def _key(line: SaleLine) -> tuple[Any, ...]:

@@ -9,6 +9,9 @@ from datetime import UTC, datetime, timedelta
 
 __all__ = ["Backoff", "Schedule"]
 
+LONGEST_PAUSE = timedelta(minutes=5)
+"""The longest pause after failures."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -57,7 +60,7 @@ class Backoff:
         self,
         *,
         initial: timedelta = timedelta(seconds=1),
-        cap: timedelta = timedelta(minutes=5),
+        cap: timedelta = LONGEST_PAUSE,
         random_fraction: Callable[[], float] = random.random,
     ) -> None:
         self._initial = initial

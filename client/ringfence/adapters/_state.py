@@ -45,12 +45,19 @@ def sync_directory(path: Path) -> None:
 class StateFile:
     """A dictionary of plain values in a file. One program at a time: a second one is refused while the first runs."""
 
-    def __init__(self, path: Path) -> None:
-        """Opens and locks the file; it need not be there. AdapterError when another program has it, or when it cannot
-        be read: a state that was lost must not look like a new one."""
+    def __init__(self, path: Path, *, owner: str = "") -> None:
+        """Opens and locks the file; it need not be there. AdapterError when another program has it, when it is another
+        `owner`'s, or when it cannot be read: a state that was lost must not look like a new one."""
         self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = _locked(path.with_name(f"{path.name}.lock"))
+        self._owner = owner
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock = _locked(path.with_name(f"{path.name}.lock"))
+        except OSError as error:
+            raise AdapterError(
+                f"the state cannot be kept in {path.parent}: {error.strerror or error}; name a directory that this "
+                "program may write to"
+            ) from error
         try:
             self.values: dict[str, Any] = self._load()
         except BaseException:
@@ -64,7 +71,8 @@ class StateFile:
 
     def save(self, values: Mapping[str, Any]) -> None:
         """Replaces the content; it is durable when this returns."""
-        data = json.dumps({"version": _VERSION, **values}, ensure_ascii=False, separators=(",", ":"))
+        head = {"version": _VERSION, "owner": self._owner}
+        data = json.dumps({**head, **values}, ensure_ascii=False, separators=(",", ":"))
         write_atomically(self.path, data.encode())
 
     def close(self) -> None:
@@ -87,10 +95,26 @@ class StateFile:
         except FileNotFoundError:
             return {}
         except (OSError, ValueError) as error:
-            raise AdapterError(f"{self.path} cannot be read as the adapter's state: {error}") from error
-        if not isinstance(values, dict) or values.pop("version", None) != _VERSION:
-            raise AdapterError(f"{self.path} is no adapter's state of version {_VERSION}")
+            raise self.unreadable(str(error)) from error
+        if not isinstance(values, dict):
+            raise self.unreadable("it is no table of values")
+        version = values.pop("version", None)
+        if version != _VERSION:
+            raise self.unreadable(f"it is of version {version!r}, and this program knows {_VERSION}")
+        owner = values.pop("owner", "")
+        if owner and self._owner and owner != self._owner:
+            raise AdapterError(
+                f"{self.path} is the state of the adapter {owner!r}, not of {self._owner!r}: give each adapter a "
+                "directory of its own (state), or its name back"
+            )
         return values
+
+    def unreadable(self, why: str) -> AdapterError:
+        """The error for content that is none of this file's."""
+        return AdapterError(
+            f"{self.path} cannot be read as the adapter's state: {why}. Restore it as it was after the last run, or go "
+            "live anew (stop selling, drain, post): move the directory away and start with --start-anew"
+        )
 
 
 def _locked(path: Path) -> int | None:
@@ -102,7 +126,10 @@ def _locked(path: Path) -> int | None:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
+    except BlockingIOError as error:
         os.close(descriptor)
         raise AdapterError(f"another program runs with the state {path.with_suffix('')}") from error
+    except OSError:
+        os.close(descriptor)
+        raise
     return descriptor

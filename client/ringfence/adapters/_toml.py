@@ -29,8 +29,11 @@ class Document:
         self.path = path
         try:
             self.text = path.read_text(encoding="utf-8-sig")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{path}: {error}") from error
+        except OSError as error:
+            raise ConfigError(f"{path}: {error.strerror or error}") from error
+        except UnicodeDecodeError as error:
+            line = error.object.count(b"\n", 0, error.start) + 1
+            raise ConfigError(f"{path}:{line}: the file is not UTF-8: save it as UTF-8 ({error.reason})") from error
         try:
             self.values = tomllib.loads(self.text)
         except tomllib.TOMLDecodeError as error:
@@ -170,5 +173,5 @@ class Table:
 
 def _instead(word: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(word, list(known), n=1)
-    hint = f"; do you mean {close[0]!r}?" if close else ""
+    hint = f"; do you mean {close[0]!r}?" if close else "."
     return f"{word!r} is not known{hint} Known: {', '.join(sorted(set(known)))}"

@@ -132,7 +132,8 @@ class NotCancelled:
 
 @dataclass(frozen=True, slots=True)
 class Later:
-    """The till has been told and answers later: by `PosAdapter.answers`, or by what it books and closes."""
+    """The till has been told and answers later: by `PosAdapter.answers`, or by what it books and closes. It holds up no
+    newer order: up to 20,000 events may wait so; then no more are taken, and the log says so."""
 
 
 OrderAnswer: TypeAlias = Received | Rejected | Cancelled | NotCancelled | Later

@@ -17,6 +17,8 @@ from __future__ import annotations
 import csv
 import enum
 import io
+import logging
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -38,6 +40,8 @@ from ringfence.adapters._state import sync_directory, write_atomically
 from ringfence.adapters._types import AdapterError, Answer, Later, ReadReport, Received, Shown, TillRead
 
 __all__ = ["CsvFolder", "CsvFolderConfig", "ExportPosition"]
+
+_log = logging.getLogger("ringfence.adapters")
 
 KEEP_SENT = timedelta(days=30)
 """How long a copy of an order stays in sent/. It is what tells, after a crash, that an order was put out before."""
@@ -72,7 +76,8 @@ class CsvFolderConfig:
     needs_end: bool = False
     """Whether an export without its `end` row is still being written."""
     settled: timedelta = timedelta(seconds=2)
-    """How long a file must not have changed before it is looked at, by this machine's clock."""
+    """How long a file must not have changed before it is looked at, by its own time; one that is dated in the future,
+    since it was seen first."""
     answers_orders: bool = False
     """Whether the till answers orders by files in answers/; else an order is received when its file is there."""
 
@@ -93,10 +98,17 @@ class CsvFolder(PosAdapter):
         names = ("exports", "answers", "orders", "available", "done", "failed", "sent")
         self._places = {name: config.folder / name for name in names}
         for place in self._places.values():
-            place.mkdir(parents=True, exist_ok=True)
+            try:
+                place.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                text = f"{place} cannot be made: {error.strerror or error}"
+                raise AdapterError(f"{text}; name a folder that this program may write to") from error
         self._last_file = config.folder / ".last-export"
         self._answers_left: dict[str, set[int]] = {}
+        self._answers_refused: dict[str, list[str]] = {}
         self._newest_shown = 0
+        self._watched: dict[Path, tuple[tuple[int, int], float]] = {}
+        """Files that were not settled when they were looked at: what they were like, and since when by this machine."""
         self._prune_sent()
 
     def changed(self) -> bool:
@@ -173,22 +185,19 @@ class CsvFolder(PosAdapter):
         return ()
 
     def answered(self, answer: Answer) -> None:
-        """Moves a file of answers to done/ after its last one."""
+        """Moves a file of answers to done/, or failed/, after its last one."""
         name, number = answer.reference
         left = self._answers_left[name]
         left.discard(number)
         if not left:
             del self._answers_left[name]
-            self._move("answers", name, "done", "")
+            refused = self._answers_refused.pop(name, [])
+            self._move("answers", name, "failed" if refused else "done", "\n".join(refused))
 
     def answer_refused(self, answer: Answer, reason: str) -> None:
-        """Notes beside the file what was wrong with one of its answers."""
+        """Notes what was wrong with one of a file's answers: the file goes to failed/ after its last one."""
         name, number = answer.reference
-        note = self._places["failed"] / f"{name}.reason.txt"
-        before = note.read_text(encoding="utf-8") if note.exists() else ""
-        line = f"answer {number + 1}, event {answer.event_id}: {reason}\n"
-        if line not in before:
-            write_atomically(note, (before + line).encode())
+        self._answers_refused.setdefault(name, []).append(f"answer {number + 1}, event {answer.event_id}: {reason}")
         self.answered(answer)
 
     def _read(self, name: str) -> TillRead:
@@ -200,7 +209,7 @@ class CsvFolder(PosAdapter):
             if not position:
                 raise BadFile("the file's name has no number above 0 to take the position from")
         elif source is ExportPosition.READS:
-            last = self._last_file.read_text(encoding="utf-8") if self._last_file.exists() else ""
+            last = os.fsdecode(self._last_file.read_bytes()) if self._last_file.exists() else ""
             if last and natural_order(name) < natural_order(last):
                 raise BadFile(f"the file comes after a newer one, {last}: what it says is not true any more")
         read = read_export(
@@ -218,26 +227,26 @@ class CsvFolder(PosAdapter):
 
     def _finish(self, read: TillRead, to: str, reason: str) -> None:
         if self._config.position is ExportPosition.READS:
-            write_atomically(self._last_file, str(read.reference).encode())
+            write_atomically(self._last_file, os.fsencode(str(read.reference)))
             self._checkpoint("last export saved")
         self._move("exports", str(read.reference), to, reason)
 
     def _waiting(self, place: str) -> list[str]:
         """Names of files that are there, whole by what can be seen, oldest first."""
-        newest = time.time() - self._config.settled.total_seconds()
+        watched: dict[Path, tuple[tuple[int, int], float]] = {}
         found: list[tuple[list[object], str]] = []
         for entry in self._places[place].iterdir():
             name = entry.name
             if name.startswith(".") or name.endswith((".tmp", ".part")):
                 continue
             try:
-                if entry.is_file() and entry.stat().st_mtime <= newest:
-                    found.append((natural_order(name), name))
-                elif entry.is_file():
-                    # It is not whole yet: what is newer than it must wait.
-                    found.append((natural_order(name), ""))
+                if entry.is_file():
+                    # One that is not whole yet: what is newer than it must wait.
+                    found.append((natural_order(name), name if self._is_settled(entry, watched) else ""))
             except FileNotFoundError:
                 continue
+        self._watched = {path: known for path, known in self._watched.items() if path.parent != self._places[place]}
+        self._watched |= watched
         names: list[str] = []
         for _, name in sorted(found):
             if not name:
@@ -245,8 +254,21 @@ class CsvFolder(PosAdapter):
             names.append(name)
         return names
 
+    def _is_settled(self, path: Path, watched: dict[Path, tuple[tuple[int, int], float]]) -> bool:
+        """Whether a file has not changed for long enough; one that has not is noted."""
+        span, found, now = self._config.settled.total_seconds(), path.stat(), time.time()
+        if not span or found.st_mtime <= now - span:
+            return True
+        # A till whose clock is ahead, or a clock that went back, must not hold up everything until that time comes.
+        state, known = (found.st_mtime_ns, found.st_size), self._watched.get(path)
+        since = known[1] if known is not None and known[0] == state else time.monotonic()
+        watched[path] = (state, since)
+        return found.st_mtime > now and time.monotonic() - since >= span
+
     def _move(self, place: str, name: str, to: str, reason: str) -> None:
         """Moves a file, its reason first: after a crash the file is still where it was, and all is done again."""
+        if to == "failed":
+            _log.warning("%s/%s goes to failed/: %s", place, name, reason.partition("\n")[0])
         target = self._places[to] / name
         number = 1
         while target.exists():
@@ -255,7 +277,12 @@ class CsvFolder(PosAdapter):
         if reason:
             write_atomically(target.with_name(f"{target.name}.reason.txt"), f"{reason}\n".encode())
             self._checkpoint("reason written")
-        (self._places[place] / name).rename(target)
+        try:
+            (self._places[place] / name).rename(target)
+        except FileNotFoundError:
+            # Somebody took it away: it was dealt with all the same.
+            _log.warning("%s/%s is not there any more", place, name)
+            return
         sync_directory(target.parent)
         sync_directory(self._places[place])
         self._checkpoint("file moved")

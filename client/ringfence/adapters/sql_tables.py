@@ -6,23 +6,30 @@ inserted into a table, each once: whether its event is there is asked in the tra
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from ringfence._facts import Booking, SaleBooking, StockFigure
 from ringfence._till_types import OrderEvent
 from ringfence.adapters._pos import PosAdapter
+from ringfence.adapters._sql_rows import (
+    answer_of,
+    check_columns,
+    dimensions_of,
+    flag_of,
+    head_of,
+    instant_of,
+    text_of,
+    whole_of,
+)
 from ringfence.adapters._types import (
     AdapterError,
     Answer,
-    Cancelled,
     Later,
-    NotCancelled,
     Received,
-    Rejected,
     SaleTotal,
     Shown,
     TillRead,
@@ -32,6 +39,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
 __all__ = ["ORDER_FIELDS", "SqlTables", "SqlTablesConfig"]
+
+_log = logging.getLogger("ringfence.adapters")
 
 MOST_ROWS = 500_000
 """Rows of one query."""
@@ -43,7 +52,6 @@ ORDER_FIELDS = (
     "attributes consume_time"
 ).split()
 """What of an event a column can take; and `dimension:NAME`."""
-_ANSWERS = "received, rejected, cancelled, not cancelled"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,10 +66,11 @@ class SqlTablesConfig:
     """The query for on hand: sku, quantity; location, dimension:NAME."""
     bookings: str = ""
     """The query for online sale lines: order_reference, quantity; channel, line_id, sku, location, closed,
-    reject_reason, dimension:NAME. With a column `position` its rows are movements of the journal, without they are
-    totals booked so far. Empty: the till does not know of online sales."""
+    reject_reason, dimension:NAME. With a column `position`, and `epoch`, its rows are movements of the journal, without
+    they are totals booked so far, one row a line. Empty: the till does not know of online sales."""
     read: str = ""
-    """The query for one row of the read itself: position, epoch, count_time, full_count. Empty: the runner counts."""
+    """The query for one row of the read itself: position, epoch, count_time (UTC where it names no time zone),
+    full_count. Empty, or without position: the runner counts."""
     orders: str = ""
     """The table that takes orders and cancellations; empty: none are taken."""
     order_columns: Mapping[str, str] = field(default_factory=dict)
@@ -102,35 +111,39 @@ class SqlTables(PosAdapter):
             raise AdapterError("tables need SQLAlchemy: pip install 'ringfence[adapters]'") from error
         self._sql = sqlalchemy
         self._config = config
+        self._answer_faults: set[str] = set()
+        """Answers that cannot be meant, as they were told last."""
         try:
             self._engine = _engine(config)
-        except (sqlalchemy.exc.ArgumentError, sqlalchemy.exc.NoSuchModuleError, ImportError) as error:
+        except ImportError as error:
+            raise AdapterError(f"url: {error}: install the database's driver, or name another") from error
+        except (sqlalchemy.exc.ArgumentError, sqlalchemy.exc.NoSuchModuleError) as error:
             raise AdapterError(f"url: {error}") from error
 
     def read(self) -> TillRead:
         """Bookings and figures in one transaction."""
         config = self._config
         with self._reading() as connection:
-            head = next(iter(self._rows(connection, config.read)), {}) if config.read else {}
-            bookings = self._rows(connection, config.bookings) if config.bookings else []
-            figures = self._rows(connection, config.figures)
+            head = head_of(self._rows(connection, "read", config.read)) if config.read else {}
+            bookings = self._rows(connection, "bookings", config.bookings) if config.bookings else []
+            figures = self._rows(connection, "figures", config.figures)
         journal = any(row.get("position") is not None for row in bookings)
         return TillRead(
             figures=[
                 StockFigure(
-                    _text(row, "sku"),
-                    _text(row, "location") or config.location,
-                    _whole(row, "quantity"),
-                    dimensions=_dimensions(row),
+                    text_of(row, "sku"),
+                    text_of(row, "location") or config.location,
+                    whole_of(row, "quantity"),
+                    dimensions=dimensions_of(row),
                 )
                 for row in figures
             ],
             bookings=self._journal(bookings) if journal else (),
             totals=() if journal else [self._total(row) for row in bookings],
-            position=_whole(head, "position") if head.get("position") is not None else 0,
-            epoch=_whole(head, "epoch") if head.get("epoch") is not None else 0,
-            count_time=_instant(head),
-            full_count_of=config.location if head.get("full_count") else "",
+            position=whole_of(head, "position") if "position" in head else 0,
+            epoch=whole_of(head, "epoch") if head.get("epoch") is not None else 0,
+            count_time=instant_of(head),
+            full_count_of=config.location if flag_of(head, "full_count") else "",
         )
 
     def post_order(self, order: OrderEvent, *, repeated: bool) -> Received | Later:
@@ -163,8 +176,19 @@ class SqlTables(PosAdapter):
         if not self._config.answers:
             return ()
         with self._reading() as connection:
-            rows = self._rows(connection, self._config.answers)[:1_000]
-        return [_answer(row) for row in rows]
+            rows = self._rows(connection, "answers", self._config.answers)
+        answers: list[Answer] = []
+        faults: set[str] = set()
+        for row in rows:
+            try:
+                answers.append(answer_of(row))
+            except AdapterError as error:
+                # It stays in the query until somebody mends it, and holds up no other.
+                faults.add(str(error))
+        for fault in faults - self._answer_faults:
+            _log.error("an answer in the till's database cannot be meant: %s", fault)
+        self._answer_faults = faults
+        return answers[:1_000]
 
     def answered(self, answer: Answer) -> None:
         """Takes an answer out of the query."""
@@ -195,12 +219,19 @@ class SqlTables(PosAdapter):
         try:
             yield
         except self._sql.exc.SQLAlchemyError as error:
-            raise AdapterError(f"the till's database: {error}") from error
+            # The driver's own words; SQLAlchemy adds the statement with its values, and a link.
+            raise AdapterError(f"the till's database: {getattr(error, 'orig', None) or error}") from error
 
-    def _rows(self, connection: Connection, query: str) -> list[Mapping[str, Any]]:
-        rows = connection.execute(self._sql.text(query)).mappings().fetchmany(MOST_ROWS + 1)
+    def _rows(self, connection: Connection, name: str, query: str) -> list[Mapping[str, Any]]:
+        """The rows of a query, whose columns are known."""
+        try:
+            found = connection.execute(self._sql.text(query)).mappings()
+        except self._sql.exc.SQLAlchemyError as error:
+            raise AdapterError(f"the query {name} fails: {getattr(error, 'orig', None) or error}") from error
+        check_columns(name, list(found.keys()))
+        rows = found.fetchmany(MOST_ROWS + 1)
         if len(rows) > MOST_ROWS:
-            raise AdapterError(f"more than {MOST_ROWS:,} rows: narrow the query {query!r}")
+            raise AdapterError(f"the query {name} gives more than {MOST_ROWS:,} rows: narrow it")
         return [dict(row) for row in rows]
 
     def _insert(self, event: OrderEvent) -> None:
@@ -234,8 +265,8 @@ class SqlTables(PosAdapter):
             )
             known, bookings = lines.get(name, (total, []))
             if row.get("position") is not None and total.booked:
-                epoch = _whole(row, "epoch") if row.get("epoch") is not None else 0
-                bookings.append(Booking(_whole(row, "position"), total.booked, epoch=epoch))
+                epoch = whole_of(row, "epoch") if row.get("epoch") is not None else 0
+                bookings.append(Booking(whole_of(row, "position"), total.booked, epoch=epoch))
             lines[name] = (total if total.closed or total.reject_reason else known, bookings)
         return [
             SaleBooking(
@@ -253,17 +284,17 @@ class SqlTables(PosAdapter):
         ]
 
     def _total(self, row: Mapping[str, Any]) -> SaleTotal:
-        sku = _text(row, "sku", needed=False)
+        sku = text_of(row, "sku", needed=False)
         return SaleTotal(
-            location=_text(row, "location", needed=False) or self._config.location,
-            booked=_whole(row, "quantity"),
-            order_reference=_text(row, "order_reference"),
-            channel=_text(row, "channel", needed=False),
-            line_id=_text(row, "line_id", needed=False),
+            location=text_of(row, "location", needed=False) or self._config.location,
+            booked=whole_of(row, "quantity"),
+            order_reference=text_of(row, "order_reference"),
+            channel=text_of(row, "channel", needed=False),
+            line_id=text_of(row, "line_id", needed=False),
             sku=sku,
-            dimensions=_dimensions(row) if sku else {},
-            closed=bool(row.get("closed")),
-            reject_reason=_text(row, "reject_reason", needed=False),
+            dimensions=dimensions_of(row) if sku else {},
+            closed=flag_of(row, "closed"),
+            reject_reason=text_of(row, "reject_reason", needed=False),
         )
 
 
@@ -282,42 +313,6 @@ def _engine(config: SqlTablesConfig) -> Engine:
             connection.exec_driver_sql("BEGIN")
 
     return engine
-
-
-def _text(row: Mapping[str, Any], name: str, *, needed: bool | None = None) -> str:
-    value = row.get(name)
-    text = "" if value is None else str(value).strip()
-    if not text and (needed or (needed is None and name not in {"location"})):
-        raise AdapterError(f"a row without {name}: {dict(row)}")
-    return text
-
-
-def _whole(row: Mapping[str, Any], name: str) -> int:
-    """A whole number; a decimal without a fraction is one."""
-    value = row.get(name)
-    try:
-        whole = int(value)  # type: ignore[arg-type]  # what is no number is told below
-        if whole == value or str(whole) == str(value).strip():
-            return whole
-    except (TypeError, ValueError):
-        pass
-    raise AdapterError(f"{name} is a whole number in the item's base unit, not {value!r}: {dict(row)}")
-
-
-def _instant(row: Mapping[str, Any]) -> datetime | None:
-    value = row.get("count_time")
-    if value is None:
-        return None
-    found = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
-    return found if found.utcoffset() is not None else found.replace(tzinfo=UTC)
-
-
-def _dimensions(row: Mapping[str, Any]) -> dict[str, str]:
-    return {
-        name.removeprefix("dimension:"): "" if value is None else str(value)
-        for name, value in row.items()
-        if name.startswith("dimension:")
-    }
 
 
 def _event_value(event: OrderEvent, name: str) -> Any:
@@ -342,21 +337,3 @@ def _shown_value(shown: Shown, name: str) -> Any:
         "path": shown.path,
         "quantity": shown.quantity,
     }[name]
-
-
-def _answer(row: Mapping[str, Any]) -> Answer:
-    word = _text(row, "answer")
-    reason = _text(row, "reason", needed=False) or "no reason given"
-    said: Received | Rejected | Cancelled | NotCancelled
-    match word:
-        case "received":
-            said = Received(_text(row, "document_number", needed=False))
-        case "rejected":
-            said = Rejected(reason)
-        case "cancelled":
-            said = Cancelled()
-        case "not cancelled":
-            said = NotCancelled(reason)
-        case _:
-            raise AdapterError(f"answer is one of {_ANSWERS}, not {word!r}: {dict(row)}")
-    return Answer(_text(row, "event_id"), said)

@@ -28,7 +28,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from ringfence.v1 import common_pb2 as ringfence_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%ringfence/v1/order_feed_service.proto\x12\x0cringfence.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19ringfence/v1/common.proto\"\x80\x01\n\x13StreamOrdersRequest\x12\x38\n\tsubscribe\x18\x01 \x01(\x0b\x32\x1f.ringfence.v1.OrderSubscriptionB\x04\xe2\x41\x01\x01\x12/\n\x07replies\x18\x02 \x03(\x0b\x32\x18.ringfence.v1.OrderReplyB\x04\xe2\x41\x01\x01\"\xa6\x01\n\x11OrderSubscription\x12\x15\n\x07\x61\x64\x61pter\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x14\n\x06source\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tlocations\x18\x03 \x03(\tB\x04\xe2\x41\x01\x02\x12\x1b\n\rmax_in_flight\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12.\n\x05lease\x18\x05 \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x01\"\xdf\x03\n\nOrderEvent\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12*\n\x04kind\x18\x02 \x01(\x0e\x32\x1c.ringfence.v1.OrderEventKind\x12\x16\n\x0ereservation_id\x18\x03 \x01(\t\x12\x13\n\x0bpart_number\x18\x04 \x01(\x05\x12\x0f\n\x07line_id\x18\x05 \x01(\t\x12#\n\x03key\x18\x06 \x01(\x0b\x32\x16.ringfence.v1.StockKey\x12\x10\n\x08quantity\x18\x07 \x01(\x03\x12\x17\n\x0forder_reference\x18\x08 \x01(\t\x12\x0f\n\x07\x63hannel\x18\t \x01(\t\x12\x12\n\nattributes\x18\n \x01(\x0c\x12\x30\n\x0c\x63onsume_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x61ttempt\x18\x0c \x01(\x05\x12\x35\n\x11lease_expire_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0f\x64ocument_number\x18\x0e \x01(\t\x12\x31\n\rcancel_reason\x18\x0f \x01(\x0e\x32\x1a.ringfence.v1.CancelReason\x12\x1a\n\x12\x63\x61ncel_reason_text\x18\x10 \x01(\t\"\xc3\x02\n\nOrderReply\x12\x16\n\x08\x65vent_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12/\n\x08received\x18\x02 \x01(\x0b\x32\x1b.ringfence.v1.OrderReceivedH\x00\x12/\n\x08rejected\x18\x03 \x01(\x0b\x32\x1b.ringfence.v1.OrderRejectedH\x00\x12\x43\n\x14\x63onfirm_cancellation\x18\x04 \x01(\x0b\x32#.ringfence.v1.CancellationConfirmedH\x00\x12@\n\x13refuse_cancellation\x18\x05 \x01(\x0b\x32!.ringfence.v1.CancellationRefusedH\x00\x12+\n\x06\x66\x61iled\x18\x06 \x01(\x0b\x32\x19.ringfence.v1.OrderFailedH\x00\x42\x07\n\x05reply\"^\n\rOrderReceived\x12\x1d\n\x0f\x64ocument_number\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12.\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\"%\n\rOrderRejected\x12\x14\n\x06reason\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"\x17\n\x15\x43\x61ncellationConfirmed\"+\n\x13\x43\x61ncellationRefused\x12\x14\n\x06reason\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"X\n\x0bOrderFailed\x12\x13\n\x05\x65rror\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x34\n\x0bretry_after\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x01\"[\n\x08OrderAck\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12.\n\x06result\x18\x02 \x01(\x0e\x32\x1e.ringfence.v1.OrderReplyResult\x12\r\n\x05\x65rror\x18\x03 \x01(\t\"\x97\x01\n\x14StreamOrdersResponse\x12(\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x18.ringfence.v1.OrderEvent\x12$\n\x04\x61\x63ks\x18\x02 \x03(\x0b\x32\x16.ringfence.v1.OrderAck\x12/\n\x0bserver_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*q\n\x0eOrderEventKind\x12 \n\x1cORDER_EVENT_KIND_UNSPECIFIED\x10\x00\x12\x1a\n\x16ORDER_EVENT_KIND_ORDER\x10\x01\x12!\n\x1dORDER_EVENT_KIND_CANCELLATION\x10\x02*\xbf\x01\n\x10OrderReplyResult\x12\"\n\x1eORDER_REPLY_RESULT_UNSPECIFIED\x10\x00\x12\x1f\n\x1bORDER_REPLY_RESULT_RECORDED\x10\x01\x12 \n\x1cORDER_REPLY_RESULT_DUPLICATE\x10\x02\x12$\n ORDER_REPLY_RESULT_UNKNOWN_EVENT\x10\x03\x12\x1e\n\x1aORDER_REPLY_RESULT_REFUSED\x10\x04\x32m\n\x10OrderFeedService\x12Y\n\x0cStreamOrders\x12!.ringfence.v1.StreamOrdersRequest\x1a\".ringfence.v1.StreamOrdersResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%ringfence/v1/order_feed_service.proto\x12\x0cringfence.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19ringfence/v1/common.proto\"\x80\x01\n\x13StreamOrdersRequest\x12\x38\n\tsubscribe\x18\x01 \x01(\x0b\x32\x1f.ringfence.v1.OrderSubscriptionB\x04\xe2\x41\x01\x01\x12/\n\x07replies\x18\x02 \x03(\x0b\x32\x18.ringfence.v1.OrderReplyB\x04\xe2\x41\x01\x01\"\xa6\x01\n\x11OrderSubscription\x12\x15\n\x07\x61\x64\x61pter\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x14\n\x06source\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tlocations\x18\x03 \x03(\tB\x04\xe2\x41\x01\x02\x12\x1b\n\rmax_in_flight\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12.\n\x05lease\x18\x05 \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x01\"\xdf\x03\n\nOrderEvent\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12*\n\x04kind\x18\x02 \x01(\x0e\x32\x1c.ringfence.v1.OrderEventKind\x12\x16\n\x0ereservation_id\x18\x03 \x01(\t\x12\x13\n\x0bpart_number\x18\x04 \x01(\x05\x12\x0f\n\x07line_id\x18\x05 \x01(\t\x12#\n\x03key\x18\x06 \x01(\x0b\x32\x16.ringfence.v1.StockKey\x12\x10\n\x08quantity\x18\x07 \x01(\x03\x12\x17\n\x0forder_reference\x18\x08 \x01(\t\x12\x0f\n\x07\x63hannel\x18\t \x01(\t\x12\x12\n\nattributes\x18\n \x01(\x0c\x12\x30\n\x0c\x63onsume_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x61ttempt\x18\x0c \x01(\x05\x12\x35\n\x11lease_expire_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0f\x64ocument_number\x18\x0e \x01(\t\x12\x31\n\rcancel_reason\x18\x0f \x01(\x0e\x32\x1a.ringfence.v1.CancelReason\x12\x1a\n\x12\x63\x61ncel_reason_text\x18\x10 \x01(\t\"\xf6\x02\n\nOrderReply\x12\x16\n\x08\x65vent_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12/\n\x08received\x18\x02 \x01(\x0b\x32\x1b.ringfence.v1.OrderReceivedH\x00\x12/\n\x08rejected\x18\x03 \x01(\x0b\x32\x1b.ringfence.v1.OrderRejectedH\x00\x12\x43\n\x14\x63onfirm_cancellation\x18\x04 \x01(\x0b\x32#.ringfence.v1.CancellationConfirmedH\x00\x12@\n\x13refuse_cancellation\x18\x05 \x01(\x0b\x32!.ringfence.v1.CancellationRefusedH\x00\x12+\n\x06\x66\x61iled\x18\x06 \x01(\x0b\x32\x19.ringfence.v1.OrderFailedH\x00\x12\x31\n\tpostponed\x18\x07 \x01(\x0b\x32\x1c.ringfence.v1.OrderPostponedH\x00\x42\x07\n\x05reply\"^\n\rOrderReceived\x12\x1d\n\x0f\x64ocument_number\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12.\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\"%\n\rOrderRejected\x12\x14\n\x06reason\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"\x17\n\x15\x43\x61ncellationConfirmed\"+\n\x13\x43\x61ncellationRefused\x12\x14\n\x06reason\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"X\n\x0bOrderFailed\x12\x13\n\x05\x65rror\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x34\n\x0bretry_after\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x01\"F\n\x0eOrderPostponed\x12\x34\n\x0bretry_after\x18\x01 \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x01\"[\n\x08OrderAck\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12.\n\x06result\x18\x02 \x01(\x0e\x32\x1e.ringfence.v1.OrderReplyResult\x12\r\n\x05\x65rror\x18\x03 \x01(\t\"\x97\x01\n\x14StreamOrdersResponse\x12(\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x18.ringfence.v1.OrderEvent\x12$\n\x04\x61\x63ks\x18\x02 \x03(\x0b\x32\x16.ringfence.v1.OrderAck\x12/\n\x0bserver_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*q\n\x0eOrderEventKind\x12 \n\x1cORDER_EVENT_KIND_UNSPECIFIED\x10\x00\x12\x1a\n\x16ORDER_EVENT_KIND_ORDER\x10\x01\x12!\n\x1dORDER_EVENT_KIND_CANCELLATION\x10\x02*\xbf\x01\n\x10OrderReplyResult\x12\"\n\x1eORDER_REPLY_RESULT_UNSPECIFIED\x10\x00\x12\x1f\n\x1bORDER_REPLY_RESULT_RECORDED\x10\x01\x12 \n\x1cORDER_REPLY_RESULT_DUPLICATE\x10\x02\x12$\n ORDER_REPLY_RESULT_UNKNOWN_EVENT\x10\x03\x12\x1e\n\x1aORDER_REPLY_RESULT_REFUSED\x10\x04\x32m\n\x10OrderFeedService\x12Y\n\x0cStreamOrders\x12!.ringfence.v1.StreamOrdersRequest\x1a\".ringfence.v1.StreamOrdersResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -63,10 +63,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ORDERFAILED'].fields_by_name['error']._serialized_options = b'\342A\001\002'
   _globals['_ORDERFAILED'].fields_by_name['retry_after']._loaded_options = None
   _globals['_ORDERFAILED'].fields_by_name['retry_after']._serialized_options = b'\342A\001\001'
-  _globals['_ORDEREVENTKIND']._serialized_start=1830
-  _globals['_ORDEREVENTKIND']._serialized_end=1943
-  _globals['_ORDERREPLYRESULT']._serialized_start=1946
-  _globals['_ORDERREPLYRESULT']._serialized_end=2137
+  _globals['_ORDERPOSTPONED'].fields_by_name['retry_after']._loaded_options = None
+  _globals['_ORDERPOSTPONED'].fields_by_name['retry_after']._serialized_options = b'\342A\001\001'
+  _globals['_ORDEREVENTKIND']._serialized_start=1953
+  _globals['_ORDEREVENTKIND']._serialized_end=2066
+  _globals['_ORDERREPLYRESULT']._serialized_start=2069
+  _globals['_ORDERREPLYRESULT']._serialized_end=2260
   _globals['_STREAMORDERSREQUEST']._serialized_start=181
   _globals['_STREAMORDERSREQUEST']._serialized_end=309
   _globals['_ORDERSUBSCRIPTION']._serialized_start=312
@@ -74,21 +76,23 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ORDEREVENT']._serialized_start=481
   _globals['_ORDEREVENT']._serialized_end=960
   _globals['_ORDERREPLY']._serialized_start=963
-  _globals['_ORDERREPLY']._serialized_end=1286
-  _globals['_ORDERRECEIVED']._serialized_start=1288
-  _globals['_ORDERRECEIVED']._serialized_end=1382
-  _globals['_ORDERREJECTED']._serialized_start=1384
-  _globals['_ORDERREJECTED']._serialized_end=1421
-  _globals['_CANCELLATIONCONFIRMED']._serialized_start=1423
-  _globals['_CANCELLATIONCONFIRMED']._serialized_end=1446
-  _globals['_CANCELLATIONREFUSED']._serialized_start=1448
-  _globals['_CANCELLATIONREFUSED']._serialized_end=1491
-  _globals['_ORDERFAILED']._serialized_start=1493
-  _globals['_ORDERFAILED']._serialized_end=1581
-  _globals['_ORDERACK']._serialized_start=1583
-  _globals['_ORDERACK']._serialized_end=1674
-  _globals['_STREAMORDERSRESPONSE']._serialized_start=1677
-  _globals['_STREAMORDERSRESPONSE']._serialized_end=1828
-  _globals['_ORDERFEEDSERVICE']._serialized_start=2139
-  _globals['_ORDERFEEDSERVICE']._serialized_end=2248
+  _globals['_ORDERREPLY']._serialized_end=1337
+  _globals['_ORDERRECEIVED']._serialized_start=1339
+  _globals['_ORDERRECEIVED']._serialized_end=1433
+  _globals['_ORDERREJECTED']._serialized_start=1435
+  _globals['_ORDERREJECTED']._serialized_end=1472
+  _globals['_CANCELLATIONCONFIRMED']._serialized_start=1474
+  _globals['_CANCELLATIONCONFIRMED']._serialized_end=1497
+  _globals['_CANCELLATIONREFUSED']._serialized_start=1499
+  _globals['_CANCELLATIONREFUSED']._serialized_end=1542
+  _globals['_ORDERFAILED']._serialized_start=1544
+  _globals['_ORDERFAILED']._serialized_end=1632
+  _globals['_ORDERPOSTPONED']._serialized_start=1634
+  _globals['_ORDERPOSTPONED']._serialized_end=1704
+  _globals['_ORDERACK']._serialized_start=1706
+  _globals['_ORDERACK']._serialized_end=1797
+  _globals['_STREAMORDERSRESPONSE']._serialized_start=1800
+  _globals['_STREAMORDERSRESPONSE']._serialized_end=1951
+  _globals['_ORDERFEEDSERVICE']._serialized_start=2262
+  _globals['_ORDERFEEDSERVICE']._serialized_end=2371
 # @@protoc_insertion_point(module_scope)

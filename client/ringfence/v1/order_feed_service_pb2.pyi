@@ -94,20 +94,22 @@ class OrderEvent(_message.Message):
     def __init__(self, event_id: _Optional[str] = ..., kind: _Optional[_Union[OrderEventKind, str]] = ..., reservation_id: _Optional[str] = ..., part_number: _Optional[int] = ..., line_id: _Optional[str] = ..., key: _Optional[_Union[_common_pb2.StockKey, _Mapping]] = ..., quantity: _Optional[int] = ..., order_reference: _Optional[str] = ..., channel: _Optional[str] = ..., attributes: _Optional[bytes] = ..., consume_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., attempt: _Optional[int] = ..., lease_expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., document_number: _Optional[str] = ..., cancel_reason: _Optional[_Union[_common_pb2.CancelReason, str]] = ..., cancel_reason_text: _Optional[str] = ...) -> None: ...
 
 class OrderReply(_message.Message):
-    __slots__ = ("event_id", "received", "rejected", "confirm_cancellation", "refuse_cancellation", "failed")
+    __slots__ = ("event_id", "received", "rejected", "confirm_cancellation", "refuse_cancellation", "failed", "postponed")
     EVENT_ID_FIELD_NUMBER: _ClassVar[int]
     RECEIVED_FIELD_NUMBER: _ClassVar[int]
     REJECTED_FIELD_NUMBER: _ClassVar[int]
     CONFIRM_CANCELLATION_FIELD_NUMBER: _ClassVar[int]
     REFUSE_CANCELLATION_FIELD_NUMBER: _ClassVar[int]
     FAILED_FIELD_NUMBER: _ClassVar[int]
+    POSTPONED_FIELD_NUMBER: _ClassVar[int]
     event_id: str
     received: OrderReceived
     rejected: OrderRejected
     confirm_cancellation: CancellationConfirmed
     refuse_cancellation: CancellationRefused
     failed: OrderFailed
-    def __init__(self, event_id: _Optional[str] = ..., received: _Optional[_Union[OrderReceived, _Mapping]] = ..., rejected: _Optional[_Union[OrderRejected, _Mapping]] = ..., confirm_cancellation: _Optional[_Union[CancellationConfirmed, _Mapping]] = ..., refuse_cancellation: _Optional[_Union[CancellationRefused, _Mapping]] = ..., failed: _Optional[_Union[OrderFailed, _Mapping]] = ...) -> None: ...
+    postponed: OrderPostponed
+    def __init__(self, event_id: _Optional[str] = ..., received: _Optional[_Union[OrderReceived, _Mapping]] = ..., rejected: _Optional[_Union[OrderRejected, _Mapping]] = ..., confirm_cancellation: _Optional[_Union[CancellationConfirmed, _Mapping]] = ..., refuse_cancellation: _Optional[_Union[CancellationRefused, _Mapping]] = ..., failed: _Optional[_Union[OrderFailed, _Mapping]] = ..., postponed: _Optional[_Union[OrderPostponed, _Mapping]] = ...) -> None: ...
 
 class OrderReceived(_message.Message):
     __slots__ = ("document_number", "time")
@@ -140,6 +142,12 @@ class OrderFailed(_message.Message):
     error: str
     retry_after: _duration_pb2.Duration
     def __init__(self, error: _Optional[str] = ..., retry_after: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+
+class OrderPostponed(_message.Message):
+    __slots__ = ("retry_after",)
+    RETRY_AFTER_FIELD_NUMBER: _ClassVar[int]
+    retry_after: _duration_pb2.Duration
+    def __init__(self, retry_after: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class OrderAck(_message.Message):
     __slots__ = ("event_id", "result", "error")

@@ -59,7 +59,8 @@ class OrderFeedServiceServicer:
         cancellation withdraws it and nothing comes at all. Several adapters of one location share its events under leases,
         and an adapter that dies loses nothing. Every message of an adapter, one without replies too, is a sign of life: what
         the stream was handed and has not replied to stays the adapter's for at least another lease. Who says nothing for a
-        lease loses its events to another, its stream may be open or not.
+        lease loses its events to another, its stream may be open or not. Postponed events are not bound to signs of life: each
+        is its adapter's until the time that the postponement names.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

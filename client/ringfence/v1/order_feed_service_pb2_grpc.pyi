@@ -44,7 +44,8 @@ class OrderFeedServiceStub:
     cancellation withdraws it and nothing comes at all. Several adapters of one location share its events under leases,
     and an adapter that dies loses nothing. Every message of an adapter, one without replies too, is a sign of life: what
     the stream was handed and has not replied to stays the adapter's for at least another lease. Who says nothing for a
-    lease loses its events to another, its stream may be open or not.
+    lease loses its events to another, its stream may be open or not. Postponed events are not bound to signs of life: each
+    is its adapter's until the time that the postponement names.
     """
 
 @_typing.type_check_only
@@ -63,7 +64,8 @@ class OrderFeedServiceAsyncStub(OrderFeedServiceStub):
     cancellation withdraws it and nothing comes at all. Several adapters of one location share its events under leases,
     and an adapter that dies loses nothing. Every message of an adapter, one without replies too, is a sign of life: what
     the stream was handed and has not replied to stays the adapter's for at least another lease. Who says nothing for a
-    lease loses its events to another, its stream may be open or not.
+    lease loses its events to another, its stream may be open or not. Postponed events are not bound to signs of life: each
+    is its adapter's until the time that the postponement names.
     """
 
 class OrderFeedServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -85,7 +87,8 @@ class OrderFeedServiceServicer(metaclass=_abc_1.ABCMeta):
         cancellation withdraws it and nothing comes at all. Several adapters of one location share its events under leases,
         and an adapter that dies loses nothing. Every message of an adapter, one without replies too, is a sign of life: what
         the stream was handed and has not replied to stays the adapter's for at least another lease. Who says nothing for a
-        lease loses its events to another, its stream may be open or not.
+        lease loses its events to another, its stream may be open or not. Postponed events are not bound to signs of life: each
+        is its adapter's until the time that the postponement names.
         """
 
 def add_OrderFeedServiceServicer_to_server(servicer: OrderFeedServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

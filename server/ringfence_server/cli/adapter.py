@@ -91,21 +91,18 @@ def certify(
 
     Example: ringfence adapter certify csv_folder
     """
-    import logging
     from dataclasses import replace
 
     from ringfence.adapters.certify import SCENARIOS, table, till_named
     from ringfence.adapters.certify import certify as certified
     from ringfence.adapters.certify._host import ServerHost
 
-    # Failures are the bench's own doing: they are in the table.
-    logging.getLogger("ringfence.adapters").setLevel(logging.CRITICAL)
     known = {found.name: found for found in SCENARIOS}
     if unknown := [name for name in scenario or () if name not in known]:
         raise typer.Exit(tell(BadInput(f"there is no scenario {unknown[0]!r}; there are: {', '.join(known)}")) or AWAY)
     chosen = [replace(known[name], hours=hours) for name in scenario or known]
     verdicts: list[Verdict] = []
-    with _told(), ServerHost() as host:
+    with _told(), _unlogged(), ServerHost() as host:
         make = till_named(till)
 
         def run() -> Iterator[Verdict]:
@@ -124,7 +121,8 @@ def _once(runner: PosRunner) -> None:
 
     try:
         runner.step(wait=timedelta(seconds=1))
-        failed = runner.counters.reads_failed + runner.counters.feed_failures + runner.counters.publish_failures
+        counters = runner.counters
+        failed = counters.reads_failed + counters.feed_failures + counters.publish_failures + counters.events_failed
     finally:
         runner.close()
     if failed:
@@ -149,6 +147,20 @@ def _told(target: str = "") -> Iterator[None]:
         raise typer.Exit(tell(BadInput(str(error))) or AWAY) from None
     except RingfenceError as error:
         raise typer.Exit(tell(error, target=target) or AWAY) from None
+
+
+@contextlib.contextmanager
+def _unlogged() -> Iterator[None]:
+    """Failures are the bench's own doing: they are in its table."""
+    import logging
+
+    log = logging.getLogger("ringfence.adapters")
+    before = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
 
 
 def _log_to_stderr() -> None:

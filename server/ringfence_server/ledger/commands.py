@@ -307,7 +307,15 @@ class OrderFailed(NamedTuple):
     retry_after: int
 
 
-Reply: TypeAlias = OrderReceived | OrderRejected | CancellationConfirmed | CancellationRefused | OrderFailed
+class OrderPostponed(NamedTuple):
+    """The till was told and answers later; without an answer the event comes again after so many microseconds."""
+
+    retry_after: int
+
+
+Reply: TypeAlias = (
+    OrderReceived | OrderRejected | CancellationConfirmed | CancellationRefused | OrderFailed | OrderPostponed
+)
 
 
 class ReplyOrder(NamedTuple):

@@ -13,6 +13,7 @@ from .commands import (
     CancellationRefused,
     KeepOrders,
     OrderFailed,
+    OrderPostponed,
     OrderReceived,
     OrderRejected,
     ReplyOrder,
@@ -55,8 +56,8 @@ def withdraw(till: TillSale, quantity: int) -> None:
 def take_orders(batch: Batch, organization: str, command: TakeOrders) -> OrdersTaken | Invalid:
     """Hands waiting events of these locations to an adapter, oldest first, each alone its until the lease ends.
 
-    An event whose lease has ended is waiting again. One of a part waits for the events before it: they are replied to,
-    or this adapter has them too.
+    An event whose lease has ended is waiting again. One of a part waits for the events before it: they are replied to
+    or postponed, or this adapter has them too.
     """
     policy = batch.policy(organization)
     violations = _subscription_violations(policy, command)
@@ -102,7 +103,7 @@ def keep_orders(batch: Batch, organization: str, command: KeepOrders) -> OrdersK
 
 
 def reply_order(batch: Batch, organization: str, command: ReplyOrder) -> OrderReplied:
-    """What a till said to an event. The first reply stands; that it failed is none."""
+    """What a till said to an event. The first reply stands; that it failed, or was postponed, is none."""
     known = batch.events.get(command.event_id)
     if known is None or known[0].organization != organization:
         return OrderReplied(command.event_id, ReplyResult.UNKNOWN_EVENT)
@@ -114,9 +115,15 @@ def reply_order(batch: Batch, organization: str, command: ReplyOrder) -> OrderRe
     fault = _reply_fault(event, command)
     if fault:
         return OrderReplied(command.event_id, ReplyResult.REFUSED, fault)
+    reply = command.reply
+    if isinstance(reply, OrderPostponed):
+        # The order itself is as it was, and so is its revision: till.changed has it written.
+        event.changed = till.changed = reservation.changed = True
+        event.state = EventState.POSTPONED
+        event.lease_until = batch.now + reply.retry_after
+        return OrderReplied(command.event_id, ReplyResult.RECORDED)
     event.changed = till.changed = part.changed = True
     event.lease_until = 0
-    reply = command.reply
     if isinstance(reply, OrderFailed):
         event.state = EventState.WAITING
         event.not_before = batch.now + reply.retry_after
@@ -168,7 +175,12 @@ def is_waiting(event: OrderEvent, now: int) -> bool:
     """Whether an event may be handed to any adapter: nobody has it, or the lease of who had it is over."""
     if event.state is EventState.WAITING:
         return event.not_before <= now
-    return event.state is EventState.HANDED and event.lease_until <= now
+    return event.state in (EventState.HANDED, EventState.POSTPONED) and event.lease_until <= now
+
+
+def is_postponed(event: OrderEvent, now: int) -> bool:
+    """Whether the till has the event and takes its time: it holds up none behind it."""
+    return event.state is EventState.POSTPONED and event.lease_until > now
 
 
 def _tell(batch: Batch, part: Part, kind: EventKind, quantity: int, channel: str) -> None:
@@ -196,9 +208,10 @@ def _subscription_violations(policy: Policy, command: TakeOrders) -> list[Violat
         location = policy.location(name)
         field = f"subscribe.locations[{number}]"
         if location.kind is not LocationKind.TILL:
-            found.append(Violation(field, "LOCATION_NOT_A_TILL", f"{name!r} is OWNED: no till books its sales"))
+            text = f"{name!r} is OWNED: no till books its sales; name TILL locations, or have the policy make it one"
+            found.append(Violation(field, "LOCATION_NOT_A_TILL", text))
         elif command.source and location.source and command.source != location.source:
-            text = f"the policy gives {name!r} to the source {location.source!r}, not {command.source!r}"
+            text = f"the policy gives {name!r} to the source {location.source!r}, not {command.source!r}; empty is any"
             found.append(Violation(field, "SOURCE_NOT_OF_LOCATION", text))
     return found
 
@@ -211,7 +224,11 @@ def _is_available(
     if not is_waiting(event, batch.now) and not again:
         return False
     assert part.till is not None
-    earlier = (each for each in part.till.events if each.open and each.sequence < event.sequence)
+    earlier = (
+        each
+        for each in part.till.events
+        if each.open and each.sequence < event.sequence and not is_postponed(each, batch.now)
+    )
     return all(
         each.state is EventState.HANDED
         and each.adapter == command.adapter
@@ -239,8 +256,10 @@ def _hand_over(batch: Batch, command: TakeOrders, reservation: Reservation, part
 def _reply_fault(event: OrderEvent, command: ReplyOrder) -> str:
     """Why the reply does not answer this event, in words; empty when it does."""
     reply = command.reply
+    if isinstance(reply, OrderPostponed) and not event.attempts:
+        return "NOT_HANDED_OVER: no adapter was handed the event; postpone it once a stream brought it"
     about_order = isinstance(reply, OrderReceived | OrderRejected)
-    if isinstance(reply, OrderFailed) or about_order == (event.kind is EventKind.ORDER):
+    if isinstance(reply, OrderFailed | OrderPostponed) or about_order == (event.kind is EventKind.ORDER):
         return ""
     right = "received or rejected" if event.kind is EventKind.ORDER else "confirm_cancellation or refuse_cancellation"
-    return f"REPLY_OF_OTHER_KIND: the event is of kind {event.kind.name}; {right}, or failed, answers it"
+    return f"REPLY_OF_OTHER_KIND: the event is of kind {event.kind.name}; {right}, or failed or postponed, answers it"

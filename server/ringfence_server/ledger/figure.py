@@ -99,8 +99,9 @@ def figure_violation(
                 _field(number, "position"), "POSITION_REQUIRED", "a till's figure carries the till's position"
             )
         if counts and location.source and source != location.source:
-            text = f"{name!r} of {location.name!r} is posted by {location.source!r}, not {source!r}: see the policy"
-            return Violation("source", "SOURCE_NOT_OF_LOCATION", text)
+            text = f"{name!r} of {location.name!r} is posted by {location.source!r}, not {source!r}"
+            right = "name that source, or have the policy name yours"
+            return Violation("source", "SOURCE_NOT_OF_LOCATION", f"{text}: {right}")
     if figure.key.dimensions:
         return dimensions_violation(policy, figure.key, _field(number, "key"))
     return None

@@ -56,6 +56,8 @@ class EventState(IntEnum):
     """Replied to."""
     WITHDRAWN = 4
     """Never handed over, and not needed any more."""
+    POSTPONED = 5
+    """An adapter has passed it on and the till answers later: that adapter's under a lease, but not in flight."""
 
 
 class OrderEvent:
@@ -109,7 +111,7 @@ class OrderEvent:
     @property
     def open(self) -> bool:
         """Whether it is still to be replied to."""
-        return self.state in (EventState.WAITING, EventState.HANDED)
+        return self.state in (EventState.WAITING, EventState.HANDED, EventState.POSTPONED)
 
 
 class TillSale:

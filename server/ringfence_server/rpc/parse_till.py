@@ -17,6 +17,7 @@ from ringfence_server.ledger.commands import (
     CountBegin,
     CountEnd,
     OrderFailed,
+    OrderPostponed,
     OrderReceived,
     OrderRejected,
     Reply,
@@ -40,6 +41,7 @@ _SECOND: Final = 1_000_000
 _USUAL_LEASE: Final = 60 * _SECOND
 _LONGEST_LEASE: Final = 3_600 * _SECOND
 _LONGEST_RETRY: Final = 24 * 3_600 * _SECOND
+_USUAL_POSTPONEMENT: Final = 3_600 * _SECOND
 _MAX_PART: Final = 2**31 - 1
 _POSITIONS: Final = "1 to 2^63-1"
 
@@ -182,8 +184,14 @@ def order_reply(reply: feed.OrderReply, faults: list[Violation]) -> ReplyOrder |
             if failed.HasField("retry_after"):
                 wait = _span(failed.retry_after, 0, _LONGEST_RETRY, "0 to 24 hours", "failed.retry_after", faults)
             said = OrderFailed(_reason(failed.error, "failed.error", faults), wait)
+        case "postponed":
+            postponed, wait = reply.postponed, _USUAL_POSTPONEMENT
+            if postponed.HasField("retry_after"):
+                field = "postponed.retry_after"
+                wait = _span(postponed.retry_after, _SECOND, _LONGEST_RETRY, "1 second to 24 hours", field, faults)
+            said = OrderPostponed(wait)
         case _:
-            text = "received, rejected, confirm_cancellation, refuse_cancellation or failed"
+            text = "received, rejected, confirm_cancellation, refuse_cancellation, failed or postponed"
             faults.append(Violation("reply", "REQUIRED", text))
             return None
     return None if faults else ReplyOrder(event_id, said)

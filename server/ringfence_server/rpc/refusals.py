@@ -250,9 +250,10 @@ def _not_held(refusal: NotHeld) -> bytes:
 
 def _not_rejected(refusal: NotRejected) -> bytes:
     name = uuid_text(refusal.reservation.reservation_id)
+    asked = f"{refusal.requested} units" if refusal.requested else "all that may move"
     text = (
-        f"line {refusal.line_id!r} of reservation {name}: asked to move {refusal.requested}, "
-        f"but {refusal.available} units of the part are rejected by its till or not sent yet"
+        f"line {refusal.line_id!r} of reservation {name}: asked to move {asked}, but {refusal.available} units of the "
+        "part are rejected by its till or not sent yet; what the till was sent it has to reject first, or Cancel it"
     )
     return status_bytes(
         code_pb2.FAILED_PRECONDITION,

@@ -148,13 +148,17 @@ class Readiness(NamedTuple):
 
 def readiness_of(sale: TillSale) -> dict[bytes, Readiness]:
     """Of every event of a sale. One of a part waits for the events before it, until those are replied to or their
-    lease is over: then it may be handed over right after them."""
+    lease is over: then it may be handed over right after them. A postponed one holds up none, and comes again only when
+    its own lease is over."""
     found: dict[bytes, Readiness] = {}
     latest = 0
     holders: set[str | None] = set()
     for event in sale.events:
         if not event.open:
             found[event.event_id] = Readiness(None, None)
+            continue
+        if event.state is EventState.POSTPONED:
+            found[event.event_id] = Readiness(max(latest, event.lease_until), None)
             continue
         handed = event.state is EventState.HANDED
         latest = max(latest, event.lease_until if handed else event.not_before)

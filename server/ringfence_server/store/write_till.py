@@ -43,7 +43,7 @@ class TillWriter:
         self, connection: DriverConnection, batch: Batch, sold: Iterable[tuple[Reservation, Part]]
     ) -> set[tuple[str, str]]:
         """Writes the sales of these parts with their bookings and events; answers where events wait to be handed over
-        that did not before: (organization, location)."""
+        that did not before, or from another instant on: (organization, location)."""
         mask = self._slots.mask
         opened: set[tuple[str, str]] = set()
         sales: list[SqlRow] = []
@@ -64,7 +64,8 @@ class TillWriter:
                 if event.changed or event.open:
                     ready = readiness[event.event_id]
                     events.append(event_row(slot, reservation, part, event, ready, batch.record_time))
-                    if event.state is EventState.WAITING:
+                    # A postponed one may come again before anything that the streams wait for.
+                    if event.state is EventState.WAITING or (event.changed and event.state is EventState.POSTPONED):
                         opened.add((reservation.organization, part.stock.key.location))
         self._upsert_sale.run_many(connection, sales)
         self._insert_booking.run_many(connection, bookings)

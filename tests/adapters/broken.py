@@ -1,0 +1,3 @@
+"""Somebody's module that cannot be imported."""
+
+raise RuntimeError("half-written")
