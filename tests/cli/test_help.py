@@ -49,6 +49,7 @@ def test_these_are_the_commands() -> None:
         "reserve",
         "consume",
         "cancel",
+        "reassign",
         "extend",
         "update",
         "balance",

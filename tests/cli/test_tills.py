@@ -108,3 +108,21 @@ def test_what_the_shop_shows_stands_beside_what_is(till: Cli) -> None:
     why = till("balance", "LAMP", "--explain")
     assert "unsettled 2: promised to orders that the till has not booked in its figure yet" in why
     assert "published 10 by web-feed, 2026-01-01T00:00:00Z" in why
+
+
+def test_what_a_till_rejected_is_sold_elsewhere(till: Cli) -> None:
+    """By the number of its part; the rest of the order stays where it is."""
+    till("stock", "post", "LAMP", "warehouse", "5")
+    order = sold(till, 3)
+    with till.client() as client:
+        client.post_stock(
+            source="pos", bookings=SaleBooking("berlin", Booking(104, 1), order_reference="W-7", reject_reason="broken")
+        )
+    shown = till("reassign", order, "1", "warehouse", "--quantity", "2")
+    assert "state            consumed" in shown
+    moved = till.table("balance", "LAMP", "--location", "warehouse")
+    assert [(row["available"], row["consumed"]) for row in moved] == [("3", "2")]
+    assert "nothing matches" in till.run("reservations", "--till-progress", "rejected").err
+    told = till.fails(1, "reassign", order, "1", "warehouse")
+    assert "rejected" in told
+    assert "--fallback is one of none, ancestors" in till.fails(2, "reassign", order, "1", "berlin", "--fallback", "x")

@@ -1,4 +1,4 @@
-"""`reserve`, `consume`, `cancel`, `update` and `extend`: what happens to an order."""
+"""`reserve`, `consume`, `cancel`, `reassign`, `update` and `extend`: what happens to an order."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ from .session import (
 )
 
 if TYPE_CHECKING:
-    from ringfence import CancelResult, ConsumeResult, ReserveResult, UpdateReservationResult
+    from ringfence import CancelResult, ConsumeResult, ReassignPartResult, ReserveResult, UpdateReservationResult
 
 _PANEL = "Orders"
+_AT_RISK = "at risk: more is promised than is there; the sale stands, delivery may fail"
 _Reservation = Annotated[str, typer.Argument(metavar="RESERVATION", help="The reservation's id.")]
 _LineOption = Annotated[
     list[str] | None,
@@ -46,10 +47,11 @@ _OwnerOption = Annotated[str, typer.Option(metavar="LABEL", help="A label for pe
 
 
 def add_commands(app: typer.Typer) -> None:
-    """Adds the five commands."""
+    """Adds the six commands."""
     client_command(app, "reserve", rich_help_panel=_PANEL)(reserve)
     client_command(app, "consume", rich_help_panel=_PANEL)(consume)
     client_command(app, "cancel", rich_help_panel=_PANEL)(cancel)
+    client_command(app, "reassign", rich_help_panel=_PANEL)(reassign)
     client_command(app, "extend", rich_help_panel=_PANEL)(extend)
     client_command(app, "update", rich_help_panel=_PANEL)(update)
 
@@ -154,7 +156,7 @@ def consume(
         from .output import Column, write_note, write_table
 
         if result.at_risk:
-            write_note("at risk: more is promised than is there; the sale stands, delivery may fail")
+            write_note(_AT_RISK)
         print(f"reservation {result.reservation_id} is {result.reservation.state}")
         write_table([Column("line"), Column("consumed", numeric=True)], result.consumed.items())
 
@@ -191,6 +193,52 @@ def cancel(
             [Column("line"), Column("quantity", numeric=True), Column("restock")],
             ([cancelled.line_id, cancelled.quantity, cancelled.restock.value] for cancelled in result.lines),
         )
+
+
+def reassign(
+    session: Session,
+    reservation: _Reservation,
+    part: Annotated[int, typer.Argument(min=1, metavar="PART", help="The part's number, as `reservations` shows it.")],
+    location: Annotated[str, typer.Argument(metavar="LOCATION", help="Where the units are to be sold instead.")],
+    path: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATH", help="The group path to take them from; '' is the common pool; left out: the line's."
+        ),
+    ] = None,
+    fallback: _FallbackOption = "",
+    quantity: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="How many of them; left out: all that may move.")
+    ] = None,
+    request_id: RequestIdOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Sell units elsewhere that a till rejected, or has not been sent yet.
+
+    One act: they are given back here and sold there, or nothing happens.
+
+    Example: ringfence reassign 0198c1f0-… 1 warehouse
+    """
+    from ringfence import Fallback
+
+    narrowed = inputs.choice(Fallback, fallback, "--fallback") if fallback else None
+    with session.client() as client:
+        result = client.reassign_part(
+            reservation,
+            part_number=part,
+            location=location,
+            path=path,
+            fallback=narrowed,
+            quantity=quantity,
+            request_id=request_id,
+        )
+    if not _as_json(result, as_json):
+        from .output import write_note
+        from .views import write_reservation
+
+        if result.at_risk:
+            write_note(_AT_RISK)
+        write_reservation(result.reservation)
 
 
 def extend(
@@ -268,7 +316,9 @@ def _only_with(allowed: bool, given: dict[str, Any], other: str) -> None:
         raise BadInput(f"{names}: of a reservation, not with {other}")
 
 
-def _as_json(result: ReserveResult | ConsumeResult | CancelResult | UpdateReservationResult, as_json: bool) -> bool:
+def _as_json(
+    result: ReserveResult | ConsumeResult | CancelResult | ReassignPartResult | UpdateReservationResult, as_json: bool
+) -> bool:
     """Writes the answer as JSON, if that is wanted; else only whether it is a repetition."""
     if as_json:
         from .output import write_json
