@@ -14,7 +14,7 @@ from scripts.benchmarks.figures import Figure, interleaved, ratio
 from scripts.benchmarks.load import Sample
 from scripts.benchmarks.postgres_targets import PostgresTarget, PostgresTargets
 from scripts.benchmarks.probe import lag_probe, lags
-from scripts.benchmarks.targets import Settings
+from scripts.benchmarks.targets import Settings, Target
 
 SKUS = 10_000
 _BATCH = 100
@@ -44,20 +44,24 @@ class PostgresBench:
 
 def spread(bench: PostgresBench) -> Iterator[Figure]:
     """Reserve over 10,000 SKUs against one transaction per request, and what a command costs each of them."""
-    with _beside(bench) as (usual, service), _least(bench) as least, bench.targets.echo() as echo:
+    with ExitStack() as stack:
+        lock, service = stack.enter_context(_beside(bench))
+        usual, least, echo = (stack.enter_context(target) for target in (_usual(bench), _least(bench), _echo(bench)))
         samples = bench.interleaved(
-            echo=lambda: echo.reserve(SKUS),
+            lock=lambda: lock.reserve(SKUS),
             usual=lambda: usual.reserve(SKUS),
             least=lambda: least.reserve(SKUS),
+            echo=lambda: echo.reserve(SKUS),
             service=lambda: service.reserve(SKUS),
             batched=lambda: service.execute(SKUS, _BATCH),
         )
-    yield ratio("spread, unary, against one transaction per request", samples, "service", "usual", at_least=4)
-    # What no server of unary calls can pass: it does nothing but answer.
-    yield ratio("a bare echo, unary, against the same", samples, "echo", "usual")
-    yield ratio("spread, 100 a message, against the same", samples, "batched", "usual")
+    yield ratio("spread, unary, against one transaction per request", samples, "service", "lock", at_least=4)
+    yield ratio("spread, 100 a message, against the same", samples, "batched", "lock")
+    yield ratio("spread, unary, against the same through SQLAlchemy", samples, "service", "usual")
     yield ratio("spread, unary, against one that keeps the least", samples, "service", "least")
-    for name, side in (("one transaction per request", "usual"), ("unary", "service"), ("100 a message", "batched")):
+    # What no server of unary calls can pass: it does nothing but answer.
+    yield ratio("a bare echo, unary, against one transaction per request", samples, "echo", "lock")
+    for name, side in (("one transaction per request", "lock"), ("unary", "service"), ("100 a message", "batched")):
         yield cost(f"CPU of a command, {name}", samples[side])
 
 
@@ -170,6 +174,19 @@ def lanes(bench: PostgresBench) -> Iterator[Figure]:
 
 def _lanes(number: int) -> str:
     return f"{number} lanes" if number > 1 else "1 lane"
+
+
+@contextmanager
+def _usual(bench: PostgresBench) -> Iterator[PostgresTarget]:
+    """One transaction per request through SQLAlchemy, as the service itself comes to the database."""
+    with bench.targets.database.fresh() as url, bench.targets.usual(url, SKUS) as usual:
+        yield usual
+
+
+@contextmanager
+def _echo(bench: PostgresBench) -> Iterator[Target]:
+    with bench.targets.echo() as echo:
+        yield echo
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from scripts.benchmarks import load, messages
 from scripts.benchmarks.database import Database
 from scripts.benchmarks.load import Sample
 from scripts.benchmarks.processes import HOST, ServerProcess, module_command
+from scripts.benchmarks.row_lock import CONNECTIONS
 from scripts.benchmarks.targets import BenchFailure, Settings, Target, sell_out, serve_command, stock
 
 CLIENTS = 64
@@ -82,6 +83,13 @@ class PostgresTargets:
         """One transaction per request, on tables of its own in this database; with the least records there can be."""
         command = module_command("row_lock", "--skus", str(skus), *(["--least"] if least else []))
         with self._process("row_lock", command, url) as process:
+            yield PostgresTarget(process, self._settings, database=self.database.meter)
+
+    @contextlib.contextmanager
+    def usual(self, url: str, skus: int) -> Iterator[PostgresTarget]:
+        """The usual handler: the same through SQLAlchemy, on tables of its own in this database."""
+        command = module_command("usual", "--skus", str(skus), "--connections", str(CONNECTIONS))
+        with self._process("usual", command, url) as process:
             yield PostgresTarget(process, self._settings, database=self.database.meter)
 
     @contextlib.contextmanager

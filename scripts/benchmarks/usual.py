@@ -1,16 +1,21 @@
-"""The usual handler: one SQLAlchemy + aiosqlite transaction per request, BEGIN IMMEDIATE, durable like the service.
+"""The usual handler: one SQLAlchemy transaction per request, durable like the service. On SQLite through aiosqlite with
+BEGIN IMMEDIATE; on PostgreSQL through asyncpg, where the balance's UPDATE is the row lock.
 
 It does the honest minimum of a Reserve, as a team would write it first: the request id once, the balance checked and
 lowered, the reservation with its line, and the ledger entry, in one transaction. No leases, no fallback, no roll-ups.
-Run as `python -m scripts.benchmarks.usual --port-file PATH --database PATH --skus N`.
+Run as `python -m scripts.benchmarks.usual --port-file PATH [--database PATH] --skus N`; without a file of SQLite's the
+database is DATABASE_URL's, which holds a password and is therefore no argument.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import sqlite3
 import time
 import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +25,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from ringfence.v1.allocation_service_pb2 import ReserveRequest, ReserveResponse
 from scripts.benchmarks.messages import LOCATION, PATH, canned_reserve, request_id, sku_name
-from scripts.benchmarks.serving import serve
+from scripts.benchmarks.serving import Methods, serve
 
 _LEASE_MICROSECONDS = 15 * 60 * 1_000_000
 _UNITS = 1_000_000_000
@@ -131,32 +136,57 @@ class Usual:
         return canned_reserve(str(identifier))
 
 
-def _create(database: Path, skus: int) -> None:
+def _create(connection: sa.Connection, skus: int) -> None:
+    metadata.create_all(connection)
+    row = {"location": LOCATION, "path": PATH, "free": _UNITS, "held": 0}
+    connection.execute(sa.insert(pools), [{"sku": sku_name(number), **row} for number in range(skus)])
+
+
+def _create_file(database: Path, skus: int) -> None:
     engine = sa.create_engine("sqlite://", creator=lambda: sqlite3.connect(database))
     with engine.begin() as connection:
         connection.exec_driver_sql("PRAGMA journal_mode=WAL")
-        metadata.create_all(connection)
-        row = {"location": LOCATION, "path": PATH, "free": _UNITS, "held": 0}
-        connection.execute(sa.insert(pools), [{"sku": sku_name(number), **row} for number in range(skus)])
+        _create(connection, skus)
     engine.dispose()
+
+
+@asynccontextmanager
+async def _on_postgres(url: str, skus: int, connections: int) -> AsyncIterator[Methods]:
+    """The service on its filled tables, for as long as it serves."""
+    engine = create_async_engine(
+        url.replace("postgresql:", "postgresql+asyncpg:", 1), pool_size=connections, max_overflow=0, pool_timeout=600
+    )
+    async with engine.begin() as connection:
+        await connection.run_sync(_create, skus)
+        # As autovacuum would have left it in a database that has run for a while.
+        await connection.exec_driver_sql("ANALYZE pools")
+    try:
+        yield _services(engine)
+    finally:
+        await engine.dispose()
+
+
+def _services(engine: AsyncEngine) -> Methods:
+    reserve = grpc.unary_unary_rpc_method_handler(
+        Usual(engine).reserve, ReserveRequest.FromString, ReserveResponse.SerializeToString
+    )
+    return {"AllocationService": {"Reserve": reserve}}
 
 
 def main() -> None:
     """Creates the database, then serves until SIGTERM."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--port-file", type=Path, required=True)
-    parser.add_argument("--database", type=Path, required=True)
+    parser.add_argument("--database", type=Path)
     parser.add_argument("--skus", type=int, required=True)
     # SQLAlchemy's own default. One connection, two or twenty measured the same within the noise: SQLite has one writer.
     parser.add_argument("--connections", type=int, default=5)
     arguments = parser.parse_args()
-    _create(arguments.database, arguments.skus)
-    engine = _engine(arguments.database, arguments.connections)
-
-    reserve = grpc.unary_unary_rpc_method_handler(
-        Usual(engine).reserve, ReserveRequest.FromString, ReserveResponse.SerializeToString
-    )
-    serve({"AllocationService": {"Reserve": reserve}}, arguments.port_file)
+    if arguments.database is None:
+        serve(_on_postgres(os.environ["DATABASE_URL"], arguments.skus, arguments.connections), arguments.port_file)
+        return
+    _create_file(arguments.database, arguments.skus)
+    serve(_services(_engine(arguments.database, arguments.connections)), arguments.port_file)
 
 
 if __name__ == "__main__":
