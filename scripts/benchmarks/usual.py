@@ -1,5 +1,5 @@
 """The usual handler: one SQLAlchemy transaction per request, durable like the service. On SQLite through aiosqlite with
-BEGIN IMMEDIATE; on PostgreSQL through asyncpg, where the balance's UPDATE is the row lock.
+BEGIN IMMEDIATE; on PostgreSQL through asyncpg with the balance's row locked.
 
 It does the honest minimum of a Reserve, as a team would write it first: the request id once, the balance checked and
 lowered, the reservation with its line, and the ledger entry, in one transaction. No leases, no fallback, no roll-ups.
@@ -105,10 +105,14 @@ def _engine(database: Path, connections: int) -> AsyncEngine:
 
 
 class Usual:
-    """Reserve of single lines without options, one transaction each."""
+    """Reserve of single lines without options, one transaction each.
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    ``locks_row``: where to begin a transaction is not the lock already.
+    """
+
+    def __init__(self, engine: AsyncEngine, *, locks_row: bool = False) -> None:
         self._engine = engine
+        self._locks_row = locks_row
 
     async def reserve(self, request: ReserveRequest, context: grpc.aio.ServicerContext[Any, Any]) -> ReserveResponse:
         """Decides one line; FAILED_PRECONDITION when the pool has less."""
@@ -116,13 +120,16 @@ class Usual:
         now = time.time_ns() // 1_000
         (line,) = request.lines
         place = {"sku": line.key.sku, "location": line.key.location, "path": line.path}
-        here = sa.and_(pools.c.free >= line.quantity, *(pools.c[name] == value for name, value in place.items()))
+        row = sa.and_(*(pools.c[name] == value for name, value in place.items()))
+        here = sa.and_(row, pools.c.free >= line.quantity)
         moved = {"free": pools.c.free - line.quantity, "held": pools.c.held + line.quantity}
         known = {"request_id": uuid.UUID(request.request_id), "reservation_id": identifier}
         lease = {"create_time": now, "expire_time": now + _LEASE_MICROSECONDS}
         held = {"reservation_id": identifier, "number": 1, **place, "held": line.quantity}
         entry = {"kind": "hold", "quantity": line.quantity, "reservation_id": identifier, "record_time": now}
         async with self._engine.begin() as connection:
+            if self._locks_row:
+                await connection.execute(sa.select(pools.c.free).where(row).with_for_update())
             # A repeated request id fails on its key: the id is taken in the transaction of its effect.
             await connection.execute(sa.insert(requests).values(known))
             taken = await connection.execute(sa.update(pools).where(here).values(moved))
@@ -161,14 +168,14 @@ async def _on_postgres(url: str, skus: int, connections: int) -> AsyncIterator[M
         # As autovacuum would have left it in a database that has run for a while.
         await connection.exec_driver_sql("ANALYZE pools")
     try:
-        yield _services(engine)
+        yield _services(engine, locks_row=True)
     finally:
         await engine.dispose()
 
 
-def _services(engine: AsyncEngine) -> Methods:
+def _services(engine: AsyncEngine, *, locks_row: bool = False) -> Methods:
     reserve = grpc.unary_unary_rpc_method_handler(
-        Usual(engine).reserve, ReserveRequest.FromString, ReserveResponse.SerializeToString
+        Usual(engine, locks_row=locks_row).reserve, ReserveRequest.FromString, ReserveResponse.SerializeToString
     )
     return {"AllocationService": {"Reserve": reserve}}
 
