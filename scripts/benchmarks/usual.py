@@ -4,7 +4,7 @@ BEGIN IMMEDIATE; on PostgreSQL through asyncpg with the balance's row locked.
 It does the honest minimum of a Reserve, as a team would write it first: the request id once, the balance checked and
 lowered, the reservation with its line, and the ledger entry, in one transaction. No leases, no fallback, no roll-ups.
 Run as `python -m scripts.benchmarks.usual --port-file PATH [--database PATH] --skus N`; without a file of SQLite's the
-database is DATABASE_URL's, which holds a password and is therefore no argument.
+database is RINGFENCE_DATABASE_URL's, which holds a password and is therefore no argument.
 """
 
 from __future__ import annotations
@@ -160,9 +160,7 @@ def _create_file(database: Path, skus: int) -> None:
 @asynccontextmanager
 async def _on_postgres(url: str, skus: int, connections: int) -> AsyncIterator[Methods]:
     """The service on its filled tables, for as long as it serves."""
-    engine = create_async_engine(
-        url.replace("postgresql:", "postgresql+asyncpg:", 1), pool_size=connections, max_overflow=0, pool_timeout=600
-    )
+    engine = create_async_engine(url, pool_size=connections, max_overflow=0, pool_timeout=600)
     async with engine.begin() as connection:
         await connection.run_sync(_create, skus)
         # As autovacuum would have left it in a database that has run for a while.
@@ -190,7 +188,10 @@ def main() -> None:
     parser.add_argument("--connections", type=int, default=5)
     arguments = parser.parse_args()
     if arguments.database is None:
-        serve(_on_postgres(os.environ["DATABASE_URL"], arguments.skus, arguments.connections), arguments.port_file)
+        serve(
+            _on_postgres(os.environ["RINGFENCE_DATABASE_URL"], arguments.skus, arguments.connections),
+            arguments.port_file,
+        )
         return
     _create_file(arguments.database, arguments.skus)
     serve(_services(_engine(arguments.database, arguments.connections)), arguments.port_file)

@@ -126,3 +126,4 @@ def test_what_a_till_rejected_is_sold_elsewhere(till: Cli) -> None:
     told = till.fails(1, "reassign", order, "1", "warehouse")
     assert "rejected" in told
     assert "--fallback is one of none, ancestors" in till.fails(2, "reassign", order, "1", "berlin", "--fallback", "x")
+    assert "name the LOCATION" in till.fails(2, "reassign", order, "1", "-")

@@ -281,6 +281,16 @@ async def test_a_path_that_cannot_be_written_is_said_in_one_line(tmp_path: Path)
     assert await refusal(other) == f"the database {other} cannot be opened: file is not a database"
 
 
+async def test_a_python_with_an_old_sqlite_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before any statement that it would not understand."""
+    monkeypatch.setattr("sqlite3.sqlite_version_info", (3, 32, 3))
+    monkeypatch.setattr("sqlite3.sqlite_version", "3.32.3")
+    path = tmp_path / "ringfence.db"
+    told = "this Python has SQLite 3.32.3: SQLite 3.33.0 or newer is needed, or PostgreSQL"
+    assert await refusal(path) == told
+    assert not path.exists()
+
+
 async def test_a_file_that_another_process_has_locked_is_said_at_the_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

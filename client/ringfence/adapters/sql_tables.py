@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ringfence._facts import Booking, SaleBooking, StockFigure
 from ringfence._till_types import OrderEvent
 from ringfence.adapters._pos import PosAdapter
+from ringfence.adapters._sales import key_of
 from ringfence.adapters._sql_rows import (
     answer_of,
     check_columns,
@@ -255,14 +256,7 @@ class SqlTables(PosAdapter):
         lines: dict[tuple[Any, ...], tuple[SaleTotal, list[Booking]]] = {}
         for row in rows:
             total = self._total(row)
-            name = (
-                total.location,
-                total.order_reference,
-                total.channel,
-                total.line_id,
-                total.sku,
-                *sorted(total.dimensions.items()),
-            )
+            name = key_of(total)
             known, bookings = lines.get(name, (total, []))
             if row.get("position") is not None and total.booked:
                 epoch = whole_of(row, "epoch") if row.get("epoch") is not None else 0

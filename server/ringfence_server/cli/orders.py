@@ -226,7 +226,7 @@ def reassign(
         result = client.reassign_part(
             reservation,
             part_number=part,
-            location=location,
+            location=inputs.located(location),
             path=path,
             fallback=narrowed,
             quantity=quantity,

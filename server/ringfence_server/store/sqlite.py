@@ -35,6 +35,8 @@ from .transaction import Lengthy, Transacted, Transactor
 
 T = TypeVar("T")
 
+_OLDEST: Final = (3, 33, 0)
+"""The first that knows ``UPDATE … FROM``."""
 _CHECKPOINT_PAGES: Final = 16_000
 """Pages of write-ahead log before a checkpoint: 16,000 measured best."""
 _CACHE_KIBIBYTES: Final = 65_536
@@ -162,6 +164,11 @@ class SqliteStore:
     # --- on the writing thread -----------------------------------------------------------------------------------
 
     def _open(self) -> None:
+        if sqlite3.sqlite_version_info < _OLDEST:
+            oldest = ".".join(map(str, _OLDEST))
+            raise StoreUnavailable(
+                f"this Python has SQLite {sqlite3.sqlite_version}: SQLite {oldest} or newer is needed, or PostgreSQL"
+            )
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._lock_file = take_file(self.path.with_name(self.path.name + ".lock"))
