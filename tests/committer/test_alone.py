@@ -16,7 +16,7 @@ from tests.committer.memory import Caller, MemoryStore, explode
 from tests.committer.test_group_commit import names, reserve
 
 _UNTIL_ALONE = 4
-_STRETCH = 15
+_STRETCH = 31
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def ways(store: MemoryStore) -> tuple[int, int]:
 
 
 async def test_a_caller_who_is_alone_is_served_on_the_event_loop(desk: Desk) -> None:
-    """After four batches of one, fifteen go without a change of thread, then one goes the other way to look around."""
+    """After four batches of one, thirty-one go without a change of thread, then one goes the other way to look around."""
     orders = Orders(desk)
     await orders.send(_UNTIL_ALONE)
     assert ways(desk.store) == (_UNTIL_ALONE, 0)

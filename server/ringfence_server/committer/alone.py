@@ -17,7 +17,7 @@ from .request import Request
 
 _QUIET_BATCHES: Final = 4
 """Batches of one, with nothing queued behind them, until one caller is taken to be alone."""
-_HERE_BEFORE_PROBE: Final = 15
+_HERE_BEFORE_PROBE: Final = 31
 """Batches on the event loop between two probes."""
 _MOST_LINES: Final = 16
 """Lines of a command that is brief."""

@@ -187,7 +187,7 @@ class Committer:
                 continue
             if maintenance:
                 await self._run_maintenance(*self._maintenance.popleft())
-            requests = self._take(queue)
+            requests, lines = self._take(queue)
             if not requests:
                 continue
             started = loop.time()
@@ -204,7 +204,6 @@ class Committer:
             if len(requests) > 1 or queue:
                 self._busy_until = ended + _BUSY_SECONDS
             spent = ended - started
-            lines = sum(request.weight for request in requests)
             if spent > 0:
                 self._lines_per_second += 0.1 * (lines / spent - self._lines_per_second)
 
@@ -230,13 +229,15 @@ class Committer:
             except Exception:
                 _log.exception("a listener failed")
 
-    def _take(self, queue: LaneQueue) -> list[Request]:
+    def _take(self, queue: LaneQueue) -> tuple[list[Request], int]:
+        """The next batch, and its lines."""
         limits = self._limits
         taken = queue.take(limits.max_batch_commands, limits.max_batch_lines)
-        self._queued_lines -= sum(request.weight for request in taken)
+        lines = sum([request.weight for request in taken])
+        self._queued_lines -= lines
         if self._queued_lines < limits.max_queued_lines // 2:
             self._room.set()
-        return taken
+        return taken, lines
 
     async def _commit(self, requests: Sequence[Request]) -> None:
         """Commits a batch; isolates what poisons it. Answers every request exactly once."""
