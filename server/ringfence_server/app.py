@@ -133,6 +133,8 @@ class Server:
         # Before the database is closed, also if the rest of the start fails.
         self._closing.push_async_callback(self._end_tasks)
         self._place, self._database_clock = opened.place, opened.database_clock
+        # Instants of the ledger are compared with the clock that gave them: this machine's may be hours off.
+        ledger_clock = opened.database_clock or clock
         store, run_here = opened.store, opened.run_here
         written: WriteStore = store
         if config.metrics_port is not None:
@@ -151,7 +153,7 @@ class Server:
         )
         # Ends what is due since the server last ran, and tells from which revision on watchers hear of changes.
         self._hub = Hub()
-        self._sweeper = Sweeper(store, committer, clock)
+        self._sweeper = Sweeper(store, committer, ledger_clock)
         self._revaluer = Revaluer(store, committer)
         committer.start()
         self._closing.push_async_callback(committer.drain)
@@ -172,7 +174,7 @@ class Server:
         self.services = Services(
             committer=committer,
             reader=opened.reader,
-            clock=clock,
+            clock=ledger_clock,
             limits=RpcLimits(default_deadline_seconds=config.default_deadline_seconds),
             hub=self._hub,
             draining=self._draining,

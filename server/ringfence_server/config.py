@@ -40,7 +40,7 @@ class ServerConfig:
     queue_lines: int = 20_000
     """Lines of commands that may wait for a transaction; what comes beyond is told OVERLOADED."""
     default_deadline_seconds: float = 30.0
-    """How long a unary command may wait for its decision when its caller set no deadline."""
+    """How long a unary command may wait for its decision when its caller set no deadline, at most 86,400."""
     max_message_bytes: int = 4 * 1024 * 1024
     """The largest message that is taken. 2,000 lines are 200 to 400 KiB, and 3.8 MiB with the longest ASCII names."""
     metrics_port: int | None = None
@@ -64,8 +64,10 @@ class ServerConfig:
             raise ValueError(f"port is 0 to 65535, not {self.port}")
         if self.queue_lines < _SMALLEST_QUEUE:
             raise ValueError(f"queue_lines is at least {_SMALLEST_QUEUE}, two of the largest requests")
-        if self.default_deadline_seconds <= 0:
-            raise ValueError("default_deadline_seconds is above zero")
+        if not 0 < self.default_deadline_seconds <= 86_400:
+            raise ValueError(
+                f"default_deadline_seconds is above 0 and at most 86400, not {self.default_deadline_seconds:g}"
+            )
         if self.max_message_bytes < 65_536:
             raise ValueError("max_message_bytes is at least 65536")
         if not 0 <= self.clock_jump_trust_seconds <= 86_400:

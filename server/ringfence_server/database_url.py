@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from .store.connect import is_postgres, shown
+from .store.connect import dsn_of, is_postgres, shown
 
 _SQLITE: Final = "sqlite:///"
 
@@ -23,12 +23,23 @@ def check_database_url(url: str) -> None:
 
 
 def _check_postgres(url: str) -> None:
-    from sqlalchemy import make_url
-    from sqlalchemy.exc import ArgumentError
+    from urllib.parse import urlsplit
 
+    no_url = f"{shown(url)!r} is no URL: postgresql+asyncpg://user:password@host:port/database"
     try:
-        parsed = make_url(url)
-    except (ArgumentError, ValueError):
-        raise ValueError(f"{shown(url)!r} is no URL: postgresql+asyncpg://user:password@host:port/database") from None
-    if not parsed.database:
+        parsed = urlsplit(dsn_of(url))
+    except ValueError:
+        raise ValueError(no_url) from None
+    # Several servers of which one takes writes: host,host:port,[::1]:port
+    if not all(map(_is_host, parsed.netloc.rpartition("@")[2].split(","))):
+        raise ValueError(no_url)
+    if not parsed.path.strip("/"):
         raise ValueError(f"{shown(url)!r} names no database: end it with /database")
+
+
+def _is_host(text: str) -> bool:
+    """Whether that is a host, a host and a port, or nothing: the parameters may name it."""
+    _, separator, port = text.rpartition(":")
+    if not separator or text.endswith("]"):
+        return True
+    return port.isdecimal() and 0 < int(port) <= 65_535

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .clock import Clock, ClockWatch, WatchedClock
+from .clock import Clock, ClockWatch, RemoteClock
 from .committer import Routes
 from .config import ServerConfig, StartFailed
 from .ledger.reading import BalanceReader
@@ -38,8 +38,8 @@ class OpenDatabase:
     """Of what other servers commit."""
     balances: BalanceReader | None = None
     """What reads balances from a replica. It may be away: then ``reader`` is asked."""
-    database_clock: WatchedClock | None = None
-    """The database's own, where leases end by it."""
+    database_clock: Clock | None = None
+    """The database's own, where leases end by it. None: they end by the one that it was opened with."""
 
 
 async def open_database(
@@ -111,7 +111,7 @@ async def _open_postgres(
         routes=store.placing(),
         feed=feed,
         balances=balances,
-        database_clock=store.clock_watch if clock is None else None,
+        database_clock=RemoteClock(store.clock_watch) if clock is None else None,
     )
 
 

@@ -72,6 +72,16 @@ def test_check_tells_what_must_not_be_so(postgres_server: PostgresServer, postgr
     careless = run("db", "check", "--database-url", postgres_url)
     assert careless.returncode == 1
     assert careless.stderr == "ringfence: synchronous_commit is off: a crash can lose what was answered\n"
+    reset = f'ALTER DATABASE "{name}" RESET synchronous_commit'
+    postgres_server.execute(reset)
+    postgres_server.execute("UPDATE alembic_version SET version_num = '9999'", database=name)
+    postgres_server.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
+    later = run("db", "check", "--database-url", postgres_url)
+    assert later.returncode == 1
+    newer, read_only = later.stderr.splitlines()
+    assert newer.startswith("ringfence: the schema is 9999")
+    assert newer.endswith(": run a newer ringfence")
+    assert read_only.startswith("ringfence: default_transaction_read_only is on")
 
 
 def test_a_sqlite_file_is_checked_too(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ringfence_server.clock import ClockWatch, SystemClock
+from ringfence_server.clock import ClockWatch, RemoteClock, SystemClock
 
 SECOND = 1_000_000
 HOUR = 3_600 * SECOND
@@ -73,3 +73,25 @@ def test_the_system_clock_is_watched() -> None:
     clock = SystemClock()
     before = clock.now()
     assert before <= clock.due_until() <= clock.now()
+
+
+async def test_a_remote_clock_goes_on_between_two_looks(monotonic: Monotonic) -> None:
+    """By this machine's monotonic one, from the newest reading, however little it differs; in doubt it ends no lease
+    early."""
+    wall = 100 * HOUR
+    watch = ClockWatch(monotonic_ns=monotonic.nanoseconds)
+    clock = RemoteClock(watch)
+    with pytest.raises(RuntimeError, match="nobody has read"):
+        clock.now()
+    watch.judged(wall)
+    monotonic.passes(SECOND)
+    assert clock.now() == clock.due_until() == wall + SECOND
+    watch.judged(wall + SECOND + 1_000)
+    assert clock.now() == wall + SECOND + 1_000
+    watch.judged(wall + HOUR)
+    assert (clock.now(), clock.in_doubt, clock.jumps) == (wall + HOUR, True, 1)
+    assert clock.due_until() == wall + SECOND
+    assert clock.accept()
+    assert clock.due_until() == clock.now() == wall + HOUR
+    assert not clock.in_doubt
+    await clock.sleep_until(wall)

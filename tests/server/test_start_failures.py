@@ -11,6 +11,7 @@ import pytest
 
 from ringfence_server.app import Server
 from ringfence_server.config import ServerConfig, StartFailed
+from ringfence_server.store.connect import PostgresOptions, shown
 from tests.patience import PATIENT
 from tests.server.serving import serving
 
@@ -105,6 +106,7 @@ async def test_a_database_that_is_a_directory_is_said_in_one_line(tmp_path: Path
         {"port": 65_536},
         {"queue_lines": 3_999},
         {"default_deadline_seconds": 0},
+        {"default_deadline_seconds": float("inf")},
         {"max_message_bytes": 10},
         {"clock_jump_trust_seconds": -1},
         {"clock_jump_trust_seconds": float("nan")},
@@ -116,9 +118,47 @@ async def test_a_database_that_is_a_directory_is_said_in_one_line(tmp_path: Path
         {"database_url": "mysql://host/db"},
         {"database_url": "postgresql://host"},
         {"database_url": "postgresql://host:port/db"},
+        {"database_url": "postgresql://host:70000/db"},
+        {"database_url": "postgresql://one:5432,two:0/db"},
+        {"database_url": "postgresql://[::1/db"},
     ],
 )
 def test_a_configuration_that_cannot_be_meant_is_refused(config: dict[str, Any]) -> None:
     """Before anything is opened."""
     with pytest.raises(ValueError, match=r"\w"):
         ServerConfig(**config)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://one,two:5433/db?target_session_attrs=read-write",
+        "postgresql+asyncpg://me:secret@[::1]:5432/db",
+        "postgresql:///db?host=/var/run/postgresql",
+    ],
+)
+def test_a_database_may_be_named_as_its_own_tools_have_it(url: str) -> None:
+    """Several hosts with ports of their own, an IPv6 address, a socket."""
+    assert ServerConfig(database_url=url).database_url == url
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("postgresql://me:secret@host/db?sslmode=require", "postgresql://host/db"),
+        ("postgresql://me:sec@ret@host/db", "postgresql://host/db"),
+        ("postgresql://me:sec?ret@host/db", "postgresql://…"),
+    ],
+)
+def test_a_url_is_shown_without_its_password(url: str, words: str) -> None:
+    """Also one that should have been written with %-signs."""
+    assert shown(url) == words
+
+
+@pytest.mark.parametrize("seconds", [0, -1, float("inf"), float("nan"), 86_401])
+@pytest.mark.parametrize("name", ["connect_timeout_seconds", "statement_timeout_seconds", "lock_timeout_seconds"])
+def test_a_timeout_that_cannot_be_meant_is_refused(name: str, seconds: float) -> None:
+    """Before PostgreSQL says so in other words."""
+    timeouts: dict[str, Any] = {name: seconds}
+    with pytest.raises(ValueError, match=f"{name} is above 0 and at most 86400"):
+        PostgresOptions(**timeouts)

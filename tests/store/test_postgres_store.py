@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy.exc import IntegrityError
 
+from ringfence.testing import PostgresServer
 from ringfence_server.committer import Failure
 from ringfence_server.ledger.commands import (
     Allocate,
@@ -27,6 +28,7 @@ from ringfence_server.store import migrate
 from ringfence_server.store.errors import translated
 from ringfence_server.store.migrate import upgrade_postgres
 from ringfence_server.store.postgres import PostgresStore
+from ringfence_server.store.suitable import unsuitable
 from tests.ledger.world import figure, line, quota
 from tests.patience import PATIENT
 from tests.store.desk import Desk, post, reserve
@@ -164,6 +166,47 @@ async def test_slots_that_are_missing_are_noticed(postgres_place: str) -> None:
         desk.execute("DELETE FROM slot_state WHERE slot = 3")
     with pytest.raises(StoreUnavailable, match="slot_state is damaged"):
         await PostgresStore(postgres_place).open()
+
+
+async def test_a_database_that_takes_no_writes_is_noticed(postgres_server: PostgresServer, postgres_place: str) -> None:
+    """When a server starts, and when one that runs connects anew, as after a primary has become a replica: it is away
+    until it takes them again."""
+    name = postgres_place.rpartition("/")[2]
+    ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'ringfence-writer'"
+    ended += f" AND datname = '{name}'"
+    async with Desk(postgres_place) as desk:
+        await desk.send(post(figure(10, "on_hand")))
+        postgres_server.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+        with pytest.raises(StoreUnavailable, match=f"/{name} cannot be opened: the database takes no writes"):
+            await PostgresStore(postgres_place, PATIENT).open()
+        postgres_server.execute(ended, database=name)
+        with pytest.raises(StoreUnavailable):
+            await desk.postgres.next_due()
+        with pytest.raises(StoreUnavailable, match="takes no writes"):
+            await desk.postgres.next_due()
+        postgres_server.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")
+        assert await desk.postgres.next_due() is None
+        assert (await desk.send(HOLD)).answer.failure is None
+
+
+async def test_a_database_that_cannot_write_all_names_is_refused(postgres_server: PostgresServer) -> None:
+    """Its encoding cannot be changed later; nothing is made in it."""
+    postgres_server.execute("CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
+    url = postgres_server.url("latin")
+    try:
+        with pytest.raises(StoreUnavailable, match="encoding is LATIN1: it must be UTF8"):
+            await upgrade_postgres(url, PATIENT)
+        assert postgres_server.execute("SELECT to_regclass('slot_state')", database="latin") == [(None,)]
+    finally:
+        postgres_server.drop_database(url)
+
+
+def test_what_no_database_may_be() -> None:
+    """Too old, or of an encoding that cannot write all names."""
+    assert unsuitable(150_004, "15.4", "UTF8") == unsuitable(130_000, "13.0", "UTF8") == []
+    old, encoding = unsuitable(120_017, "12.17", "SQL_ASCII")
+    assert old == "PostgreSQL 12.17 is too old: 13 or newer"
+    assert encoding.startswith("the database's encoding is SQL_ASCII: it must be UTF8")
 
 
 async def test_a_connection_that_was_ended_is_opened_anew(desk: Desk) -> None:

@@ -17,9 +17,8 @@ from .connect import UPKEEP, PostgresOptions, connect_to, is_postgres, shown
 from .errors import DATABASE_ERRORS, NETWORK_ERRORS, translated
 from .migrate import HEAD
 from .slots import Slots
+from .suitable import unsuitable
 
-_OLDEST: Final = 130_000
-"""PostgreSQL 13."""
 _FEWEST_CONNECTIONS: Final = 20
 _DURABLE: Final = (
     ("fsync", ("on",), "a power failure can destroy the database"),
@@ -81,12 +80,10 @@ async def _check_postgres(url: str) -> Checked:
 
 
 def _postgres_faults(settings: dict[str, Any], *, replica: bool) -> list[str]:
-    faults = []
-    if int(settings["server_version_num"]) < _OLDEST:
-        faults.append(f"PostgreSQL {settings['server_version']} is too old: 13 or newer")
-    if settings["server_encoding"] != "UTF8":
-        faults.append(f"the database's encoding is {settings['server_encoding']}: it must be UTF8")
+    faults = unsuitable(int(settings["server_version_num"]), settings["server_version"], settings["server_encoding"])
     if not replica:
+        if settings["default_transaction_read_only"] == "on":
+            faults.append("default_transaction_read_only is on: nothing can be written, and no server starts")
         # The server sets synchronous_commit itself when it is off; that somebody wants it off is worth a word.
         faults += [
             f"{name} is {settings[name]}: {consequence}"
@@ -94,7 +91,7 @@ def _postgres_faults(settings: dict[str, Any], *, replica: bool) -> list[str]:
             if settings[name] not in good
         ]
     if int(settings["max_connections"]) < _FEWEST_CONNECTIONS:
-        faults.append(f"max_connections is {settings['max_connections']}: a server takes about eight")
+        faults.append(f"max_connections is {settings['max_connections']}: a server takes about nine")
     return faults
 
 
@@ -109,6 +106,8 @@ def _slot_faults(count: int) -> list[str]:
 def _schema_faults(revision: str | None) -> list[str]:
     if revision == HEAD:
         return []
+    if revision is not None and revision > HEAD:
+        return [f"the schema is {revision}, this release knows up to {HEAD}: run a newer ringfence"]
     return [f"the schema is {revision or 'not there'}, this release works with {HEAD}: run ringfence db upgrade"]
 
 

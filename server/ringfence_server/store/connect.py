@@ -10,6 +10,9 @@ if TYPE_CHECKING:
 
 _PREFIXES: Final = ("postgresql+asyncpg://", "postgresql://")
 
+_LONGEST_SECONDS: Final = 86_400
+"""Of a timeout: longer ones are meant as none, and PostgreSQL takes no more than 24 days."""
+
 WRITER: Final = "ringfence-writer"
 """application_name of connections that write batches: by it every server sees which batches of others are under way."""
 READER: Final = "ringfence-reader"
@@ -29,7 +32,7 @@ class PostgresOptions:
     long_connections: int = 2
     """Connections for reads that go through many rows: lists, history, verification."""
     connect_timeout_seconds: float = 1.5
-    """How long opening a connection may take."""
+    """How long opening a connection may take, at most 86,400, as the next two."""
     statement_timeout_seconds: float = 2.5
     """How long a statement of a batch or of a quick read may take; long reads have no such end."""
     lock_timeout_seconds: float = 2.0
@@ -42,8 +45,8 @@ class PostgresOptions:
             if not 1 <= getattr(self, name) <= 1_000:
                 raise ValueError(f"{name} is 1 to 1000, not {getattr(self, name)}")
         for name in ("connect_timeout_seconds", "statement_timeout_seconds", "lock_timeout_seconds"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name} is above zero")
+            if not 0 < (seconds := getattr(self, name)) <= _LONGEST_SECONDS:
+                raise ValueError(f"{name} is above 0 and at most {_LONGEST_SECONDS}, not {seconds:g}")
 
 
 def is_postgres(url: str) -> bool:
@@ -62,7 +65,10 @@ def dsn_of(url: str) -> str:
 def shown(url: str) -> str:
     """A URL for people and logs: without its password and parameters."""
     scheme, separator, rest = url.partition("://")
-    place = rest.partition("?")[0]
+    place, _, parameters = rest.partition("?")
+    if "@" in parameters and "@" not in place:
+        # Perhaps a question mark in the password: who can tell what of it may be shown?
+        place = "…"
     return f"{scheme}{separator}{place.rpartition('@')[2]}"
 
 

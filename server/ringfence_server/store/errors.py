@@ -38,6 +38,7 @@ _ROWS_REFUSED: Final = (IntegrityError, DataError, sqlite3.IntegrityError, sqlit
 _CONTENDED: Final = ("40001", "40P01")
 _UNIQUE_VIOLATION: Final = "23505"
 _RIVALS_KEYS: Final = ("pk_request_outcome", "pk_order_reference")
+READ_ONLY: Final = "the database takes no writes: it is a replica, or was made read-only"
 _PLAIN: Final = {
     "53100": "the database's disk is full",
     "53300": "the database has no connection to spare",
@@ -45,7 +46,7 @@ _PLAIN: Final = {
     "57014": "a statement took too long",
     "57P01": "the database is shutting down",
     "57P03": "the database is starting",
-    "25006": "the database takes no writes: it is a replica, or was made read-only",
+    "25006": READ_ONLY,
     "28P01": "the database refuses the password",
     "3D000": "there is no such database",
     "42P01": "the database lacks a table: run `ringfence db upgrade`",

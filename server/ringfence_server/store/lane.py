@@ -17,7 +17,7 @@ from ringfence_server.ledger.names import StockKey
 from ringfence_server.ledger.work import Committed, StoreUnavailable, Work
 
 from .driver import PostgresConnection
-from .errors import NETWORK_ERRORS, Contended, refused_by_database, translated
+from .errors import NETWORK_ERRORS, READ_ONLY, Contended, refused_by_database, translated
 from .locks import SlotLocks, WiderLock
 from .postgres_connection import KeptConnection, keep_connection
 from .slots import Slots, bits_of, slots_of
@@ -154,7 +154,15 @@ class Lane:
         if self._kept is None:
             # On Citus a statement is planned for the slot that it names; another machine plans how its rows are found.
             settings = _SETTINGS if self._distributed else f"{PLANNER}; {_SETTINGS}"
-            self._kept = await keep_connection(self._engine, distributed=self._distributed, settings=settings)
+            kept = await keep_connection(self._engine, distributed=self._distributed, settings=settings)
+            try:
+                # A primary that has become a replica answers all but writes: nobody must take it for served.
+                if await kept.run(_takes_no_writes):
+                    raise StoreUnavailable(READ_ONLY)
+            except BaseException:
+                await kept.end()
+                raise
+            self._kept = kept
         return self._kept
 
     # --- one transaction -----------------------------------------------------------------------------------------
@@ -261,3 +269,8 @@ class Lane:
             (found := stored.get((row.scope, row.request_id))) is not None and found.payload == row.payload
             for row in outcomes
         )
+
+
+def _takes_no_writes(connection: PostgresConnection) -> bool:
+    ((setting,),) = connection.rows("SELECT current_setting('transaction_read_only')")
+    return bool(setting == "on")

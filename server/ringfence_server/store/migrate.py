@@ -16,6 +16,7 @@ from .connect import UPKEEP, PostgresOptions, engine_of, is_postgres
 from .driver import DriverConnection
 from .slots import MOST_SLOTS, Slots
 from .statistics import drop_statistics
+from .suitable import unsuitable
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -52,8 +53,8 @@ def upgrade(url: str) -> None:
 async def upgrade_postgres(url: str, options: PostgresOptions) -> Slots:
     """Brings a PostgreSQL database to HEAD, an empty one with 64 slots; answers its slots.
 
-    Raises StoreUnavailable for a database of a newer version, or of a worker of a Citus cluster, and what the driver
-    raises when it is away.
+    Raises StoreUnavailable for a database of a newer version, of another encoding than UTF8, or of a worker of a Citus
+    cluster, and what the driver raises when it is away.
     """
     engine = _postgres_engine(url, options)
     try:
@@ -90,6 +91,7 @@ def _postgres_engine(url: str, options: PostgresOptions) -> AsyncEngine:
 
 def _upgrade_postgres(connection: Connection) -> Slots:
     refuse_worker(connection)
+    _refuse_unsuitable(connection)
     if _stamped(connection) != HEAD:
         # However long another server takes with it.
         connection.exec_driver_sql("SET LOCAL lock_timeout = 0")
@@ -108,6 +110,15 @@ def _upgrade_postgres(connection: Connection) -> Slots:
     if (first, last) != (0, slots.mask):
         raise StoreUnavailable(f"slot_state is damaged: {count} slots from {first} to {last}")
     return slots
+
+
+def _refuse_unsuitable(connection: Connection) -> None:
+    settings = "server_version_num", "server_version", "server_encoding"
+    asked = ", ".join(f"current_setting('{name}')" for name in settings)
+    number, version, encoding = connection.exec_driver_sql(f"SELECT {asked}").one()
+    faults = unsuitable(int(number), version, encoding)
+    if faults:
+        raise StoreUnavailable("; ".join(faults))
 
 
 def _make_slots(connection: Connection) -> None:

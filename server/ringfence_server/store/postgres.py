@@ -104,8 +104,11 @@ class PostgresStore:
                 self._lanes.append(lane)
                 self._free.put_nowait(lane)
             self._pruner = SlotPruner(slots, self._locks())
-            # What a lane may not do, or not find, is found out here, not by the first caller.
-            await self._on_lane(lambda connection: connection.rows("SELECT 1 FROM slot_state WHERE slot = 0"))
+            # What a lane may not do, or not find, is found out here, not by the first caller; and what time it is.
+            try:
+                await self._on_lane(self._look)
+            except StoreUnavailable as away:
+                raise StoreUnavailable(f"the database {shown(self.url)} cannot be opened: {away}") from away
         except NETWORK_ERRORS as error:
             await self.close()
             raise StoreUnavailable(f"the database {shown(self.url)} cannot be opened: {translated(error)}") from error
@@ -157,6 +160,11 @@ class PostgresStore:
             await lane.close()
         if self._engine is not None:
             await self._engine.dispose()
+
+    def _look(self, connection: PostgresConnection) -> int:
+        connection.rows("SELECT 1 FROM slot_state WHERE slot = 0")
+        locks = self._locks()
+        return locks.due_until(locks.now(connection))
 
     async def _sweep(self, lane: Lane, work: Work) -> Committed:
         slots = await lane.call(lambda connection: due_slots(connection, self.slots, self._locks().now(connection)))
