@@ -201,6 +201,41 @@ async def test_a_database_that_cannot_write_all_names_is_refused(postgres_server
         postgres_server.drop_database(url)
 
 
+async def test_servers_that_do_not_see_one_another_are_not_started(
+    postgres_server: PostgresServer, postgres_place: str
+) -> None:
+    """Reads need to see all writers' transactions: one of another role would fail those of all servers. With
+    pg_read_all_stats a role sees all."""
+    name = postgres_place.rpartition("/")[2]
+
+    def tell(*statements: str) -> None:
+        for statement in statements:
+            postgres_server.execute(statement, database=name)
+
+    def store(role: str) -> PostgresStore:
+        place = postgres_place.rpartition("@")[2]
+        return PostgresStore(f"postgresql://{role}:{role}@{place}", PATIENT)
+
+    roles = "one_" + name, "other_" + name
+    for role in roles:
+        tell(f"CREATE ROLE {role} LOGIN PASSWORD '{role}'", f"GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}")
+    one, other = map(store, roles)
+    try:
+        await one.open()
+        with pytest.raises(StoreUnavailable, match=f"connects as the role {roles[0]}: give all servers one role"):
+            await other.open()
+        tell(f"GRANT pg_read_all_stats TO {roles[1]}")
+        with pytest.raises(StoreUnavailable, match="connects as the role"):
+            await other.open()
+        tell(f"GRANT pg_read_all_stats TO {roles[0]}")
+        await other.open()
+    finally:
+        await one.close()
+        await other.close()
+        for role in roles:
+            tell(f"DROP OWNED BY {role}", f"DROP ROLE {role}")
+
+
 def test_what_no_database_may_be() -> None:
     """Too old, or of an encoding that cannot write all names."""
     assert unsuitable(150_004, "15.4", "UTF8") == unsuitable(130_000, "13.0", "UTF8") == []

@@ -28,6 +28,7 @@ from .moments import DatabaseMoments
 from .outcomes import Outcomes
 from .placing import Placing
 from .postgres_prune import SlotPruner
+from .roles import refuse_unseen_roles
 from .slots import Slots
 from .stale_keys import stale_keys
 from .transaction import Transactor
@@ -98,6 +99,7 @@ class PostgresStore:
             self._slots = slots = await upgrade_postgres(self.url, self._options)
             if self._distributed is None:
                 self._distributed = await is_distributed(self.url, self._options)
+            await refuse_unseen_roles(self.url, self._options)
             self._engine = engine_of(self.url, self._options, application=WRITER, connections=self._options.lanes)
             for _ in range(self._options.lanes):
                 lane = self._lane(self._engine, slots)
