@@ -25,6 +25,7 @@ from ringfence_server.ledger.commands import (
 )
 from ringfence_server.ledger.work import BatchRejected, StoreUnavailable
 from ringfence_server.store import migrate
+from ringfence_server.store.connect import READER, WRITER, PostgresOptions, connect_to
 from ringfence_server.store.errors import translated
 from ringfence_server.store.migrate import upgrade_postgres
 from ringfence_server.store.postgres import PostgresStore
@@ -199,6 +200,19 @@ async def test_a_database_that_cannot_write_all_names_is_refused(postgres_server
         assert postgres_server.execute("SELECT to_regclass('slot_state')", database="latin") == [(None,)]
     finally:
         postgres_server.drop_database(url)
+
+
+async def test_a_server_that_freezes_loses_its_locks_soon(postgres_place: str) -> None:
+    """PostgreSQL ends a batch that says nothing for twice as long as a statement may take; others wait for its slots.
+    Reads lock nothing and have more time."""
+    idle = {}
+    for application in (WRITER, READER):
+        connection = await connect_to(
+            postgres_place, PostgresOptions(connect_timeout_seconds=60), application=application
+        )
+        idle[application] = await connection.fetchval("SHOW idle_in_transaction_session_timeout")
+        await connection.close()
+    assert idle == {WRITER: "5s", READER: "25s"}
 
 
 async def test_servers_that_do_not_see_one_another_are_not_started(
