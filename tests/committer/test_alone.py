@@ -98,6 +98,8 @@ async def test_a_caller_who_is_alone_is_served_on_the_event_loop(desk: Desk, ord
     await orders.send(1 + _STRETCH + 1)
     assert ways(desk.store) == (2, _STRETCH)
     assert desk.store.free("BIKE") == 100 - _UNTIL_ALONE - 2 * _STRETCH - 2
+    await asyncio.sleep(0)
+    assert [committed.revision for committed in desk.told] == sorted({committed.revision for committed in desk.told})
     assert len(desk.told) == _UNTIL_ALONE + 2 * _STRETCH + 2
 
 

@@ -308,7 +308,8 @@ class Committer:
         began = perf_counter()
         if run_here is None or not alone.may_run_here(request, began):
             return False
-        work = BatchWork((request,), asyncio.get_running_loop().time())
+        loop = asyncio.get_running_loop()
+        work = BatchWork((request,), loop.time())
         try:
             committed = run_here(work)
         except Exception:
@@ -318,8 +319,9 @@ class Committer:
             alone.ran_here(began, perf_counter())
         if committed is None:
             return False
-        self._tell(committed)
         _answer(request, work.answers[0])
+        # Next, before any later commit's: so the answer is on its way first.
+        loop.call_soon(self._tell, committed)
         return True
 
 
