@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from random import Random
 
@@ -20,11 +21,11 @@ from ringfence_server.ledger.balance import (
     to_reserve,
 )
 from ringfence_server.ledger.names import COMMON
-from ringfence_server.ledger.outcomes import Insufficient
-from ringfence_server.ledger.policy import Fallback, Location, Measure, MeasureKind, PathRule, Policy, SupplyTerm
+from ringfence_server.ledger.outcomes import Insufficient, Invalid
+from ringfence_server.ledger.policy import Fallback, Level, Location, Measure, MeasureKind, PathRule, Policy, SupplyTerm
 from ringfence_server.ledger.rollup import RollUp, RollUps
 from tests.ledger.engine import ORGANIZATION, SECOND
-from tests.ledger.world import BIKE, BORROWING, NORTH, SOUTH, World, figure, key, line, quota, refusal, shift
+from tests.ledger.world import BIKE, BORROWING, NORTH, SOUTH, World, back, figure, key, line, quota, refusal, shift
 
 EVERYTHING = BalanceFilter()
 MINUTES_15 = 15 * 60 * SECOND
@@ -185,6 +186,23 @@ def test_available_to_reserve_is_what_one_reserve_gets() -> None:
                 world.hold(path, units + 1)
             if units:
                 world.cancel(world.hold(path, units))
+
+
+def test_a_path_that_the_policy_does_not_have_can_reserve_nothing() -> None:
+    """Every path may borrow, but a Reserve of this one is refused: the common pool's units are not offered to it. What
+    it sold under an earlier policy stays to be seen."""
+    world = World(BORROWING, BIKE=10)
+    world.allocate(quota("app", 2))
+    world.sell(line("app", 2))
+    world.unallocate(back("app"))
+    assert balances(world, only("app"))["app"].available_to_reserve == 8
+    world.set_policy(replace(BORROWING, levels=(Level("channel", ("web",)),)))
+    with refusal(Invalid):
+        world.reserve(line("app", 1))
+    sold = balances(world, only("app"))["app"]
+    assert (sold.available_to_reserve, sold.own.consumed) == (0, 2)
+    assert balances(world, only("shop")) == {}
+    assert balances(world, only("web"))["web"].available_to_reserve == 8
 
 
 def test_what_bounds_a_reserve_is_named() -> None:

@@ -291,7 +291,7 @@ def test_an_increase_borrows_no_further_than_the_policy_in_force() -> None:
 
 
 def test_a_path_that_the_policy_no_longer_has_grows_no_more() -> None:
-    """The line had borrowed all it has, so nothing kept its path in the policy; the hold stands, more is not promised."""
+    """The line borrowed all it has, so no quota kept its path in the policy; the hold stands, more is not promised."""
     world = World(BORROWING, BIKE=10)
     order = world.hold("app", 3)
     world.set_policy(replace(BORROWING, levels=(Level("channel", ("web",)),)))

@@ -18,7 +18,7 @@ from .update import find_reservation, lines_by_id, unknown_line
 
 
 def cancel(batch: Batch, organization: str, caller: str, command: Cancel) -> Cancelled | Refusal:
-    """Without lines it takes back whatever is left, be it nothing; with lines it is strict. An order, or a line, that is
+    """Without lines it takes back whatever is left, be it nothing; with lines it is strict. An order or a line that is
     cancelled whole is over: what of it had expired is not revived any more.
 
     A hold, a sale of an OWNED location, and of a till's what it was not sent or has rejected come back at once, to the
