@@ -11,10 +11,12 @@ from random import Random
 import pytest
 
 from ringfence_server.ledger.balance import (
+    NOTHING,
     Balance,
     BalanceFilter,
     Figures,
     Freshness,
+    KeyFigures,
     balances_of,
     bring_to,
     key_figures,
@@ -23,7 +25,7 @@ from ringfence_server.ledger.balance import (
 from ringfence_server.ledger.names import COMMON
 from ringfence_server.ledger.outcomes import Insufficient, Invalid
 from ringfence_server.ledger.policy import Fallback, Level, Location, Measure, MeasureKind, PathRule, Policy, SupplyTerm
-from ringfence_server.ledger.rollup import RollUp, RollUps
+from ringfence_server.ledger.rollup import RollUp, RollUps, overflow_of
 from tests.ledger.engine import ORGANIZATION, SECOND
 from tests.ledger.world import BIKE, BORROWING, NORTH, SOUTH, World, back, figure, key, line, quota, refusal, shift
 
@@ -418,6 +420,23 @@ def test_a_roll_up_is_the_sum_of_its_parts() -> None:
         assert getattr(rows["web"].own, name) == sum(parts)
     assert rows["web"].key_count == 2
     assert rows["web"].whole.supply == 98
+
+
+def test_a_sum_that_leaves_64_bits_is_an_overflow() -> None:
+    """10 sums of 10^18 are told; no figure of one key comes near."""
+    whole = KeyFigures(0, 10**18, 0, 0, 0, None)
+    row = Balance(key(), COMMON, "", NOTHING, NOTHING, 0, whole, (1,), 10)
+    assert overflow_of(row) is None
+    assert overflow_of(row._replace(whole=whole._replace(supply=2**63 - 1))) is None
+    for large in (
+        row._replace(whole=whole._replace(supply=2**63)),
+        row._replace(own=NOTHING._replace(consumed=2**63)),
+        row._replace(subtree=NOTHING._replace(shortfall=2**63)),
+        row._replace(available_to_reserve=2**63),
+    ):
+        overflow = overflow_of(large)
+        assert overflow is not None
+        assert (overflow.field, "10 stock keys" in overflow.description) == ("roll_up", True)
 
 
 def test_key_filters_look_at_every_part_of_a_key() -> None:

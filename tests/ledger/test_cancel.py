@@ -122,6 +122,7 @@ def test_a_sale_of_a_till_that_is_one_no_more_comes_back_at_once() -> None:
         (taken,) = world.cancel(each).lines
         assert (taken.quantity, taken.restock) == (units, Restock.AT_ONCE)
         assert each.state is ReservationState.CANCELLED
+        assert all(part.till is not None and part.till.cancelling == 0 for part in each.parts)
     assert (world.pool(COMMON), world.on_hand(), world.consumed(COMMON)) == ((10, 0, 0), 10, 0)
     world.set_policy(TILLS)
     assert not world.take()

@@ -64,6 +64,17 @@ def test_revive_falls_back_as_the_line_may() -> None:
     assert world.consumed(COMMON) == 3
 
 
+def test_what_a_pool_gives_anew_is_what_had_expired_of_it() -> None:
+    """The quota was sold meanwhile: the unit comes from the common pool, whose part has one expired unit less."""
+    world = World(BORROWING, BIKE=10)
+    world.allocate(quota("web", 2))
+    order = _expired(world, "web", 4)
+    world.sell(line("web", 2))
+    world.consume(order, {"1": 1}, revive=True)
+    parts = {part.path: (part.granted, part.settled, part.expired) for part in order.parts}
+    assert parts == {"web": (2, 0, 2), COMMON: (2, 1, 1)}
+
+
 def test_revive_that_is_short_is_refused_with_the_shortage() -> None:
     """INSUFFICIENT_QUANTITY, and the order stays expired as it was."""
     world = World(BIKE=10)

@@ -94,6 +94,17 @@ def test_a_reduction_gives_back_the_latest_takes_first() -> None:
     assert _held(order) == [("web/london", 1), ("web", 0), (COMMON, 0)]
 
 
+def test_a_reduction_gives_back_borrowed_units_before_own_ones_that_were_taken_later() -> None:
+    """The quota came when two units were borrowed already: they go back before it, though it was taken last."""
+    world = World(BORROWING, BIKE=10)
+    order = world.hold("web", 2)
+    world.allocate(quota("web", 3))
+    world.update(order, {"1": 5})
+    assert _held(order) == [(COMMON, 2), ("web", 3)]
+    world.update(order, {"1": 4})
+    assert _held(order) == [(COMMON, 1), ("web", 3)]
+
+
 def test_zero_gives_a_lines_hold_back() -> None:
     """0 is really zero; lines that are not named stay as they are."""
     world = World(BIKE=10)
