@@ -113,6 +113,7 @@ class AsyncCommands(abc.ABC):
         expire_time: datetime | None = None,
         never: bool = False,
         expected_revision: int = 0,
+        allow_split: bool = False,
         request_id: str | None = None,
         timeout: timedelta | None = None,
     ) -> r.UpdateReservationResult:
@@ -129,6 +130,7 @@ class AsyncCommands(abc.ABC):
             expire_time=expire_time,
             never=never,
             expected_revision=expected_revision,
+            allow_split=allow_split,
         )
         return await self.send(command, request_id=request_id, timeout=timeout)
 

@@ -97,6 +97,8 @@ def update_reservation(
     message.request_id = request_id
     message.reservation_id = id_of(command.reservation)
     message.expected_revision = command.expected_revision
+    if command.allow_split:
+        message.allow_split = True
     if command.lines is not None:
         message.update_mask.paths.append("lines")
         for line_id, quantity in command.lines.items():

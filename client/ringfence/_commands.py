@@ -189,6 +189,8 @@ class UpdateReservation(Command[UpdateReservationResult]):
     """The hold ends only when consumed or cancelled; refused unless the policy allows it."""
     expected_revision: int = field(default=0, kw_only=True)
     """The revision the caller has seen; another one is RevisionMismatch. 0: any."""
+    allow_split: bool = field(default=False, kw_only=True)
+    """Lets a line without a location grow at other locations than its own, if the policy allows splitting too."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,6 +82,7 @@ class PipelineCommands(abc.ABC):
         expire_time: datetime | None = None,
         never: bool = False,
         expected_revision: int = 0,
+        allow_split: bool = False,
         request_id: str | None = None,
     ) -> CommandFuture[r.UpdateReservationResult]:
         """Submits UpdateReservation."""
@@ -93,6 +94,7 @@ class PipelineCommands(abc.ABC):
             expire_time=expire_time,
             never=never,
             expected_revision=expected_revision,
+            allow_split=allow_split,
         )
         return self.submit(command, request_id=request_id)
 

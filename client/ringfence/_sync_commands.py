@@ -111,6 +111,7 @@ class Commands(abc.ABC):
         expire_time: datetime | None = None,
         never: bool = False,
         expected_revision: int = 0,
+        allow_split: bool = False,
         request_id: str | None = None,
         timeout: timedelta | None = None,
     ) -> r.UpdateReservationResult:
@@ -127,6 +128,7 @@ class Commands(abc.ABC):
             expire_time=expire_time,
             never=never,
             expected_revision=expected_revision,
+            allow_split=allow_split,
         )
         return self.send(command, request_id=request_id, timeout=timeout)
 

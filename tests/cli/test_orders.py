@@ -82,6 +82,16 @@ def test_without_a_location_the_line_is_sourced_and_may_be_split(lamps: Cli) -> 
     assert [(part["location"], part["granted"]) for part in parts] == [("berlin", "3"), ("paris", "1")]
 
 
+def test_a_sourced_hold_grows_elsewhere_only_with_split(lamps: Cli) -> None:
+    """One parcel stays one unless --split says otherwise."""
+    lamps("policy", "set", "-", input='revision = 1\nlocation_order = ["berlin", "paris"]\nallow_split = true\n')
+    lamps("stock", "post", "BULB", "paris", "5")
+    order = lamps("reserve", "BULB", "-", "2", "-q").strip()
+    lamps.fails(1, "update", order, "--line", "1=4")
+    _, parts = shown(lamps("update", order, "--line", "1=4", "--split"))
+    assert [(part["location"], part["granted"]) for part in parts] == [("berlin", "2"), ("paris", "2")]
+
+
 def test_fallback_borrows_where_the_policy_lets_it(lamps: Cli) -> None:
     """The command may narrow it; to widen it is bad input."""
     wider = lamps.fails(2, "reserve", "LAMP", "berlin", "8", "--path", "web", "--fallback", "ancestors")

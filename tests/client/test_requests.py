@@ -132,6 +132,7 @@ def test_update_reservation_says_what_it_changes() -> None:
     )
     assert 'update_mask { paths: "owner" }' in written(r.UpdateReservation("res", owner="Ada"))
     assert "expected_revision: 7" in written(r.UpdateReservation("res", owner="Ada", expected_revision=7))
+    assert "allow_split: true" in written(r.UpdateReservation("res", lines={"a": 3}, allow_split=True))
 
 
 def test_update_reservation_of_nothing_is_refused() -> None:

@@ -10,8 +10,8 @@ from ringfence_server.ledger.outcomes import (
     ShortageReason,
     StockNotFound,
 )
-from ringfence_server.ledger.policy import Level, Policy
-from tests.ledger.world import BIKE, NORTH, World, back, line, quota, refusal, shift
+from ringfence_server.ledger.policy import Level, PathRule, Policy
+from tests.ledger.world import BIKE, NORTH, TILLS, World, back, figure, line, quota, refusal, shift
 
 
 def _touched(changed: PoolsChanged) -> set[str]:
@@ -214,3 +214,25 @@ def test_a_path_must_be_one_of_the_policy(path: str) -> None:
     with refusal(Invalid) as refused:
         world.reallocate(shift(path, "web", 1))
     assert refused.value.violations[0].field == "lines[0].from_path"
+
+
+def test_a_line_that_is_short_leaves_the_others_what_it_could_not_get() -> None:
+    """Of 20 units the capped path gets 3, so the 15 of the next line are there: it is not named as short."""
+    world = World(Policy(path_rules=(PathRule("web", quota_cap=3),)), BIKE=20)
+    with refusal(Insufficient) as refused:
+        world.allocate(quota("web", 10), quota("app", 15), quota("shop", 4))
+    assert [(short.path, short.available, short.reason) for short in refused.value.shortages] == [
+        ("web", 3, ShortageReason.CAP_REACHED),
+        ("shop", 2, ShortageReason.QUOTA_EXHAUSTED),
+    ]
+
+
+def test_a_quota_lives_while_a_till_owes_a_sale_of_it() -> None:
+    """Unallocating all that is free, which is nothing, does not end it: what is cancelled comes back to it."""
+    world = World(TILLS)
+    world.post(figure(10, position=1))
+    world.allocate(quota("web", 3))
+    order = world.sell(line("web", 3)).reservation
+    world.unallocate(back("web"))
+    world.cancel(order)
+    assert (world.pool("web"), world.pool(COMMON)) == ((3, 0, 0), (7, 0, 0))

@@ -4,27 +4,30 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from random import Random
 
 import pytest
 
 from ringfence_server.ledger.balance import (
+    NOTHING,
     Balance,
     BalanceFilter,
     Figures,
     Freshness,
+    KeyFigures,
     balances_of,
     bring_to,
     key_figures,
     to_reserve,
 )
 from ringfence_server.ledger.names import COMMON
-from ringfence_server.ledger.outcomes import Insufficient
-from ringfence_server.ledger.policy import Fallback, Location, Measure, MeasureKind, PathRule, Policy, SupplyTerm
-from ringfence_server.ledger.rollup import RollUp, RollUps
+from ringfence_server.ledger.outcomes import Insufficient, Invalid
+from ringfence_server.ledger.policy import Fallback, Level, Location, Measure, MeasureKind, PathRule, Policy, SupplyTerm
+from ringfence_server.ledger.rollup import RollUp, RollUps, overflow_of
 from tests.ledger.engine import ORGANIZATION, SECOND
-from tests.ledger.world import BIKE, BORROWING, NORTH, SOUTH, World, figure, key, line, quota, refusal, shift
+from tests.ledger.world import BIKE, BORROWING, NORTH, SOUTH, World, back, figure, key, line, quota, refusal, shift
 
 EVERYTHING = BalanceFilter()
 MINUTES_15 = 15 * 60 * SECOND
@@ -185,6 +188,23 @@ def test_available_to_reserve_is_what_one_reserve_gets() -> None:
                 world.hold(path, units + 1)
             if units:
                 world.cancel(world.hold(path, units))
+
+
+def test_a_path_that_the_policy_does_not_have_can_reserve_nothing() -> None:
+    """Every path may borrow, but a Reserve of this one is refused: the common pool's units are not offered to it. What
+    it sold under an earlier policy stays to be seen."""
+    world = World(BORROWING, BIKE=10)
+    world.allocate(quota("app", 2))
+    world.sell(line("app", 2))
+    world.unallocate(back("app"))
+    assert balances(world, only("app"))["app"].available_to_reserve == 8
+    world.set_policy(replace(BORROWING, levels=(Level("channel", ("web",)),)))
+    with refusal(Invalid):
+        world.reserve(line("app", 1))
+    sold = balances(world, only("app"))["app"]
+    assert (sold.available_to_reserve, sold.own.consumed) == (0, 2)
+    assert balances(world, only("shop")) == {}
+    assert balances(world, only("web"))["web"].available_to_reserve == 8
 
 
 def test_what_bounds_a_reserve_is_named() -> None:
@@ -400,6 +420,23 @@ def test_a_roll_up_is_the_sum_of_its_parts() -> None:
         assert getattr(rows["web"].own, name) == sum(parts)
     assert rows["web"].key_count == 2
     assert rows["web"].whole.supply == 98
+
+
+def test_a_sum_that_leaves_64_bits_is_an_overflow() -> None:
+    """10 sums of 10^18 are told; no figure of one key comes near."""
+    whole = KeyFigures(0, 10**18, 0, 0, 0, None)
+    row = Balance(key(), COMMON, "", NOTHING, NOTHING, 0, whole, (1,), 10)
+    assert overflow_of(row) is None
+    assert overflow_of(row._replace(whole=whole._replace(supply=2**63 - 1))) is None
+    for large in (
+        row._replace(whole=whole._replace(supply=2**63)),
+        row._replace(own=NOTHING._replace(consumed=2**63)),
+        row._replace(subtree=NOTHING._replace(shortfall=2**63)),
+        row._replace(available_to_reserve=2**63),
+    ):
+        overflow = overflow_of(large)
+        assert overflow is not None
+        assert (overflow.field, "10 stock keys" in overflow.description) == ("roll_up", True)
 
 
 def test_key_filters_look_at_every_part_of_a_key() -> None:

@@ -10,7 +10,7 @@ from ringfence_server.ledger.outcomes import Invalid, NotHeld, Restock
 from ringfence_server.ledger.policy import PathRule, Policy
 from ringfence_server.ledger.state import ReservationState, reservation_state
 from ringfence_server.ledger.till_state import EventState
-from tests.ledger.world import BORROWING, TILLS, World, back, figure, line, quota, refusal, shift
+from tests.ledger.world import BORROWING, TILLS, World, back, booked, figure, line, quota, refusal, shift
 
 
 def test_a_hold_comes_back_at_once() -> None:
@@ -28,14 +28,20 @@ def test_a_hold_comes_back_at_once() -> None:
 
 
 def test_cancel_of_an_expired_order_succeeds_and_says_that_nothing_came_back() -> None:
-    """The lease gave the units back already: quantity 0, restock NONE, and the order stays expired."""
+    """The lease gave the units back already: quantity 0, restock NONE. The order is cancelled all the same, with its
+    reason, and a second time changes nothing."""
     world = World(BIKE=10)
     order = world.hold(COMMON, 3)
     world.advance(minutes=15)
     (taken,) = world.cancel(order, reason=CancelReason.CUSTOMER).lines
+    (part,) = order.parts
     assert (taken.quantity, taken.restock) == (0, Restock.NONE)
-    assert (order.state, order.cancel_reason) == (ReservationState.EXPIRED, CancelReason.UNSPECIFIED)
+    assert (order.state, order.cancel_reason) == (ReservationState.CANCELLED, CancelReason.CUSTOMER)
+    assert (part.granted, part.cancelled, part.expired) == (3, 3, 0)
     assert world.pool(COMMON) == (10, 0, 0)
+    revision = order.revision
+    world.cancel(order, reason=CancelReason.OTHER)
+    assert (order.revision, order.cancel_reason) == (revision, CancelReason.CUSTOMER)
 
 
 def test_cancel_of_a_consumed_order_succeeds_and_says_what_came_back() -> None:
@@ -101,6 +107,25 @@ def test_of_an_order_sent_in_part_the_unsent_sale_comes_back_first() -> None:
     assert (taken.quantity, taken.restock) == (2, Restock.WHEN_TILL_CONFIRMS)
     assert (world.pool("web"), world.pool(COMMON)) == ((4, 0, 0), (4, 0, 2))
     assert borrowed.till.cancelling == 1
+
+
+def test_a_sale_of_a_till_that_is_one_no_more_comes_back_at_once() -> None:
+    """The till had booked it; the service keeps the count now, so nobody is left to be asked, and who was is not."""
+    world = World(TILLS)
+    world.post(figure(10, position=1))
+    order, asked = world.sell(line(COMMON, 3)).reservation, world.sell(line(COMMON, 2)).reservation
+    world.send()
+    world.post(booked(order, (2, 3)), booked(asked, (3, 2)), figure(5, position=3))
+    assert world.cancel(asked).lines[0].restock is Restock.WHEN_TILL_CONFIRMS
+    world.set_policy(Policy())
+    for each, units in ((order, 3), (asked, 2)):
+        (taken,) = world.cancel(each).lines
+        assert (taken.quantity, taken.restock) == (units, Restock.AT_ONCE)
+        assert each.state is ReservationState.CANCELLED
+        assert all(part.till is not None and part.till.cancelling == 0 for part in each.parts)
+    assert (world.pool(COMMON), world.on_hand(), world.consumed(COMMON)) == ((10, 0, 0), 10, 0)
+    world.set_policy(TILLS)
+    assert not world.take()
 
 
 def test_a_second_cancel_takes_back_nothing() -> None:

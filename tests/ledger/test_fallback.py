@@ -2,7 +2,7 @@
 
 from ringfence_server.ledger.names import COMMON
 from ringfence_server.ledger.outcomes import Insufficient, Invalid, ShortageReason
-from ringfence_server.ledger.policy import Fallback, PathRule, Policy
+from ringfence_server.ledger.policy import Fallback, Level, PathRule, Policy
 from tests.ledger.world import ANCESTORS, BORROWING, NONE, World, line, quota, refusal
 
 VIP = "web/london/vip"
@@ -140,3 +140,11 @@ def test_a_negative_common_pool_does_not_lend() -> None:
         world.reserve(line("web", 6))
     (short,) = refused.value.shortages
     assert (short.available, short.reason) == (5, ShortageReason.NET_SHORT)
+
+
+def test_of_a_path_that_the_policy_does_not_have_no_fallback_is_judged() -> None:
+    """One thing is wrong with the line, and one is said: leaving the fallback out would not help."""
+    world = World(Policy(levels=(Level("channel", ("web",)),), path_rules=BORROWING.path_rules), BIKE=10)
+    with refusal(Invalid) as refused:
+        world.reserve(line("shop", 1, fallback=ANCESTORS))
+    assert [each.rule for each in refused.value.violations] == ["PATH_NOT_IN_POLICY"]

@@ -255,6 +255,21 @@ def test_an_unsound_policy_is_refused(policy: Policy, broken: set[tuple[str, str
     assert world.policy.revision == 1
 
 
+@pytest.mark.parametrize(
+    ("locations", "whose"),
+    [
+        ((Location("shop", settlement_measure="pos"),), "location 'shop'"),
+        ((), "every location that the policy does not"),
+    ],
+)
+def test_a_settlement_measure_outside_the_formula_says_whose_it_is(locations: tuple[Location, ...], whose: str) -> None:
+    """Who lists every location under a measure of its own still hears why "on_hand" has to stay."""
+    world = World()
+    with refusal(Invalid) as refused:
+        world.set_policy(Policy(locations=locations, supply=(SupplyTerm("safety_stock", 1),)))
+    assert whose in refused.value.violations[-1].description
+
+
 def test_policies_at_their_limits_are_sound() -> None:
     """The largest of everything, and the built-in one."""
     largest = Policy(

@@ -64,6 +64,17 @@ def test_revive_falls_back_as_the_line_may() -> None:
     assert world.consumed(COMMON) == 3
 
 
+def test_what_a_pool_gives_anew_is_what_had_expired_of_it() -> None:
+    """The quota was sold meanwhile: the unit comes from the common pool, whose part has one expired unit less."""
+    world = World(BORROWING, BIKE=10)
+    world.allocate(quota("web", 2))
+    order = _expired(world, "web", 4)
+    world.sell(line("web", 2))
+    world.consume(order, {"1": 1}, revive=True)
+    parts = {part.path: (part.granted, part.settled, part.expired) for part in order.parts}
+    assert parts == {"web": (2, 0, 2), COMMON: (2, 1, 1)}
+
+
 def test_revive_that_is_short_is_refused_with_the_shortage() -> None:
     """INSUFFICIENT_QUANTITY, and the order stays expired as it was."""
     world = World(BIKE=10)
@@ -122,12 +133,66 @@ def test_the_policy_may_make_revive_the_default() -> None:
 
 
 def test_more_than_expired_is_not_revived() -> None:
-    """A late payment has what the order had, not more: NOT_HELD."""
+    """A late payment has what the order had, not more: NOT_HELD, and what there would be."""
     world = World(BIKE=10)
     order = _expired(world, COMMON, 4)
     with refusal(NotHeld) as refused:
         world.consume(order, {"1": 5}, revive=True)
+    assert (refused.value.requested, refused.value.available) == (5, 4)
+    with refusal(NotHeld) as refused:
+        world.consume(order, {"1": 5})
     assert (refused.value.requested, refused.value.available) == (5, 0)
+    world.consume(order, {"1": 4}, revive=True)
+
+
+def test_a_revive_borrows_no_further_than_the_policy_in_force() -> None:
+    """Judged as a new promise: what the line borrowed once it may not borrow now."""
+    world = World(BORROWING, BIKE=10)
+    world.allocate(quota("web", 4))
+    order = _expired(world, "web", 5)
+    world.set_policy(Policy())
+    with refusal(Insufficient) as refused:
+        world.consume(order, revive=True)
+    (short,) = refused.value.shortages
+    assert (short.requested, short.available, short.bound_path) == (5, 4, "web")
+    world.consume(order, {"1": 4}, revive=True)
+
+
+def test_an_order_cancelled_after_its_lease_ended_is_not_revived() -> None:
+    """The order was given up: a payment that comes later still finds nothing, though the units are free."""
+    world = World(Policy(leases=LeaseBounds(revive_by_default=True)), BIKE=10)
+    order = _expired(world, COMMON, 4)
+    world.cancel(order)
+    with refusal(NotHeld) as refused:
+        world.consume(order)
+    assert refused.value.available == 0
+    with refusal(NotHeld):
+        world.consume(order, {"1": 4})
+    assert world.pool(COMMON) == (10, 0, 0)
+
+
+def test_an_order_sold_in_part_and_cancelled_whole_is_not_revived() -> None:
+    """What was sold came back, and what had expired of it is over too."""
+    world = World(BIKE=10)
+    order = world.hold(COMMON, 4)
+    world.consume(order, {"1": 1})
+    world.advance(minutes=15)
+    world.cancel(order)
+    assert order.state is ReservationState.CANCELLED
+    with refusal(NotHeld):
+        world.consume(order, revive=True)
+    assert world.on_hand() == 10
+
+
+def test_a_line_cancelled_whole_is_not_revived_and_the_others_are() -> None:
+    """Quantity 0 names the whole line; a line that is not named, or only in part, may still be paid late."""
+    world = World(BIKE=10)
+    order = world.reserve(line(COMMON, 2), line(COMMON, 3)).reservation
+    world.consume(order, {"2": 1})
+    world.advance(minutes=15)
+    world.cancel(order, {"1": 0})
+    world.cancel(order, {"2": 1})
+    assert world.consume(order, revive=True).quantities == (("2", 2),)
 
 
 def test_a_cancelled_part_is_not_revived() -> None:

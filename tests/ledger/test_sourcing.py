@@ -230,3 +230,52 @@ def test_no_quota_is_said_only_where_no_location_has_one() -> None:
         ShortageReason.QUOTA_EXHAUSTED,
         ShortageReason.NO_QUOTA,
     ]
+
+
+def test_a_line_without_fallback_is_not_refused_for_one_that_could_have_borrowed() -> None:
+    """The line that names the north could be served by its common pool; the one to be sourced has only the quota there,
+    so the quota is its, whichever of them is asked first."""
+    named, sourced = line("web", 2, line_id="named"), line("web", 2, location="", fallback=NONE, line_id="sourced")
+    for lines in ((named, sourced), (sourced, named)):
+        world = _world(BIKE=(4, 0, 0))
+        world.allocate(quota("web", 2))
+        order = world.reserve(*lines).reservation
+        assert set(_sources(order)) == {("sourced", NORTH, "web", 2), ("named", NORTH, COMMON, 2)}
+
+
+def test_a_small_line_does_not_take_the_only_location_that_fills_a_large_one() -> None:
+    """2 and 3 fit into 3 and 2, in either line order."""
+    small, large = line(COMMON, 2, location="", line_id="small"), line(COMMON, 3, location="", line_id="large")
+    for lines in ((small, large), (large, small)):
+        order = _world(BIKE=(3, 2, 0)).reserve(*lines).reservation
+        assert set(_sources(order)) == {("small", SOUTH, COMMON, 2), ("large", NORTH, COMMON, 3)}
+
+
+def test_a_line_that_is_whole_at_one_location_is_split_where_another_would_be_refused() -> None:
+    """Web could be filled in the north, with all that its common pool has; of its own units in two places it leaves app
+    what app needs."""
+    world = _world(SPLITTING, BIKE=(3, 2, 0))
+    world.allocate(quota("web", 1), quota("web", 2, location=SOUTH))
+    order = world.reserve(line("web", 3, location=""), line("app", 2, location=""), split=True).reservation
+    assert _sources(order) == [("1", NORTH, "web", 1), ("1", SOUTH, "web", 2), ("2", NORTH, COMMON, 2)]
+
+
+def test_where_no_order_of_the_lines_fills_them_the_four_steps_say_what_is_short() -> None:
+    """The refusal, and what ALLOW_PARTIAL grants, are those of the lines as they were asked."""
+    lines = (line(COMMON, 2, location=""), line(COMMON, 4, location=""))
+    world = _world(BIKE=(3, 2, 0))
+    with refusal(Insufficient) as refused:
+        world.reserve(*lines)
+    (short,) = refused.value.shortages
+    assert (short.line_id, short.requested, short.available) == ("2", 4, 2)
+    reserved = world.reserve(*lines, partial=True)
+    assert _sources(reserved.reservation) == [("1", NORTH, COMMON, 2), ("2", SOUTH, COMMON, 2)]
+
+
+def test_a_partial_grant_without_split_serves_lines_without_fallback_first() -> None:
+    """Neither line can be filled: the one that has only the quota gets it, the other what it may borrow."""
+    world = _world(BIKE=(3, 0, 0))
+    world.allocate(quota("web", 2))
+    borrowing, narrow = line("web", 4, location=""), line("web", 3, location="", fallback=NONE)
+    order = world.reserve(borrowing, narrow, partial=True).reservation
+    assert set(_sources(order)) == {("1", NORTH, COMMON, 1), ("2", NORTH, "web", 2)}

@@ -1,5 +1,7 @@
 """UpdateReservation: quantities, lease and owner change by differences."""
 
+from dataclasses import replace
+
 import pytest
 
 from ringfence_server.ledger.commands import Lease
@@ -13,7 +15,7 @@ from ringfence_server.ledger.outcomes import (
     RevisionMismatch,
     ShortageReason,
 )
-from ringfence_server.ledger.policy import MINUTE, Policy
+from ringfence_server.ledger.policy import MINUTE, Level, Policy
 from ringfence_server.ledger.state import Reservation, ReservationState, reservation_state
 from tests.ledger.world import BIKE, BORROWING, NORTH, SOUTH, World, line, quota, refusal
 
@@ -90,6 +92,17 @@ def test_a_reduction_gives_back_the_latest_takes_first() -> None:
     assert _held(order) == [("web/london", 2), ("web", 1), (COMMON, 0)]
     world.update(order, {"1": 1})
     assert _held(order) == [("web/london", 1), ("web", 0), (COMMON, 0)]
+
+
+def test_a_reduction_gives_back_borrowed_units_before_own_ones_that_were_taken_later() -> None:
+    """The quota came when two units were borrowed already: they go back before it, though it was taken last."""
+    world = World(BORROWING, BIKE=10)
+    order = world.hold("web", 2)
+    world.allocate(quota("web", 3))
+    world.update(order, {"1": 5})
+    assert _held(order) == [(COMMON, 2), ("web", 3)]
+    world.update(order, {"1": 4})
+    assert _held(order) == [(COMMON, 1), ("web", 3)]
 
 
 def test_zero_gives_a_lines_hold_back() -> None:
@@ -221,19 +234,22 @@ def test_a_line_with_a_partial_grant_of_nothing_can_grow() -> None:
     assert [part.held for part in order.parts] == [4, 2]
 
 
-@pytest.mark.parametrize(("split", "expected"), [(True, [(NORTH, 2), (SOUTH, 3)]), (False, [(NORTH, 2)])])
-def test_a_sourced_line_grows_where_it_is(split: bool, expected: list[tuple[str, int]]) -> None:
-    """Its own location comes first; another one only where the policy lets lines be split."""
-    world = World(Policy(location_order=(NORTH, SOUTH), allow_split=split))
+@pytest.mark.parametrize("policy_may", [True, False])
+@pytest.mark.parametrize("request_may", [True, False])
+def test_a_sourced_line_grows_where_it_is(policy_may: bool, request_may: bool) -> None:
+    """One parcel stays one: another location gives only if policy and request let the line be split."""
+    world = World(Policy(location_order=(NORTH, SOUTH), allow_split=policy_may))
     world.stock(on_hand=3)
     world.stock(location=SOUTH, on_hand=9)
     order = world.reserve(line(COMMON, 2, location="")).reservation
-    if split:
-        world.update(order, {"1": 5})
+    if policy_may and request_may:
+        world.update(order, {"1": 5}, split=request_may)
+        expected = [(NORTH, 2), (SOUTH, 3)]
     else:
         with refusal(Insufficient) as refused:
-            world.update(order, {"1": 5})
+            world.update(order, {"1": 5}, split=request_may)
         assert (refused.value.shortages[0].requested, refused.value.shortages[0].available) == (3, 1)
+        expected = [(NORTH, 2)]
     assert [(part.stock.key.location, part.held) for part in order.parts] == expected
 
 
@@ -255,5 +271,42 @@ def test_a_split_increase_takes_the_given_location_first() -> None:
     world.stock(on_hand=9)
     world.stock(location=SOUTH, on_hand=1)
     order = world.reserve(line(COMMON, 2, location="")).reservation
-    world.update(order, {"1": 3})
+    world.update(order, {"1": 3}, split=True)
     assert [(part.stock.key.location, part.held) for part in order.parts] == [(NORTH, 3)]
+
+
+def test_making_up_for_a_partial_grant_asks_for_no_more() -> None:
+    """Of 12 asked 10 were granted: holding 12 now is what was requested, and only what goes beyond adds to it."""
+    world = World(BIKE=10)
+    order = world.reserve(line(COMMON, 12), partial=True).reservation
+    world.stock(on_hand=20)
+    (part,) = order.parts
+    world.update(order, {"1": 12})
+    assert (part.requested, part.granted, part.held) == (12, 12, 12)
+    world.update(order, {"1": 15})
+    assert (part.requested, part.granted, part.held) == (15, 15, 15)
+
+
+def test_an_increase_borrows_no_further_than_the_policy_in_force() -> None:
+    """The line may have borrowed when it was reserved; an increase is a new promise, under the rules of now."""
+    world = World(BORROWING, BIKE=10)
+    world.allocate(quota("web", 4))
+    order = world.hold("web", 3)
+    world.set_policy(Policy())
+    with refusal(Insufficient) as refused:
+        world.update(order, {"1": 6})
+    (short,) = refused.value.shortages
+    assert (short.requested, short.available, short.bound_path) == (3, 1, "web")
+    world.update(order, {"1": 4})
+    assert _held(order) == [("web", 4)]
+
+
+def test_a_path_that_the_policy_no_longer_has_grows_no_more() -> None:
+    """The line borrowed all it has, so no quota kept its path in the policy; the hold stands, more is not promised."""
+    world = World(BORROWING, BIKE=10)
+    order = world.hold("app", 3)
+    world.set_policy(replace(BORROWING, levels=(Level("channel", ("web",)),)))
+    with refusal(Insufficient):
+        world.update(order, {"1": 4})
+    world.update(order, {"1": 2})
+    assert _held(order) == [(COMMON, 2)]

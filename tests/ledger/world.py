@@ -293,10 +293,11 @@ class World(Engine):
         lease: Lease | None = None,
         owner: str | None = None,
         expected_revision: int = 0,
+        split: bool = False,
     ) -> Updated:
         quantities = None if lines is None else _quantities(lines)
         identity = reservation.reservation_id
-        return self.effect(Updated, UpdateReservation(identity, expected_revision, quantities, lease, owner))
+        return self.effect(Updated, UpdateReservation(identity, expected_revision, quantities, lease, owner, split))
 
     def consume(
         self,

@@ -210,6 +210,7 @@ class LedgerSystem:
                     None if operation.lines is None else _amounts(operation.lines),
                     None if operation.ttl is None else _lease(operation.ttl),
                     None,
+                    operation.split,
                 )
             case system.Consume():
                 return commands.Consume(

@@ -205,13 +205,14 @@ class Model(Books):
             if ends > order.created + MAX_TOTAL_HOLD:
                 return Refused("HOLD_TOO_LONG")
         if operation.lines is not None:
-            refused = self._change_quantities(order, operation.lines)
+            split = operation.split and self.rules.allow_split
+            refused = self._change_quantities(order, operation.lines, split=split)
             if refused:
                 return refused
         order.ends = ends
         return Done(order=self.order(operation.order))
 
-    def _change_quantities(self, order: Order, amounts: Sequence[Amount]) -> Refused | None:
+    def _change_quantities(self, order: Order, amounts: Sequence[Amount], *, split: bool) -> Refused | None:
         """Reductions first, the latest takes, borrowed before own; then only the increments are asked for."""
         if any(number >= len(order.lines) for number, _ in amounts):
             return Refused("LINE_NOT_FOUND")
@@ -219,27 +220,29 @@ class Model(Books):
         quotas, lines = dict(self.quotas), deepcopy(order.lines)
         for number, difference in wanted.items():
             self._take_back(order.lines[number], -difference, ("held",))
-        asks = [self._increment(order, number, units) for number, units in wanted.items() if units > 0]
+        asks = [self._increment(order, number, units, split=split) for number, units in wanted.items() if units > 0]
         trial = self.trial()
-        short = judge(trial, asks, split=self.rules.allow_split)
+        short = judge(trial, asks, split=split)
         if short:
-            refused = self._short(trial, short, split=self.rules.allow_split)
+            refused = self._short(trial, short, split=split)
             self.quotas, order.lines = quotas, lines
             return refused
         for ask in asks:
-            order.lines[ask.number].requested += ask.quantity
+            line = order.lines[ask.number]
+            granted = sum(line.total(place) for place in ("held", "unsettled", "settled", "expired", "cancelled"))
+            line.requested = max(line.requested, granted + ask.quantity)
         self._grant(order, trial)
         return None
 
-    def _increment(self, order: Order, number: int, units: int) -> Ask:
-        """At the line's location; a sourced line grows where it is, and elsewhere only if lines may be split."""
+    def _increment(self, order: Order, number: int, units: int, *, split: bool) -> Ask:
+        """At the line's location; a sourced line grows where it is, and elsewhere only if it may be split."""
         line = order.lines[number]
         if line.location:
             places: tuple[str, ...] = (line.location,)
         else:
             here = [take.location for take in line.takes if take.held or take.unsettled or take.settled]
             others = [place for place in LOCATIONS if (line.sku, place) in self.known]
-            places = tuple(dict.fromkeys([*here, *(others if self.rules.allow_split or not here else [])]))
+            places = tuple(dict.fromkeys([*here, *(others if split or not here else [])]))
         return Ask(number, line.sku, line.path, units, line.fallback, bool(line.location), places)
 
     def _consume(self, operation: system.Consume) -> Answer:
@@ -307,8 +310,10 @@ class Model(Books):
         order = self.orders[operation.order]
         places = {number: self._left(line) for number, line in enumerate(order.lines)}
         wanted = dict(places)
+        whole = list(places)
         if operation.lines:
             wanted = {}
+            whole = [number for number, units in operation.lines if not units]
             for number, units in operation.lines:
                 if number >= len(order.lines):
                     return Refused("LINE_NOT_FOUND")
@@ -317,6 +322,9 @@ class Model(Books):
                 wanted[number] = units or places[number]
         for number, units in wanted.items():
             self._take_back(order.lines[number], units, ("held", "unsettled", "settled"))
+        for number in whole:
+            for take in order.lines[number].takes:
+                take.expired, take.cancelled = 0, take.cancelled + take.expired
         return Done(tuple(wanted[number] for number in sorted(wanted)), self.order(operation.order))
 
     def _left(self, line: Line) -> int:

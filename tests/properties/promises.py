@@ -133,7 +133,7 @@ def fill_at(trial: Trial, asks: Sequence[Ask], location: str | None = None, *, b
 
 def source(trial: Trial, asks: Sequence[Ask], *, split: bool) -> None:
     """1 the first location that fills all lines from own pools; 2 the same with fallback; 3 per line; 4 split, own
-    pools of all locations first. Without a split a line that stays short takes what one location has most of."""
+    pools of all locations first."""
     for borrow in (False, True):
         for location in asks[0].locations if asks else ():
             if all(location in ask.locations for ask in asks):
@@ -142,7 +142,7 @@ def source(trial: Trial, asks: Sequence[Ask], *, split: bool) -> None:
                 if all(attempt.got(ask) == ask.quantity for ask in asks):
                     trial.adopt(attempt)
                     return
-    in_order = [ask for ask in asks if not ask.fallback] + [ask for ask in asks if ask.fallback]
+    in_order = narrow_first(asks)
     for ask in in_order:
         whole = [
             attempt
@@ -153,35 +153,65 @@ def source(trial: Trial, asks: Sequence[Ask], *, split: bool) -> None:
         if whole:
             trial.adopt(whole[0])
     if split:
-        for ask in in_order:
-            for location in ask.locations:
-                trial.take(ask, location, ask.path)
-        for level in range(8, -1, -1):
-            for ask in in_order:
-                for path in chain(ask.path)[1:]:
-                    if ask.fallback and depth(path) == level:
-                        for location in ask.locations:
-                            trial.take(ask, location, path)
-        return
+        put_together(trial, in_order)
+
+
+def put_together(trial: Trial, asks: Sequence[Ask]) -> None:
+    """Own pools of all locations first, then pool by pool from the deepest up."""
     for ask in asks:
-        if trial.got(ask) < ask.quantity:
-            attempts = [_alone(trial, ask, location, borrow=True) for location in ask.locations]
-            trial.adopt(max(attempts, key=lambda attempt: attempt.got(ask)))
+        for location in ask.locations:
+            trial.take(ask, location, ask.path)
+    for level in range(8, -1, -1):
+        for ask in asks:
+            for path in chain(ask.path)[1:]:
+                if ask.fallback and depth(path) == level:
+                    for location in ask.locations:
+                        trial.take(ask, location, path)
+
+
+def narrow_first(asks: Sequence[Ask]) -> list[Ask]:
+    return [ask for ask in asks if not ask.fallback] + [ask for ask in asks if ask.fallback]
 
 
 def judge(trial: Trial, asks: Sequence[Ask], *, split: bool) -> list[Ask]:
     """Tries all lines of a request together, those that name their location first; answers the lines that stay short.
+    Lines to be sourced that this leaves short are tried with all others in other orders, and the first that fills every
+    line stands. Without a split a line that stays short takes what one location has most of.
 
     For lines that all name their location the result is held against brute force: nothing that can be filled is short.
     """
     before = trial.copy()
-    located = [ask for ask in asks if ask.located]
+    located, sourced = [ask for ask in asks if ask.located], [ask for ask in asks if not ask.located]
+
+    def short() -> list[Ask]:
+        return [ask for ask in asks if trial.got(ask) < ask.quantity]
+
     fill_at(trial, located)
-    source(trial, [ask for ask in asks if not ask.located], split=split)
-    short = [ask for ask in asks if trial.got(ask) < ask.quantity]
-    if len(located) == len(asks):
-        assert (not short) == _feasible(before, asks), "the rule of the semantics misses what can be filled"
-    return short
+    source(trial, sourced, split=split)
+    first = trial.copy()
+    for order in ("largest first", "without fallback first", "put together") if sourced and len(asks) > 1 else ():
+        if not short():
+            break
+        trial.adopt(before.copy())
+        if order == "without fallback first":
+            for fallback in (False, True):
+                fill_at(trial, [ask for ask in located if ask.fallback is fallback])
+                source(trial, [ask for ask in sourced if ask.fallback is fallback], split=split)
+        else:
+            fill_at(trial, located)
+            if order == "largest first":
+                source(trial, sorted(sourced, key=lambda ask: -ask.quantity), split=split)
+            elif split:
+                put_together(trial, narrow_first(sourced))
+    if short():
+        trial.adopt(first)
+        for ask in narrow_first(sourced) if not split else ():
+            if trial.got(ask) < ask.quantity:
+                attempts = [_alone(trial, ask, location, borrow=True) for location in ask.locations]
+                trial.adopt(max(attempts, key=lambda attempt: attempt.got(ask)))
+    if not sourced:
+        assert (not short()) == _feasible(before, asks), "the rule of the semantics misses what can be filled"
+    return short()
 
 
 def _alone(trial: Trial, ask: Ask, location: str, *, borrow: bool) -> Trial:

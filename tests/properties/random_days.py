@@ -205,7 +205,7 @@ class _Day:
         if lines and self._random.random() < 0.5:
             lines = tuple((number, units + self._random.randint(1, 3)) for number, units in lines)
         ttl = self._random.choice([60, 900, 3_600]) if lines is None or self._random.random() < 0.2 else None
-        return Update(order, lines, ttl)
+        return Update(order, lines, ttl, self._random.random() < 0.5)
 
     def _consume(self, model: Model) -> Consume | None:
         order = self._order(model, "HELD", "EXPIRED")

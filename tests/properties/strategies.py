@@ -137,7 +137,7 @@ _some_order = st.sampled_from([0, 0, 0, 1, 1, 2, 3, 4, 5, 7, 11])
 
 
 def updates() -> SearchStrategy[Update]:
-    both = st.builds(Update, _some_order, st.none() | _amounts(0), _ttl)
+    both = st.builds(Update, _some_order, st.none() | _amounts(0), _ttl, st.booleans())
     return both.filter(lambda update: update.lines is not None or update.ttl is not None)
 
 

@@ -115,6 +115,7 @@ class Update:
     order: int
     lines: tuple[Amount, ...] | None
     ttl: int | None
+    split: bool = False
 
 
 @dataclass(frozen=True)

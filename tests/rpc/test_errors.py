@@ -130,6 +130,17 @@ def test_every_value_of_a_message_stands_in_its_metadata(refusal: Refusal) -> No
     assert {number for number in spoken if number not in "".join(values)} == set()
 
 
+@pytest.mark.parametrize(
+    "refusal",
+    [Insufficient((SHORT,)), StockNotFound(BIKE, "lines[0].key"), QuotasInUse((QuotaInUse(BIKE, "web", 7),))],
+)
+def test_the_dimensions_of_a_key_stand_in_the_metadata_too(refusal: Refusal) -> None:
+    """The message names the red bike; of a blue one the metadata would say the same otherwise."""
+    status = told(refusal)
+    assert "(colour=red)" in status.message
+    assert detail(status, ErrorInfo).metadata["dimension_1"] == "colour=red"
+
+
 def test_a_shortage_says_what_was_asked_what_there_is_and_what_fallback_would_give() -> None:
     """In the message for people, in the detail for programs."""
     status = told(Insufficient((SHORT, SHORT._replace(line_id="b", reason=ShortageReason.NO_QUOTA))))

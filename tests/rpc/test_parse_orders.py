@@ -294,6 +294,12 @@ class TestUpdate:
         """As in Reserve."""
         assert command(update(update_mask=FieldMask(paths=["expiration"]))).lease == Lease()
 
+    def test_a_line_may_be_split_only_when_the_request_says_so(self) -> None:
+        """It is no change by itself, so the mask does not name it."""
+        assert not command(update(lines=[some("1", 5)])).allow_split
+        assert command(update(lines=[some("1", 5)], allow_split=True)).allow_split
+        assert rules(update(allow_split=True)) == {"update_mask": "NOTHING_TO_UPDATE"}
+
     @pytest.mark.parametrize(
         ("fields", "rule"),
         [

@@ -12,8 +12,13 @@ from google.rpc import code_pb2
 
 from ringfence.v1 import allocation_service_pb2, common_pb2, policy_service_pb2
 from ringfence.v1 import balance_pb2 as pb
+from ringfence_server.ledger.balance import NOTHING, Balance, KeyFigures
+from ringfence_server.ledger.names import StockKey
 from ringfence_server.rpc import query_balance
-from tests.rpc.messages import new_id, reason, stock_key, violations
+from ringfence_server.rpc.balance_messages import balance_fields
+from ringfence_server.rpc.errors import Refused
+from ringfence_server.rpc.refusals import refusal_status
+from tests.rpc.messages import Status, new_id, reason, stock_key, violations
 from tests.rpc.querying import Shop, at, open_shop, refusal
 
 SKU, LOCATION, GROUP, LEVEL, DIMENSION = (
@@ -43,6 +48,16 @@ async def pages(shop: Shop, size: int, **fields: Any) -> list[pb.Balance]:
         if not token:
             return found
         assert len(page.balances) == size
+
+
+def test_a_sum_that_leaves_64_bits_is_refused() -> None:
+    """OUT_OF_RANGE with what would work, not a fault of the service."""
+    whole = KeyFigures(0, 2**63, 0, 0, 0, None)
+    with pytest.raises(Refused) as refused:
+        balance_fields(Balance(StockKey("", "LAMP", ""), "", "", NOTHING, NOTHING, 0, whole, (1,), 320), 0)
+    status = Status.FromString(refusal_status(refused.value.refusal))
+    assert (status.code, reason(status)) == (code_pb2.OUT_OF_RANGE, "QUANTITY_OVERFLOW")
+    assert "keep more apart" in status.message
 
 
 async def test_the_red_bikes_story(shop: Shop) -> None:

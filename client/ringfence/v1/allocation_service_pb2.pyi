@@ -197,7 +197,7 @@ class ReserveResponse(_message.Message):
     def __init__(self, reservation: _Optional[_Union[_common_pb2.Reservation, _Mapping]] = ..., fill: _Optional[_Union[_common_pb2.Fill, str]] = ..., revision: _Optional[str] = ..., server_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., replayed: _Optional[bool] = ...) -> None: ...
 
 class UpdateReservationRequest(_message.Message):
-    __slots__ = ("request_id", "reservation_id", "update_mask", "expected_revision", "lines", "expire_time", "ttl", "never", "owner")
+    __slots__ = ("request_id", "reservation_id", "update_mask", "expected_revision", "lines", "expire_time", "ttl", "never", "owner", "allow_split")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     RESERVATION_ID_FIELD_NUMBER: _ClassVar[int]
     UPDATE_MASK_FIELD_NUMBER: _ClassVar[int]
@@ -207,6 +207,7 @@ class UpdateReservationRequest(_message.Message):
     TTL_FIELD_NUMBER: _ClassVar[int]
     NEVER_FIELD_NUMBER: _ClassVar[int]
     OWNER_FIELD_NUMBER: _ClassVar[int]
+    ALLOW_SPLIT_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     reservation_id: str
     update_mask: _field_mask_pb2.FieldMask
@@ -216,7 +217,8 @@ class UpdateReservationRequest(_message.Message):
     ttl: _duration_pb2.Duration
     never: bool
     owner: str
-    def __init__(self, request_id: _Optional[str] = ..., reservation_id: _Optional[str] = ..., update_mask: _Optional[_Union[_field_mask_pb2.FieldMask, _Mapping]] = ..., expected_revision: _Optional[int] = ..., lines: _Optional[_Iterable[_Union[_common_pb2.LineQuantity, _Mapping]]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., never: _Optional[bool] = ..., owner: _Optional[str] = ...) -> None: ...
+    allow_split: bool
+    def __init__(self, request_id: _Optional[str] = ..., reservation_id: _Optional[str] = ..., update_mask: _Optional[_Union[_field_mask_pb2.FieldMask, _Mapping]] = ..., expected_revision: _Optional[int] = ..., lines: _Optional[_Iterable[_Union[_common_pb2.LineQuantity, _Mapping]]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ttl: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., never: _Optional[bool] = ..., owner: _Optional[str] = ..., allow_split: _Optional[bool] = ...) -> None: ...
 
 class UpdateReservationResponse(_message.Message):
     __slots__ = ("reservation", "revision", "server_time", "replayed")

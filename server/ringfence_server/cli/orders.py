@@ -278,6 +278,7 @@ def update(
     ttl: _TtlOption = None,
     until: _UntilOption = None,
     never: _NeverOption = False,
+    split: _SplitOption = False,
     revision: Annotated[
         int, typer.Option(min=0, metavar="N", help="Only if this is still its revision; 0: whatever it is.")
     ] = 0,
@@ -294,7 +295,13 @@ def update(
         raise BadInput("nothing to change: give --line LINE=QUANTITY, --owner, or one of --ttl, --until and --never")
     with session.client() as client:
         result = client.update_reservation(
-            reservation, lines=lines, owner=owner, expected_revision=revision, request_id=request_id, **lease
+            reservation,
+            lines=lines,
+            owner=owner,
+            allow_split=split,
+            expected_revision=revision,
+            request_id=request_id,
+            **lease,
         )
     _write_reservation(result, as_json)
 

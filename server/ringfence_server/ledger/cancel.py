@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .commands import Cancel
-from .feed import tell_cancellation, withdraw
+from .feed import end_events, tell_cancellation, withdraw
 from .journal import Batch
 from .lease import give_back, release_cap
 from .outcomes import Cancelled, CancelledLine, NotHeld, Refusal, Restock
@@ -18,7 +18,8 @@ from .update import find_reservation, lines_by_id, unknown_line
 
 
 def cancel(batch: Batch, organization: str, caller: str, command: Cancel) -> Cancelled | Refusal:
-    """Without lines it takes back whatever is left, be it nothing; with lines it is strict.
+    """Without lines it takes back whatever is left, be it nothing; with lines it is strict. An order or a line that is
+    cancelled whole is over: what of it had expired is not revived any more.
 
     A hold, a sale of an OWNED location, and of a till's what it was not sent or has rejected come back at once, to the
     pool that gave them or its nearest living ancestor; no cap refuses what comes back. Of what a till was sent it is
@@ -29,7 +30,7 @@ def cancel(batch: Batch, organization: str, caller: str, command: Cancel) -> Can
         return reservation
     policy = batch.policy(organization)
     known = lines_by_id(reservation)
-    wanted: list[tuple[list[Part], int]] = []
+    wanted: list[tuple[list[Part], int, bool]] = []
     if command.lines:
         for number, line in enumerate(command.lines):
             parts = known.get(line.line_id)
@@ -38,12 +39,13 @@ def cancel(batch: Batch, organization: str, caller: str, command: Cancel) -> Can
             left = sum(_left(policy, part) for part in parts)
             if line.quantity > left:
                 return NotHeld(reservation, line.line_id, line.quantity, left)
-            wanted.append((parts, line.quantity or left))
+            wanted.append((parts, line.quantity or left, not line.quantity))
         wanted.sort(key=lambda item: item[0][0].line_number)
     else:
-        wanted = [(parts, sum(_left(policy, part) for part in parts)) for parts in known.values()]
-    cancelled = tuple(_take_back(batch, policy, reservation, parts, quantity, caller) for parts, quantity in wanted)
-    if any(line.quantity for line in cancelled):
+        wanted = [(parts, sum(_left(policy, part) for part in parts), True) for parts in known.values()]
+    cancelled = tuple(_take_back(batch, policy, reservation, parts, quantity, caller) for parts, quantity, _ in wanted)
+    given_up = [_give_up_expired(parts) for parts, _, whole in wanted if whole]
+    if any(given_up) or any(line.quantity for line in cancelled):
         reservation.cancel_reason = command.reason
         reservation.cancel_text = command.reason_text
         reservation.touch()
@@ -52,11 +54,15 @@ def cancel(batch: Batch, organization: str, caller: str, command: Cancel) -> Can
 
 def _left(policy: Policy, part: Part) -> int:
     """Units of a part that a cancellation can take back, at once or by asking the till."""
+    if _is_owned(policy, part):
+        return part.held + part.settled
     till = part.till
-    if till is None:
-        owned = policy.location(part.stock.key.location).kind is LocationKind.OWNED
-        return part.held + (part.settled if owned else 0)
-    return part.held + till.revocable + _to_ask(part, till)
+    return part.held if till is None else part.held + till.revocable + _to_ask(part, till)
+
+
+def _is_owned(policy: Policy, part: Part) -> bool:
+    """Whether the service keeps the count where the part is: now, whoever kept it when the part was sold."""
+    return policy.location(part.stock.key.location).kind is LocationKind.OWNED
 
 
 def _to_ask(part: Part, till: TillSale) -> int:
@@ -80,25 +86,36 @@ def _take_back(
             part.cancelled += held
             left -= held
         till = part.till
-        if till is not None:
+        if _is_owned(policy, part):
+            sold = min(left, part.settled)
+            if sold:
+                measure = policy.location(part.stock.key.location).settlement_measure
+                _return_sold(batch, reservation, part, sold, measure)
+                left -= sold
+        elif till is not None:
             at_once = min(left, till.revocable)
             if at_once:
                 give_up(batch, policy, reservation, part, at_once)
                 left -= at_once
-            continue
-        sold = min(left, part.settled)
-        location = policy.location(part.stock.key.location)
-        if sold and location.kind is LocationKind.OWNED:
-            _return_sold(batch, reservation, part, sold, location.settlement_measure)
-            left -= sold
     for part in latest_first:
-        asked = min(left, _to_ask(part, part.till)) if part.till is not None else 0
+        asked = 0 if part.till is None or _is_owned(policy, part) else min(left, _to_ask(part, part.till))
         if asked and part.till is not None:
             tell_cancellation(batch, part, asked, caller)
             rule_s(batch, policy, reservation, line_parts(reservation, part))
             restock = Restock.WHEN_TILL_CONFIRMS
             left -= asked
     return CancelledLine(parts[0].line_id, quantity, restock)
+
+
+def _give_up_expired(parts: Sequence[Part]) -> bool:
+    """Units whose lease ended are free already; once they are cancelled no late payment revives them."""
+    found = False
+    for part in parts:
+        if part.expired:
+            part.cancelled += part.expired
+            part.expired = 0
+            part.changed = found = True
+    return found
 
 
 def give_up(batch: Batch, policy: Policy, reservation: Reservation, part: Part, quantity: int) -> None:
@@ -129,6 +146,12 @@ def _return_sold(batch: Batch, reservation: Reservation, part: Part, quantity: i
     change_measure(stock, measure, quantity)
     part.settled -= quantity
     part.cancelled += quantity
+    if part.till is not None:
+        # A till kept the count when it was sold: it has no say any more.
+        part.till.ordered -= quantity
+        part.till.cancelling = min(part.till.cancelling, part.settled)
+        part.till.changed = True
+        end_events(part.till)
     pool = stock.pool(part.path)
     pool.consumed -= quantity
     pool.changed = True

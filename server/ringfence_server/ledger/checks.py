@@ -62,7 +62,9 @@ def level_violation(policy: Policy, level: int, field: str) -> Violation | None:
 
 def fallback_violation(policy: Policy, path: str, fallback: Fallback | None, field: str) -> Violation | None:
     """A request may narrow the policy's fallback, never widen it."""
-    if fallback is Fallback.ANCESTORS and policy.widest_fallback(path) is Fallback.NONE:
+    if fallback is not Fallback.ANCESTORS or policy.path_fault(path):
+        return None
+    if policy.widest_fallback(path) is Fallback.NONE:
         return Violation(
             field, "FALLBACK_WIDER_THAN_POLICY", f"the policy's widest fallback of {path!r} is NONE; leave it unset"
         )

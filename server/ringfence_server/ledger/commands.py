@@ -101,6 +101,8 @@ class UpdateReservation(NamedTuple):
     lines: tuple[LineQuantity, ...] | None
     lease: Lease | None
     owner: str | None
+    allow_split: bool = False
+    """Lets an increase of a line without a location go to other locations than the line's."""
 
 
 class Consume(NamedTuple):

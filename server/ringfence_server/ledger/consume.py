@@ -55,7 +55,7 @@ def consume(batch: Batch, organization: str, caller: str, command: Consume) -> C
             expired = sum(part.expired for part in parts)
             line_id = parts[0].line_id
             if quantity > held + expired:
-                return NotHeld(reservation, line_id, quantity, held)
+                return NotHeld(reservation, line_id, quantity, held + expired if revive else held)
             if not revive:
                 return LeaseExpired(reservation, line_id)
             revivals.append((parts, quantity - held))
@@ -174,10 +174,9 @@ def _revive(
         first = parts[0]
         stocks = tuple(dict.fromkeys(part.stock for part in parts if part.expired))
         key = first.stock.key if first.located else first.stock.key._replace(location="")
+        fallback = policy.narrowed(first.asked_path, first.fallback)
         asks.append(
-            Ask(
-                first.line_number, first.line_id, first.asked_path, quantity, first.fallback, first.located, key, stocks
-            )
+            Ask(first.line_number, first.line_id, first.asked_path, quantity, fallback, first.located, key, stocks)
         )
     plan = plan_takes(Draft(policy), asks, partial=False, split=True)
     if not isinstance(plan, Plan):

@@ -143,7 +143,9 @@ def reply_order(batch: Batch, organization: str, command: ReplyOrder) -> OrderRe
                 till.cancelling = max(0, till.cancelling - event.quantity)
                 till.ordered = max(0, till.ordered - event.quantity)
                 if not till.ordered:
-                    _end_orders(till)
+                    # Nothing is left to be booked: an order that was not replied to must not come again behind its
+                    # cancellation.
+                    end_events(till, (EventKind.ORDER,))
                 rule_s(batch, policy, reservation, line_parts(reservation, part))
             case CancellationRefused():
                 till.cancelling = max(0, till.cancelling - event.quantity)
@@ -155,13 +157,13 @@ def reply_order(batch: Batch, organization: str, command: ReplyOrder) -> OrderRe
     return OrderReplied(command.event_id, ReplyResult.RECORDED)
 
 
-def _end_orders(till: TillSale) -> None:
-    """Nothing is left to be booked: an order that was not replied to must not come again behind its cancellation."""
+def end_events(till: TillSale, kinds: Collection[EventKind] = tuple(EventKind)) -> None:
+    """Nobody is to be told these any more, or again."""
     for event in till.events:
-        if event.kind is EventKind.ORDER and event.open:
+        if event.kind in kinds and event.open:
             event.state = EventState.DONE
             event.lease_until = 0
-            event.changed = True
+            event.changed = till.changed = True
 
 
 def reject(till: TillSale, reason: str) -> None:

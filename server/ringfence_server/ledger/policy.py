@@ -173,11 +173,12 @@ class Policy:
         return self._coefficients.get(measure, 0)
 
     def widest_fallback(self, path: str) -> Fallback:
-        """The widest fallback of a path: its own rule's, else the nearest ancestor's that sets one, else NONE."""
+        """The widest fallback of a path: its own rule's, else the nearest ancestor's that sets one, else NONE. A path
+        that is not one of this policy's borrows nothing."""
         known = self._fallbacks.get(path)
         if known is None:
             known = Fallback.NONE
-            for ancestor in ancestors(path):
+            for ancestor in ancestors(path) if not self.path_fault(path) else ():
                 rule = self._rules.get(ancestor)
                 if rule is not None and rule.fallback is not None:
                     known = rule.fallback
@@ -185,6 +186,10 @@ class Policy:
             if len(self._fallbacks) < 65_536:
                 self._fallbacks[path] = known
         return known
+
+    def narrowed(self, path: str, fallback: Fallback) -> Fallback:
+        """The fallback that an earlier policy gave to a line of the path, as far as this one lets it go."""
+        return min(fallback, self.widest_fallback(path))
 
     def quota_cap(self, path: str) -> int | None:
         """Most units of a key that the path may have allocated (free plus held), or None."""

@@ -178,13 +178,16 @@ def _formula_violations(policy: Policy) -> list[Violation]:
             found.append(Violation(f"policy.supply[{number}].measure", "MEASURE_NOT_IN_POLICY", text))
         if not 1 <= abs(term.coefficient) <= 1_000:
             found.append(Violation(f"policy.supply[{number}].coefficient", "OUT_OF_RANGE", "-1,000 to 1,000, not 0"))
-    settlement = {location.settlement_measure for location in policy.locations}
+    settlement = {location.settlement_measure: f"location {location.name!r}" for location in policy.locations}
     # Locations that the policy does not list settle against the default measure.
-    settlement.add(policy.location("").settlement_measure)
-    for name in sorted(settlement):
+    settlement.setdefault(policy.location("").settlement_measure, "every location that the policy does not list")
+    for name, whose in sorted(settlement.items()):
         counted = policy.measure(name)
         if counted is None or counted.kind is not MeasureKind.FIGURE or policy.coefficient(name) != 1:
-            text = f"the settlement measure {name!r} is a FIGURE that stands in the supply formula with coefficient +1"
+            text = (
+                f"{name!r}, the settlement measure of {whose}, is a FIGURE among the policy's measures and stands in "
+                "the supply formula with coefficient +1"
+            )
             found.append(Violation("policy.supply", "SETTLEMENT_MEASURE_COEFFICIENT", text))
     for number, location in enumerate(policy.locations):
         if len(location.groups) > 16:

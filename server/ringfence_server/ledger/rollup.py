@@ -21,7 +21,8 @@ from .balance import (
     sum_figures,
     to_reserve,
 )
-from .names import COMMON, StockKey, ancestors, is_within
+from .names import COMMON, MAX_INT64, StockKey, ancestors, is_within
+from .outcomes import Overflow
 from .policy import Policy
 from .state import Pool, Stock
 
@@ -217,6 +218,26 @@ class RollUps:
             tuple([row.revisions.get(slot, 0) for slot in range(max(row.revisions, default=0) + 1)]),
             row.key_count,
         )
+
+
+def overflow_of(row: Balance) -> Overflow | None:
+    """A sum over very many keys may leave 64 bits, where no figure of a single key does: it is refused, never
+    wrapped."""
+    whole = row.whole
+    sums = (
+        *row.own,
+        *row.subtree,
+        row.available_to_reserve,
+        whole.available_to_allocate,
+        whole.supply,
+        whole.net,
+        whole.quotas_short,
+        whole.promises_short,
+    )
+    if max(sums) <= MAX_INT64:
+        return None
+    text = f"sums over {row.key_count} stock keys leave 64 bits: keep more apart, or narrow the filter"
+    return Overflow("roll_up", text)
 
 
 def _added(total: Figures, summand: Figures) -> Figures:

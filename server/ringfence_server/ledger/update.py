@@ -54,8 +54,13 @@ def update_reservation(batch: Batch, organization: str, command: UpdateReservati
                 for part, quantity in latest_first(parts, -difference):
                     reductions.append((part, quantity))
                     draft.credit(part.stock, part.stock.living_pool(part.path).path, part.asked_path, quantity)
-        asks = [_increment(batch, policy, parts, difference) for parts, difference in differences if difference > 0]
-        judged = plan_takes(draft, asks, partial=False, split=policy.allow_split)
+        split = command.allow_split and policy.allow_split
+        asks = [
+            _increment(batch, policy, parts, difference, split=split)
+            for parts, difference in differences
+            if difference > 0
+        ]
+        judged = plan_takes(draft, asks, partial=False, split=split)
         if not isinstance(judged, Plan):
             return judged
         plan = judged
@@ -126,10 +131,11 @@ def _differences(reservation: Reservation, lines: Sequence[LineQuantity]) -> lis
     return differences
 
 
-def _increment(batch: Batch, policy: Policy, parts: list[Part], quantity: int) -> Ask:
+def _increment(batch: Batch, policy: Policy, parts: list[Part], quantity: int, *, split: bool) -> Ask:
     """The increment as a line of its own: at the line's location, or at those that already give, then the others.
 
-    Unless the policy lets lines be split, a line that has units somewhere grows there or not at all.
+    Unless policy and request let lines be split, a line that has units somewhere grows there or not at all. It borrows
+    no further than the policy in force lets its path.
     """
     first = parts[0]
     key = first.stock.key
@@ -138,20 +144,24 @@ def _increment(batch: Batch, policy: Policy, parts: list[Part], quantity: int) -
         stocks = (first.stock,)
     else:
         giving = [part.stock for part in parts if part.held or part.sold]
-        others = candidates(batch, policy, key) if policy.allow_split or not giving else ()
+        others = candidates(batch, policy, key) if split or not giving else ()
         stocks = tuple(dict.fromkeys((*giving, *others)))
         key = key._replace(location="")
-    return Ask(first.line_number, first.line_id, first.asked_path, quantity, first.fallback, first.located, key, stocks)
+    fallback = policy.narrowed(first.asked_path, first.fallback)
+    return Ask(first.line_number, first.line_id, first.asked_path, quantity, fallback, first.located, key, stocks)
 
 
 def _grow(batch: Batch, reservation: Reservation, plan: Plan) -> None:
     by_number = {ask.number: ask for ask in plan.asks}
-    for ask in plan.asks:
-        for part in reservation.parts:
-            if part.line_number == ask.number:
-                part.requested += ask.quantity
+    requested: dict[int, int] = {}
+    for number, parts in reservation.lines().items():
+        if number in by_number:
+            # What a partial grant left out was asked for already: making it up asks for no more.
+            granted = sum(part.granted for part in parts) + by_number[number].quantity
+            requested[number] = max(parts[0].requested, granted)
+            for part in parts:
+                part.requested = requested[number]
                 part.changed = True
-    requested = {part.line_number: part.requested for part in reservation.parts}
     for take in plan.takes:
         ask = by_number[take.ask.number]
         part = part_for(reservation, ask, take.stock, take.path)

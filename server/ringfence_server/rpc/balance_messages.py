@@ -11,7 +11,7 @@ from ringfence_server.ledger.checks import dimension_violation, level_violation,
 from ringfence_server.ledger.names import MAX_DEPTH, MAX_NAME, MAX_SKU
 from ringfence_server.ledger.outcomes import Invalid, Violation
 from ringfence_server.ledger.policy import Policy
-from ringfence_server.ledger.rollup import RollUp
+from ringfence_server.ledger.rollup import RollUp, overflow_of
 
 from . import forms
 from .errors import Refused
@@ -125,7 +125,15 @@ def check_named(policy: Policy, wanted: pb.BalanceFilter, roll_up: Sequence[pb.R
 
 
 def balance_fields(balance: Balance, instant: int) -> dict[str, Any]:
-    """A balance or a row of a roll-up, read at an instant."""
+    """A balance or a row of a roll-up, read at an instant.
+
+    Raises:
+        Refused: QUANTITY_OVERFLOW, a sum that is no int64.
+    """
+    if balance.key_count:
+        overflow = overflow_of(balance)
+        if overflow is not None:
+            raise Refused(overflow)
     whole = balance.whole
     fields: dict[str, Any] = {
         "key": key_fields(balance.key),

@@ -65,6 +65,7 @@ def update_reservation(
         lines,
         lease(request, faults) if "expiration" in masked else None,
         forms.label(request.owner, "owner", faults) if "owner" in masked else None,
+        request.allow_split,
     )
 
 

@@ -119,6 +119,11 @@ def _describe_key(key: StockKey) -> str:
     return f"{key.sku}{place} ({values})" if values else f"{key.sku}{place}"
 
 
+def _dimensions_of(key: StockKey) -> dict[str, str]:
+    """``dimension_1`` … for an ErrorInfo's metadata, whose keys a dimension's name might not fit."""
+    return {f"dimension_{number}": f"{name}={value}" for number, (name, value) in enumerate(key.dimensions, 1)}
+
+
 def _bad_request(violations: Sequence[Violation]) -> BadRequest:
     return BadRequest(
         field_violations=[
@@ -165,6 +170,7 @@ def _insufficient(shortages: Sequence[Shortage]) -> bytes:
             "available_with_fallback": str(first.available_with_fallback),
             "cap": str(first.cap),
             "short_lines": str(len(shortages)),
+            **_dimensions_of(first.key),
         },
         errors_pb2.InsufficientQuantity(
             shortages=[
@@ -277,8 +283,12 @@ def _not_rejected(refusal: NotRejected) -> bytes:
 def _stock_not_found(refusal: StockNotFound) -> bytes:
     name = _describe_key(refusal.key)
     text = f"no source ever posted {name}: post a figure first, or mend the key"
-    metadata = {"field": refusal.field, "sku": refusal.key.sku, "location": refusal.key.location}
-    metadata.update((f"dimension_{number}", f"{n}={v}") for number, (n, v) in enumerate(refusal.key.dimensions, 1))
+    metadata = {
+        "field": refusal.field,
+        "sku": refusal.key.sku,
+        "location": refusal.key.location,
+        **_dimensions_of(refusal.key),
+    }
     found = ResourceInfo(resource_type=STOCK_TYPE, resource_name=name, description=text)
     return status_bytes(code_pb2.NOT_FOUND, text, "STOCK_NOT_FOUND", metadata, found)
 
@@ -324,6 +334,7 @@ def _quotas_in_use(refusal: QuotasInUse) -> bytes:
             "location": first.key.location,
             "quotas": str(len(refusal.quotas)),
             "more": str(len(refusal.quotas) - 1),
+            **_dimensions_of(first.key),
         },
         errors_pb2.QuotasInUse(
             quotas=[
