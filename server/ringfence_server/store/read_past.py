@@ -92,8 +92,8 @@ class Past:
             entry.c.part_number,
         ]
         for table, wanted, slot in _of_stocks(connection, stock, stocks):
-            # Said again where it is one: Citus does not follow a slot from row to row.
-            in_slot = true() if slot is None else entry.c.slot == slot
+            # Said again of each table: Citus does not follow a slot from row to row.
+            entry_here, part_here = _in_slot(entry, slot), _in_slot(part, slot)
             chain = (
                 select(*columns)
                 .select_from(table)
@@ -105,7 +105,7 @@ class Past:
                 select(*columns)
                 .select_from(chain)
                 .join(entry, and_(entry.c.slot == chain.c.slot, entry.c.sequence == chain.c.previous_sequence))
-                .where(in_slot, entry.c.record_time > self.instant)
+                .where(entry_here, entry.c.record_time > self.instant)
             )
             query = select(
                 chain.c.stock_id,
@@ -123,6 +123,7 @@ class Past:
             ).outerjoin(
                 part,
                 and_(
+                    part_here,
                     part.c.slot == chain.c.slot,
                     part.c.reservation_id == chain.c.reservation_id,
                     part.c.part_number == chain.c.part_number,
@@ -151,7 +152,7 @@ class Past:
         """The newest fact of every measure recorded at or before the instant."""
         fact = schema.fact
         found: dict[int, dict[str, PastFact]] = {}
-        for table, wanted, _ in _of_stocks(connection, fact, stocks):
+        for table, wanted, slot in _of_stocks(connection, fact, stocks):
             newest = (
                 select(func.max(fact.c.sequence).label("sequence"), fact.c.slot, fact.c.stock_id)
                 .select_from(table)
@@ -163,6 +164,7 @@ class Past:
                 select(fact.c.stock_id, *_fact_columns()).join(
                     newest,
                     and_(
+                        _in_slot(fact, slot),
                         fact.c.slot == newest.c.slot,
                         fact.c.stock_id == newest.c.stock_id,
                         fact.c.sequence == newest.c.sequence,
@@ -203,6 +205,11 @@ def _of_stocks(
     if above is not None:
         matches = and_(matches, table.c.sequence > arrays.c.above)
     yield arrays.join(table, matches), true(), None
+
+
+def _in_slot(table: Any, slot: int | None) -> Any:
+    """The condition that names the slot, where it is one."""
+    return true() if slot is None else table.c.slot == slot
 
 
 def _array(name: str, kind: Any, values: Sequence[int]) -> Any:
