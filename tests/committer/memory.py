@@ -245,6 +245,7 @@ class Caller:
         weight: int = 1,
         deadline: float | None = None,
         encode: Callable[[Decision, Stamp], bytes] | None = None,
+        more: bool = False,
     ) -> asyncio.Future[Answer]:
         """Submits a command; the future is its answer. ``id_number`` names the id when it is not the number's own."""
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
@@ -267,7 +268,8 @@ class Caller:
                 deadline=deadline,
                 encode=encode or described,
                 sink=sink,
-            )
+            ),
+            more=more,
         )
         self._waiting[number] = future
         return future

@@ -2,13 +2,12 @@
 
 A caller that waits for each answer before it sends the next request leaves the event loop idle meanwhile, and two
 changes of thread are then two sleeping cores to wake. So the committer may run such a request on the event loop's own
-thread. While it does, the loop takes nothing in: who else is there is found out by a probe, a batch that goes the
-thread's way.
+thread, at once, without a queue. While it does, the loop takes nothing in: who else is there shows by a request that
+comes right behind an answer, for it had to wait for that, and by a probe, a batch that goes the thread's way.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
 from ringfence_server.ledger.commands import SetPolicy
@@ -17,8 +16,11 @@ from .request import Request
 
 _QUIET_BATCHES: Final = 4
 """Batches of one, with nothing queued behind them, until one caller is taken to be alone."""
-_HERE_BEFORE_PROBE: Final = 15
+_HERE_BEFORE_PROBE: Final = 31
 """Batches on the event loop between two probes."""
+_SOONEST_SECONDS: Final = 0.000_15
+"""After an answer a caller's next request takes longer than this: on one machine gRPC alone takes twice as long. What
+is there sooner is somebody else's."""
 _MOST_LINES: Final = 16
 """Lines of a command that is brief."""
 _MOST_SECONDS: Final = 0.003
@@ -35,18 +37,22 @@ class Alone:
         self._left = 0
         self._quiet_wanted = _QUIET_BATCHES
         self._slow = 0
+        self._answered = 0.0
 
-    def may_run_here(self, requests: Sequence[Request], *, queued: bool) -> bool:
-        """Whether this batch may; ``queued``: more waits behind it."""
-        if not self._left or queued or len(requests) != 1:
+    def may_run_here(self, request: Request, now: float) -> bool:
+        """Whether a request may that came ``now`` (seconds, of any clock that never goes back) while nothing waits."""
+        if not self._left:
             return False
-        request = requests[0]
+        if now - self._answered < _SOONEST_SECONDS:
+            self._has_company()
+            return False
         return request.weight <= _MOST_LINES and not isinstance(request.command, SetPolicy)
 
-    def ran_here(self, seconds: float) -> None:
-        """A batch ran on the event loop, or tried to."""
+    def ran_here(self, began: float, ended: float) -> None:
+        """A batch ran on the event loop, or tried to, from one instant of that clock to another."""
         self._left -= 1
-        if seconds > _MOST_SECONDS:
+        self._answered = ended
+        if ended - began > _MOST_SECONDS:
             self._left = 0
             self._slow += 1
         elif not self._left:
@@ -60,8 +66,11 @@ class Alone:
     def ran_there(self, requests: int, *, queued: bool) -> None:
         """A batch ran on the store's thread; ``queued``: more had come by its end."""
         if requests > 1 or queued:
-            self._left, self._quiet_wanted = 0, max(self._quiet_wanted, _QUIET_BATCHES)
+            self._has_company()
         elif self._quiet_wanted > 1:
             self._quiet_wanted -= 1
         else:
             self._left, self._quiet_wanted = _HERE_BEFORE_PROBE, _QUIET_BATCHES
+
+    def _has_company(self) -> None:
+        self._left, self._quiet_wanted = 0, max(self._quiet_wanted, _QUIET_BATCHES)

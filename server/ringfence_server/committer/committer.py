@@ -77,10 +77,11 @@ class Committer:
     ) -> None:
         """``routes``: for a store that commits several batches beside one another; None: one after the other.
         ``run_here`` does what the store's ``run`` does, on the calling thread, or answers None and has done nothing;
-        left out where a transaction waits for a network."""
+        left out where a transaction waits for a network, and where there are several lanes."""
         self._store = store
         self._run_here = run_here
         self._alone = Alone()
+        self._resting = False
         self._limits = limits
         self._on_commit = on_commit
         self._routes = routes or OneLane()
@@ -122,8 +123,9 @@ class Committer:
         does. A lone caller does not make it busy."""
         return any(self._queues) or asyncio.get_running_loop().time() < self._busy_until
 
-    def submit(self, request: Request) -> None:
-        """Queues a request; its sink is called when the outcome is durable.
+    def submit(self, request: Request, *, more: bool = False) -> None:
+        """Takes a request; its sink is called on the event loop when the outcome is durable, which for a lone caller's
+        may be before this returns. ``more``: others follow at once, so a batch is worth waiting for.
 
         Raises:
             Overloaded: the queue is full.
@@ -131,6 +133,8 @@ class Committer:
         """
         if self._draining:
             raise Draining
+        if self._resting and not more and self._commit_here(request):
+            return
         if self._queued_lines + request.weight > self._limits.max_queued_lines and self._queued_lines:
             raise Overloaded(max(0.05, self._queued_lines / self._lines_per_second / 2))
         lane, group = self._routes.route(request.organization, request.caller, request.command)
@@ -138,7 +142,7 @@ class Committer:
         self._queued_lines += request.weight
         if self._queued_lines >= self._limits.max_queued_lines // 2:
             self._room.clear()
-        self._wakes[lane].set()
+        self._rouse(lane)
 
     @property
     def has_room(self) -> bool:
@@ -170,8 +174,12 @@ class Committer:
             raise StoreUnavailable("the server goes down")
         future: asyncio.Future[Committed] = asyncio.get_running_loop().create_future()
         self._maintenance.append((work, future))
-        self._wakes[0].set()
+        self._rouse(0)
         return await future
+
+    def _rouse(self, lane: int) -> None:
+        self._resting = False
+        self._wakes[lane].set()
 
     async def _run(self, lane: int) -> None:
         loop = asyncio.get_running_loop()
@@ -183,11 +191,12 @@ class Committer:
                 if self._draining:
                     return
                 wake.clear()
+                self._resting = self._run_here is not None
                 await wake.wait()
                 continue
             if maintenance:
                 await self._run_maintenance(*self._maintenance.popleft())
-            requests = self._take(queue)
+            requests, lines = self._take(queue)
             if not requests:
                 continue
             started = loop.time()
@@ -204,7 +213,6 @@ class Committer:
             if len(requests) > 1 or queue:
                 self._busy_until = ended + _BUSY_SECONDS
             spent = ended - started
-            lines = sum(request.weight for request in requests)
             if spent > 0:
                 self._lines_per_second += 0.1 * (lines / spent - self._lines_per_second)
 
@@ -230,13 +238,15 @@ class Committer:
             except Exception:
                 _log.exception("a listener failed")
 
-    def _take(self, queue: LaneQueue) -> list[Request]:
+    def _take(self, queue: LaneQueue) -> tuple[list[Request], int]:
+        """The next batch, and its lines."""
         limits = self._limits
         taken = queue.take(limits.max_batch_commands, limits.max_batch_lines)
-        self._queued_lines -= sum(request.weight for request in taken)
+        lines = sum([request.weight for request in taken])
+        self._queued_lines -= lines
         if self._queued_lines < limits.max_queued_lines // 2:
             self._room.set()
-        return taken
+        return taken, lines
 
     async def _commit(self, requests: Sequence[Request]) -> None:
         """Commits a batch; isolates what poisons it. Answers every request exactly once."""
@@ -245,7 +255,7 @@ class Committer:
             started = asyncio.get_running_loop().time()
             work = BatchWork(pending, started)
             try:
-                committed = await self._transact(pending, work)
+                committed = await self._transact(work)
             except Poisoned as poisoned:
                 name = poisoned.request.request_id.hex()
                 _log.error("request %s could not be decided", name, exc_info=poisoned.__cause__)
@@ -285,21 +295,34 @@ class Committer:
         for request in waiting:
             _answer(request, Answer(b"", True, False, 0, Failure.STORE))
 
-    async def _transact(self, requests: Sequence[Request], work: BatchWork) -> Committed:
-        """Runs a batch on the store's thread; on this one when its caller is alone."""
-        alone = self._alone
-        if self._run_here is not None and alone.may_run_here(requests, queued=any(self._queues)):
-            started = perf_counter()
-            try:
-                committed = self._run_here(work)
-            finally:
-                alone.ran_here(perf_counter() - started)
-            if committed is not None:
-                return committed
+    async def _transact(self, work: BatchWork) -> Committed:
         try:
             return await self._store.run(work)
         finally:
-            alone.ran_there(len(requests), queued=any(self._queues))
+            self._alone.ran_there(len(work.requests), queued=any(self._queues))
+
+    def _commit_here(self, request: Request) -> bool:
+        """Commits a lone caller's request on this thread and answers it; False when it has to go the ordinary way, and
+        nothing was done."""
+        alone, run_here = self._alone, self._run_here
+        began = perf_counter()
+        if run_here is None or not alone.may_run_here(request, began):
+            return False
+        loop = asyncio.get_running_loop()
+        work = BatchWork((request,), loop.time())
+        try:
+            committed = run_here(work)
+        except Exception:
+            # Met again on the ordinary way, which knows what to do with it.
+            return False
+        finally:
+            alone.ran_here(began, perf_counter())
+        if committed is None:
+            return False
+        _answer(request, work.answers[0])
+        # Next, before any later commit's: so the answer is on its way first.
+        loop.call_soon(self._tell, committed)
+        return True
 
 
 def _answer(request: Request, answer: Answer) -> None:

@@ -27,6 +27,8 @@ def revisions_of_slot(slot: int, revision: int) -> Revisions:
 
 def contains(state: Revisions, wanted: Revisions) -> bool:
     """Whether a state holds every group commit of another."""
+    if len(wanted) == len(state) == 1:
+        return state[0] >= wanted[0]
     if len(wanted) > len(state):
         return not any(wanted[len(state) :]) and contains(state, wanted[: len(state)])
     return all([have >= want for have, want in zip(state, wanted, strict=False)])
@@ -34,6 +36,8 @@ def contains(state: Revisions, wanted: Revisions) -> bool:
 
 def joined(one: Revisions, other: Revisions) -> Revisions:
     """The least state that contains both."""
+    if len(one) == len(other) == 1:
+        return max(one, other)
     if len(one) < len(other):
         one, other = other, one
     return tuple([max(mine, theirs) for mine, theirs in zip(one, other, strict=False)]) + one[len(other) :]

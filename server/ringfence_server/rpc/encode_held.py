@@ -54,8 +54,8 @@ def held_line(decision: Reserved, stamp: Stamp) -> bytes | None:
             _HELD,
             delimited(_OWNER, owner) if owner else b"",
             _line(part.stock.key, part.line_id, part.path, part.asked_path, part.granted, part.fallback),
-            b"" if expire_time is None else _time(_EXPIRE_TIME, expire_time),
-            _time(_CREATE_TIME, reservation.create_time),
+            b"" if expire_time is None else timestamp(_EXPIRE_TIME, expire_time),
+            timestamp(_CREATE_TIME, reservation.create_time),
             _FIRST_REVISION,
         )
     )
@@ -76,12 +76,6 @@ def _line(key: StockKey, line_id: str, path: str, asked_path: str, quantity: int
         parts=[common_pb2.Part(part_number=1, key=sku, path=path, granted=quantity, held=quantity)],
     )
     return delimited(_LINES, line.SerializeToString(deterministic=True))
-
-
-@lru_cache(maxsize=1_024)
-def _time(tag: bytes, instant: int) -> bytes:
-    """Orders of one batch share their instants."""
-    return timestamp(tag, instant)
 
 
 @lru_cache(maxsize=16)

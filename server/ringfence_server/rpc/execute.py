@@ -236,7 +236,7 @@ class _Stream:
         return False
 
     async def _take(self, commands: Any) -> None:
-        submit, deadline = self._committer.submit, self._deadline
+        submit, deadline, several = self._committer.submit, self._deadline, len(commands) > 1
         command_of, error_tag = self._kind.command_of, self._kind.error_tag
         for number, command in enumerate(commands, 1):
             self._in_flight += 1
@@ -249,7 +249,7 @@ class _Stream:
             try:
                 request = method.request(message, self._identity, deadline, partial(self._decided, method, name))
                 try:
-                    submit(request)
+                    submit(request, more=several)
                 except Overloaded as overloaded:
                     await submit_later(self._committer, request, overloaded)
             except Exception as error:

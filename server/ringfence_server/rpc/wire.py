@@ -9,6 +9,7 @@ an outcome of Execute is wrapped around the payload that the unary call would ha
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 
 _VARINT: Final = 0
@@ -52,8 +53,20 @@ def delimited(tag: bytes, payload: bytes) -> bytes:
 
 def timestamp(tag: bytes, microseconds: int) -> bytes:
     """A Timestamp field, an instant since the epoch. Zero nanoseconds are written: merged, they must win."""
+    return tag + _instant(microseconds)
+
+
+@lru_cache(maxsize=1_024)
+def _instant(microseconds: int) -> bytes:
+    """A Timestamp with its length: the answers of a batch share their instants."""
     seconds, rest = divmod(microseconds, _MILLION)
-    return delimited(tag, b"\x08" + varint(seconds) + b"\x10" + varint(rest * 1_000))
+    return delimited(b"", _second(seconds) + varint(rest * 1_000))
+
+
+@lru_cache(maxsize=16)
+def _second(seconds: int) -> bytes:
+    """A Timestamp up to its nanoseconds."""
+    return b"\x08" + varint(seconds) + b"\x10"
 
 
 class ReplayMark:

@@ -20,7 +20,7 @@ class Ids:
         self._slot_count = slot_count
         self._last_millisecond = 0
         self._last_random = 0
-        self._chance = b""
+        self._drawn = b""
         self._used = 0
         self.now = 0
         """Microseconds since the epoch; set by the batch."""
@@ -30,10 +30,11 @@ class Ids:
         millisecond = self.now // 1_000
         if millisecond > self._last_millisecond:
             self._last_millisecond = millisecond
-            # 73 random bits of 74: room to count up without a carry into the time.
-            self._last_random = secrets.randbits(73) & -self._slot_count
+            # 72 random bits of 74: room to count up without a carry into the time.
+            self._last_random = self._chance(9) & -self._slot_count
         else:
-            self._last_random += self._step() * self._slot_count
+            # By 1 to 2^32: an id must not be guessed from its neighbour.
+            self._last_random += (self._chance(4) + 1) * self._slot_count
         rand = self._last_random & ((1 << 74) - 1)
         value = (self._last_millisecond & ((1 << 48) - 1)) << 80
         value |= 0x7 << 76
@@ -42,13 +43,14 @@ class Ids:
         value |= rand & ((1 << 62) - 1) | slot
         return value.to_bytes(16, "big")
 
-    def _step(self) -> int:
-        """1 to 2^32, from the system's chance: an id must not be guessed from its neighbour. Drawn in advance, for a
-        call into the system for every id is a tenth of a decision."""
-        if self._used == len(self._chance):
-            self._chance, self._used = secrets.token_bytes(_DRAWN_BYTES), 0
-        self._used += 4
-        return int.from_bytes(self._chance[self._used - 4 : self._used], "big") + 1
+    def _chance(self, length: int) -> int:
+        """A number of so many bytes from the system's chance. Drawn in advance: a call into the system for every id is
+        a tenth of a decision."""
+        start, end = self._used, self._used + length
+        if end > len(self._drawn):
+            self._drawn, start, end = secrets.token_bytes(_DRAWN_BYTES), 0, length
+        self._used = end
+        return int.from_bytes(self._drawn[start:end], "big")
 
     def stock_id(self) -> int:
         """A rising number that begins with the time: neighbours in an import are neighbours on disk."""

@@ -250,7 +250,7 @@ class Loader:
             if known is not None and not paths <= known:
                 wanted.extend((stock_id, pool_id(path)) for path in paths - known)
                 known |= paths
-        for row in self._pools.find(connection, wanted):
+        for row in self._pools.find(connection, wanted) if wanted else ():
             stock_id, pool = pool_of(row)
             stock = state.by_id[stock_id]
             if stock.known_paths is not None and pool.path not in stock.known_paths:
@@ -262,7 +262,7 @@ class Loader:
         unknown = [stock for stock in stocks if not stock.measures_known]
         for stock in unknown:
             stock.measures_known = True
-        for row in self._measures.find(connection, [stock.stock_id for stock in unknown]):
+        for row in self._measures.find(connection, [stock.stock_id for stock in unknown]) if unknown else ():
             stock_id, value = measure_of(row)
             state.by_id[stock_id].measures[value.measure] = value
 

@@ -112,8 +112,11 @@ class Outcomes:
         self, connection: DriverConnection, rows: Sequence[OutcomeRow], callers: Mapping[int, Caller], now: int
     ) -> None:
         """Writes outcomes; a caller's refusals beyond those kept are forgotten in the same transaction."""
-        of_id, of_scope = self._slots.of_id, self._slots.of_scope
-        refused = self._numbered(connection, Counter(row.scope for row in rows if row.refusal), callers)
+        if not rows:
+            return
+        of_id = self._slots.of_id
+        refusals = [row.scope for row in rows if row.refusal]
+        refused = self._numbered(connection, Counter(refusals), callers) if refusals else {}
         numbers = {scope: itertools.count(known.refusals + 1) for scope, (known, _) in refused.items()}
         self._insert.run_many(
             connection,
@@ -129,6 +132,12 @@ class Outcomes:
                 for row in (rows if self._count is None else sorted(rows, key=self._place))
             ],
         )
+        if refused:
+            self._keep_callers(connection, refused, now)
+
+    def _keep_callers(self, connection: DriverConnection, refused: Mapping[int, tuple[Caller, int]], now: int) -> None:
+        """Writes what is known of callers that were refused so often, now that these refusals are kept."""
+        of_scope = self._slots.of_scope
         after: dict[int, Caller] = {}
         for scope, (before, count) in refused.items():
             after[scope] = known = before._replace(refusals=before.refusals + count)

@@ -84,7 +84,8 @@ class _OneByOne:
     def run_many(self, connection: DriverConnection, lists: Sequence[Sequence[tuple[Any, ...]]]) -> None:
         """In their order."""
         for statement, rows in zip(self._statements, lists, strict=True):
-            statement.run_many(connection, rows)
+            if rows:
+                statement.run_many(connection, rows)
 
 
 def keyed_select(

@@ -131,23 +131,23 @@ class Writer:
                 ],
             ],
         )
-        self._upsert_measure.run_many(connection, measures)
-        self._insert_fact.run_many(
-            connection,
-            [(fact.sequence & mask, *fact) for fact in batch.facts],
-        )
+        if measures:
+            self._upsert_measure.run_many(connection, measures)
+        if batch.facts:
+            self._insert_fact.run_many(connection, [(fact.sequence & mask, *fact) for fact in batch.facts])
         if published:
             self._till.write_published(connection, published)
         self.opened = self._till.write_sales(connection, batch, reservations.sold) if reservations.sold else ()
         if batch.counts or batch.discrepancies:
             self._till.write_rest(connection, batch)
-        self._insert_policy.run_many(
-            connection,
-            [
-                (0, organization, policy.revision, policy_text(policy), policy.create_time)
-                for organization, policy in batch.new_policies
-            ],
-        )
+        if batch.new_policies:
+            self._insert_policy.run_many(
+                connection,
+                [
+                    (0, organization, policy.revision, policy_text(policy), policy.create_time)
+                    for organization, policy in batch.new_policies
+                ],
+            )
         for stock in changed:
             stock.changed = False
             stock.stored = True
@@ -155,10 +155,11 @@ class Writer:
 
     def write_references(self, connection: DriverConnection, batch: Batch) -> None:
         """Writes the order references that are new; another server's row of the same key is a conflict."""
-        of_reference = self._slots.of_reference
-        self._insert_reference.run_many(
-            connection, sorted((of_reference(row[:3]), *row) for row in batch.new_order_references)
-        )
+        if batch.new_order_references:
+            of_reference = self._slots.of_reference
+            self._insert_reference.run_many(
+                connection, sorted((of_reference(row[:3]), *row) for row in batch.new_order_references)
+            )
 
     def _by_slot(self, stocks: Sequence[Stock]) -> Iterable[tuple[int, list[int]]]:
         mask = self._slots.mask
