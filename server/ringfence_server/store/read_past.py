@@ -240,7 +240,7 @@ def newest_revisions(connection: DriverConnection, instant: int, slots: Sequence
 # expects so few rows that it reads and sorts all of it.
 _SEARCH: Final = """
 WITH RECURSIVE search(slot, found, low, high) AS (
-  SELECT slot, 0::bigint, 1::bigint, high FROM unnest($1::smallint[], $2::bigint[]) AS given(slot, high)
+  SELECT slot, 0::bigint, 1::bigint, high FROM {given}
   UNION ALL
   SELECT
     search.slot,
@@ -250,23 +250,29 @@ WITH RECURSIVE search(slot, found, low, high) AS (
   FROM search
   LEFT JOIN LATERAL (
     SELECT {number} AS number, {time} AS time FROM {table}
-    WHERE {table}.slot = search.slot AND {number} <= (search.low + search.high) / 2
+    WHERE {table}.slot = {slot} AND {number} <= (search.low + search.high) / 2
     ORDER BY {number} DESC LIMIT 1
   ) AS probe ON true
   WHERE search.low <= search.high
 )
 SELECT slot, max(found) FROM search GROUP BY slot
 """
+_OF_SLOTS: Final = {"given": "unnest($1::smallint[], $2::bigint[]) AS given(slot, high)", "slot": "search.slot"}
+_OF_ONE_SLOT: Final = {"given": "(SELECT $1::smallint, $2::bigint) AS given(slot, high)", "slot": "$1::smallint"}
 
 
 def _newest(
     connection: DriverConnection, number: Column[Any], time: Column[Any], instant: int, last: Mapping[int, int]
 ) -> dict[int, int]:
     """By slot: the highest number whose time is not after the instant: numbers rise with time and may have gaps."""
-    if len(last) > 1 and not connection.distributed:
+    if len(last) > 1 or connection.distributed:
         table = number.table.name
-        sql = _SEARCH.format(table=table, number=f"{table}.{number.name}", time=f"{table}.{time.name}")
-        return {slot: found for slot, found in connection.rows(sql, (list(last), list(last.values()), instant))}
+        names = {"table": table, "number": f"{table}.{number.name}", "time": f"{table}.{time.name}"}
+        if not connection.distributed:
+            sql = _SEARCH.format(**names, **_OF_SLOTS)
+            return dict(connection.rows(sql, (list(last), list(last.values()), instant)))
+        sql = _SEARCH.format(**names, **_OF_ONE_SLOT)
+        return dict(row for slot, high in last.items() for row in connection.rows(sql, (slot, high, instant)))
     return {slot: _newest_of_slot(connection, number, time, instant, slot, high) for slot, high in last.items()}
 
 
