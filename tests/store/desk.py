@@ -245,6 +245,11 @@ class Desk:
             total += deleted
         return total
 
+    @property
+    def on_citus(self) -> bool:
+        """Whether the store names one slot in every statement."""
+        return isinstance(self.any_store, PostgresStore) and self.any_store.distributed
+
     @contextmanager
     def statements(self) -> Iterator[list[tuple[str, int]]]:
         """Collects what is sent to the database while it lasts: texts, and how many rows of parameters each had."""
@@ -254,7 +259,8 @@ class Desk:
         seen: list[tuple[str, int]] = []
 
         def note(statement: str, parameters: Any, many: bool) -> None:
-            if not self.on_sqlite and " FROM unnest($1::" in statement:
+            lists = " = ANY($2::" if self.on_citus else " FROM unnest($1::"
+            if not self.on_sqlite and lists in statement:
                 # Of a column with one value that alone is sent.
                 many, parameters = True, max((each for each in parameters if isinstance(each, list | tuple)), key=len)
             seen.append((statement, len(parameters) if many else 1))

@@ -21,7 +21,6 @@ from ringfence_server.ledger.commands import Allocate, SetPolicy
 from ringfence_server.ledger.names import COMMON
 from ringfence_server.ledger.policy import Policy, SupplyTerm
 from ringfence_server.ledger.reading import (
-    EntryQuery,
     KeyFilter,
     KeyPosition,
     LaterThanNow,
@@ -35,6 +34,7 @@ from ringfence_server.store.instants import SharedInstants
 from ringfence_server.store.reader import Reader
 from tests.ledger.world import NORTH, SOUTH, figure, key, line, quota
 from tests.store.desk import ORGANIZATION, Desk, post, reserve
+from tests.store.every_read import sent_to_read
 from tests.store.reading import EVERYTHING, all_keys, free, reading, statements
 
 SECOND = 1_000_000
@@ -373,38 +373,7 @@ async def test_a_reader_cannot_write(reader: Reader) -> None:
 @pytest.fixture
 async def sent(desk: Desk, reader: Reader) -> list[tuple[str, Any]]:
     """What every kind of read sends, once per text."""
-    held = await desk.send(reserve(line("web", 3)))
-    before = desk.clock.now()
-    desk.clock.advance(timedelta(seconds=1))
-    await desk.send(post(figure(9, "on_hand")))
-    with statements(reader) as seen:
-        await reader.points(ORGANIZATION, (key(), key("LAMP")))
-        for wanted in (
-            EVERYTHING,
-            KeyFilter(ORGANIZATION, ("BIKE", "LAMP")),
-            KeyFilter(ORGANIZATION, ("BIKE",), (NORTH, SOUTH)),
-        ):
-            for read_time in (None, before):
-                async with reader.snapshot(ORGANIZATION, read_time) as snapshot:
-                    for start in (None, KeyPosition("BIKE", NORTH)):
-                        await snapshot.keys(wanted, start, 5)
-                    for stock in await snapshot.stocks([key()]):
-                        await snapshot.holds(stock, "web", 5)
-        await reader.reservation(ORGANIZATION, held.reservation_id())
-        created = ReservationQuery(ORGANIZATION, create_time_from=1, create_time_until=desk.clock.now())
-        for orders in (created, ReservationQuery(ORGANIZATION, order_reference="web-1")):
-            await reader.reservations(orders, None, 5)
-        for entries in (
-            EntryQuery(ORGANIZATION, key()),
-            EntryQuery(ORGANIZATION, reservation_id=held.reservation_id()),
-            EntryQuery(ORGANIZATION, request_id=held.request_id),
-            EntryQuery(ORGANIZATION, record_time_from=before, record_time_until=desk.clock.now()),
-        ):
-            for below in (None, 3):
-                await reader.entries(entries, below, 5)
-        await reader.policy(ORGANIZATION)
-        await reader.policy_version(ORGANIZATION, 5)
-    return list({text: (text, values) for text, values in seen}.values())
+    return await sent_to_read(desk, reader)
 
 
 async def test_every_statement_names_its_slot(sent: list[tuple[str, Any]]) -> None:

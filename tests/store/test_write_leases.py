@@ -210,9 +210,9 @@ async def test_the_next_end_is_the_earliest_of_what_is_held(desk: Desk) -> None:
 async def test_a_sweep_without_anything_due_writes_nothing(desk: Desk) -> None:
     """Watchers are not woken, and the file is left alone."""
     await desk.send(hold())
-    before = desk.rows("SELECT * FROM slot_state")
+    before = desk.rows("SELECT * FROM slot_state ORDER BY slot")
     committed = await desk.committer.sweep()
-    assert (committed.changed, desk.rows("SELECT * FROM slot_state")) == ([], before)
+    assert (committed.changed, desk.rows("SELECT * FROM slot_state ORDER BY slot")) == ([], before)
 
 
 async def test_a_sweep_and_requests_come_to_the_same(desk: Desk) -> None:

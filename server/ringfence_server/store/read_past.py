@@ -92,8 +92,8 @@ class Past:
             entry.c.part_number,
         ]
         for table, wanted, slot in _of_stocks(connection, stock, stocks):
-            # Said again where it is one: Citus does not follow a slot from row to row.
-            in_slot = true() if slot is None else entry.c.slot == slot
+            # Said again of each table: Citus does not follow a slot from row to row.
+            entry_here, part_here = _in_slot(entry, slot), _in_slot(part, slot)
             chain = (
                 select(*columns)
                 .select_from(table)
@@ -105,7 +105,7 @@ class Past:
                 select(*columns)
                 .select_from(chain)
                 .join(entry, and_(entry.c.slot == chain.c.slot, entry.c.sequence == chain.c.previous_sequence))
-                .where(in_slot, entry.c.record_time > self.instant)
+                .where(entry_here, entry.c.record_time > self.instant)
             )
             query = select(
                 chain.c.stock_id,
@@ -123,6 +123,7 @@ class Past:
             ).outerjoin(
                 part,
                 and_(
+                    part_here,
                     part.c.slot == chain.c.slot,
                     part.c.reservation_id == chain.c.reservation_id,
                     part.c.part_number == chain.c.part_number,
@@ -151,7 +152,7 @@ class Past:
         """The newest fact of every measure recorded at or before the instant."""
         fact = schema.fact
         found: dict[int, dict[str, PastFact]] = {}
-        for table, wanted, _ in _of_stocks(connection, fact, stocks):
+        for table, wanted, slot in _of_stocks(connection, fact, stocks):
             newest = (
                 select(func.max(fact.c.sequence).label("sequence"), fact.c.slot, fact.c.stock_id)
                 .select_from(table)
@@ -163,6 +164,7 @@ class Past:
                 select(fact.c.stock_id, *_fact_columns()).join(
                     newest,
                     and_(
+                        _in_slot(fact, slot),
                         fact.c.slot == newest.c.slot,
                         fact.c.stock_id == newest.c.stock_id,
                         fact.c.sequence == newest.c.sequence,
@@ -205,6 +207,11 @@ def _of_stocks(
     yield arrays.join(table, matches), true(), None
 
 
+def _in_slot(table: Any, slot: int | None) -> Any:
+    """The condition that names the slot, where it is one."""
+    return true() if slot is None else table.c.slot == slot
+
+
 def _array(name: str, kind: Any, values: Sequence[int]) -> Any:
     return bindparam(name, list(values), type_=ARRAY(kind))
 
@@ -233,7 +240,7 @@ def newest_revisions(connection: DriverConnection, instant: int, slots: Sequence
 # expects so few rows that it reads and sorts all of it.
 _SEARCH: Final = """
 WITH RECURSIVE search(slot, found, low, high) AS (
-  SELECT slot, 0::bigint, 1::bigint, high FROM unnest($1::smallint[], $2::bigint[]) AS given(slot, high)
+  SELECT slot, 0::bigint, 1::bigint, high FROM {given}
   UNION ALL
   SELECT
     search.slot,
@@ -243,23 +250,29 @@ WITH RECURSIVE search(slot, found, low, high) AS (
   FROM search
   LEFT JOIN LATERAL (
     SELECT {number} AS number, {time} AS time FROM {table}
-    WHERE {table}.slot = search.slot AND {number} <= (search.low + search.high) / 2
+    WHERE {table}.slot = {slot} AND {number} <= (search.low + search.high) / 2
     ORDER BY {number} DESC LIMIT 1
   ) AS probe ON true
   WHERE search.low <= search.high
 )
 SELECT slot, max(found) FROM search GROUP BY slot
 """
+_OF_SLOTS: Final = {"given": "unnest($1::smallint[], $2::bigint[]) AS given(slot, high)", "slot": "search.slot"}
+_OF_ONE_SLOT: Final = {"given": "(SELECT $1::smallint, $2::bigint) AS given(slot, high)", "slot": "$1::smallint"}
 
 
 def _newest(
     connection: DriverConnection, number: Column[Any], time: Column[Any], instant: int, last: Mapping[int, int]
 ) -> dict[int, int]:
     """By slot: the highest number whose time is not after the instant: numbers rise with time and may have gaps."""
-    if len(last) > 1 and not connection.distributed:
+    if len(last) > 1 or connection.distributed:
         table = number.table.name
-        sql = _SEARCH.format(table=table, number=f"{table}.{number.name}", time=f"{table}.{time.name}")
-        return {slot: found for slot, found in connection.rows(sql, (list(last), list(last.values()), instant))}
+        names = {"table": table, "number": f"{table}.{number.name}", "time": f"{table}.{time.name}"}
+        if not connection.distributed:
+            sql = _SEARCH.format(**names, **_OF_SLOTS)
+            return dict(connection.rows(sql, (list(last), list(last.values()), instant)))
+        sql = _SEARCH.format(**names, **_OF_ONE_SLOT)
+        return dict(row for slot, high in last.items() for row in connection.rows(sql, (slot, high, instant)))
     return {slot: _newest_of_slot(connection, number, time, instant, slot, high) for slot, high in last.items()}
 
 
