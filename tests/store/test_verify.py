@@ -60,6 +60,15 @@ async def verdict(reader: Reader, sku: str = "", organization: str = ORGANIZATIO
     return steps[-1]
 
 
+async def test_it_is_done_once(desk: Desk, reader: Reader) -> None:
+    """Who asks how far it is in the moment in which it ends is not told so: the answer, with the flaws, is to come."""
+    verification = verify.Verification(ORGANIZATION, "", reader._keys)
+    async with reader._lanes.lease(long=True) as lane:
+        answer = await lane.run(verification.advance, 60.0)
+    assert answer == VerifyProgress(4, answer.entries_read, 4, True, ())
+    assert verification.progress() == answer._replace(done=False)
+
+
 async def test_sound_books_are_found_sound(desk: Desk, reader: Reader) -> None:
     """Every key and every entry of the organization is looked at, due leases included."""
     desk.clock.advance(timedelta(minutes=2))

@@ -37,14 +37,12 @@ class Verification:
         self._checked = 0
         self._entries = 0
         self._total = 0
-        self._done = False
         self._flaws: list[Flaw] = []
 
     def progress(self) -> VerifyProgress:
-        """How far it is; flaws come with the last."""
-        return VerifyProgress(
-            self._checked, self._entries, self._total, self._done, tuple(self._flaws) if self._done else ()
-        )
+        """How far it is. Never that it is done, though it may be by now: that the last ``advance`` says, once, with the
+        flaws."""
+        return VerifyProgress(self._checked, self._entries, self._total, False, ())
 
     def advance(self, connection: DriverConnection, seconds: float) -> VerifyProgress:
         """Goes on for about so long. Sorting the ledger's sums is one statement and may take longer."""
@@ -56,8 +54,7 @@ class Verification:
         for _ in self._steps:
             if time.monotonic() >= until:
                 return self.progress()
-        self._done = True
-        return self.progress()
+        return VerifyProgress(self._checked, self._entries, self._total, True, tuple(self._flaws))
 
     def _check(self, connection: DriverConnection) -> Iterator[None]:
         slots = self._keys.slots
