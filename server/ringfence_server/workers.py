@@ -102,6 +102,8 @@ class Workers:
             found = wait(sources, self._until_restart())
             for worker in workers:
                 if worker.process.sentinel in found:
+                    # It closed its end; only now, or a moment later, can be told how it ended.
+                    worker.process.join()
                     if not told:
                         raise WorkersFailed(f"worker {worker.number} ended with {worker.process.exitcode}")
                     self._ended(worker)
@@ -119,7 +121,6 @@ class Workers:
 
     def _ended(self, worker: _Worker) -> None:
         del self._running[worker.number]
-        worker.process.join()
         worker.pipe.close()
         pause = _RESTART_SECONDS if time.monotonic() - worker.started > _CALM_SECONDS else worker.pause
         _log.error(
