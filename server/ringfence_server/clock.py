@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple, Protocol
@@ -79,8 +80,6 @@ class ClockWatch:
         self._monotonic_ns = monotonic_ns
         self._lock = threading.Lock()
         self._offset = None if wall is None else wall - self._monotonic_ns() // 1_000
-        self._newest = self._offset
-        """Wall clock less monotonic clock when it was last judged."""
         self._doubt: _Doubt | None = None
         self._jumps = 0
         self._jumped_by = 0
@@ -90,7 +89,6 @@ class ClockWatch:
         the monotonic clock makes it."""
         monotonic = self._monotonic_ns() // 1_000
         offset, trusted = wall - monotonic, self._offset
-        self._newest = offset
         if trusted is not None and self._doubt is None and abs(offset - trusted) <= self.JUMP_MICROSECONDS:
             if abs(offset - trusted) > _DRIFT_MICROSECONDS:
                 self._offset = offset
@@ -116,15 +114,6 @@ class ClockWatch:
             self._offset = offset
             return wall
         return min(wall, monotonic + self._offset)
-
-    def reckoned(self) -> int:
-        """What the clock says now, as far as it can be told from when it was last judged, microseconds since the epoch.
-
-        Raises RuntimeError before it was judged.
-        """
-        if self._newest is None:
-            raise RuntimeError("nobody has read the clock yet")
-        return self._monotonic_ns() // 1_000 + self._newest
 
     def accept(self) -> bool:
         """Takes the time after the jump for right, so that expiry goes on at once; False when it is not in doubt.
@@ -154,7 +143,23 @@ class ClockWatch:
         return self._jumped_by
 
 
-class SystemClock(ClockWatch):
+class RunningClock(ClockWatch, ABC):
+    """A clock that nobody moves, watched."""
+
+    @abstractmethod
+    def now(self) -> int:
+        """Microseconds since the epoch, UTC."""
+
+    def due_until(self) -> int:
+        """``now()``, or while the clock is in doubt the instant that the monotonic clock makes it."""
+        return self.judged(self.now())
+
+    async def sleep_until(self, instant: int) -> None:
+        """Sleeps on the monotonic clock for the distance of now."""
+        await asyncio.sleep(max(0.0, (instant - self.now()) / 1e6))
+
+
+class SystemClock(RunningClock):
     """This machine's wall clock, watched."""
 
     def __init__(
@@ -172,58 +177,39 @@ class SystemClock(ClockWatch):
         """Microseconds since the epoch, UTC."""
         return self._wall_ns() // 1_000
 
-    def due_until(self) -> int:
-        """``now()``, or while the clock is in doubt the instant that the monotonic clock makes it."""
-        return self.judged(self.now())
-
     def accept(self) -> bool:
         """Takes the time as it is now for right; False when it is not in doubt."""
         self.due_until()
         return super().accept()
 
-    async def sleep_until(self, instant: int) -> None:
-        """Sleeps on the monotonic clock for the distance of now."""
-        await asyncio.sleep(max(0.0, (instant - self.now()) / 1e6))
 
+class RemoteClock(RunningClock):
+    """Another machine's clock, such as a database's: between two looks at it (``judged``) this machine's monotonic one
+    goes on from the last. What this machine's wall clock says does not matter."""
 
-class RemoteClock:
-    """Another machine's clock, such as a database's, between two looks at it: this machine's monotonic one goes on from
-    the last. What this machine's wall clock says does not matter."""
+    def __init__(
+        self,
+        *,
+        trust_after_seconds: float = ClockWatch.TRUST_AFTER_SECONDS,
+        monotonic_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        """Nobody has looked yet."""
+        super().__init__(trust_after_seconds=trust_after_seconds, monotonic_ns=monotonic_ns)
+        self._newest: int | None = None
 
-    def __init__(self, watch: ClockWatch) -> None:
-        """``watch`` judges what is read of that clock, and has judged it once before this is asked."""
-        self._watch = watch
+    def judged(self, wall: int) -> int:
+        """As everywhere; and what the clock said is what ``now`` goes on from."""
+        self._newest = wall - self._monotonic_ns() // 1_000
+        return super().judged(wall)
 
     def now(self) -> int:
-        """Microseconds since the epoch, UTC; behind by as long as the last reading took to get here."""
-        return self._watch.reckoned()
+        """Microseconds since the epoch, UTC; behind by as long as the last reading took to get here.
 
-    def due_until(self) -> int:
-        """``now()``, or while the clock is in doubt the instant that the monotonic clock makes it."""
-        return self._watch.judged(self.now())
-
-    def accept(self) -> bool:
-        """Takes the time as it is now for right; False when it is not in doubt."""
-        return self._watch.accept()
-
-    @property
-    def in_doubt(self) -> bool:
-        """Whether no lease ends by it because it jumped, as far as anybody has looked."""
-        return self._watch.in_doubt
-
-    @property
-    def jumps(self) -> int:
-        """Jumps seen so far."""
-        return self._watch.jumps
-
-    @property
-    def jumped_by(self) -> int:
-        """Microseconds by which the newest jump moved the clock; negative: back."""
-        return self._watch.jumped_by
-
-    async def sleep_until(self, instant: int) -> None:
-        """Sleeps on the monotonic clock for the distance of now."""
-        await asyncio.sleep(max(0.0, (instant - self.now()) / 1e6))
+        Raises RuntimeError before anybody has looked.
+        """
+        if self._newest is None:
+            raise RuntimeError("nobody has read the clock yet")
+        return self._monotonic_ns() // 1_000 + self._newest
 
 
 class ManualClock:

@@ -8,7 +8,7 @@ from typing import Final
 from .clock import SystemClock
 from .database_url import check_database_url
 from .ledger.names import MAX_LINES
-from .store.connect import PostgresOptions, is_postgres
+from .store.connect import LONGEST_SECONDS, PostgresOptions, is_postgres
 
 _SMALLEST_QUEUE: Final = 2 * MAX_LINES
 
@@ -64,11 +64,12 @@ class ServerConfig:
             raise ValueError(f"port is 0 to 65535, not {self.port}")
         if self.queue_lines < _SMALLEST_QUEUE:
             raise ValueError(f"queue_lines is at least {_SMALLEST_QUEUE}, two of the largest requests")
-        if not 0 < self.default_deadline_seconds <= 86_400:
-            raise ValueError(
-                f"default_deadline_seconds is above 0 and at most 86400, not {self.default_deadline_seconds:g}"
-            )
+        deadline = self.default_deadline_seconds
+        if not 0 < deadline <= LONGEST_SECONDS:
+            raise ValueError(f"default_deadline_seconds is above 0 and at most {LONGEST_SECONDS}, not {deadline:g}")
         if self.max_message_bytes < 65_536:
             raise ValueError("max_message_bytes is at least 65536")
-        if not 0 <= self.clock_jump_trust_seconds <= 86_400:
-            raise ValueError(f"clock_jump_trust_seconds is 0 to 86400, not {self.clock_jump_trust_seconds:g}")
+        if not 0 <= self.clock_jump_trust_seconds <= LONGEST_SECONDS:
+            raise ValueError(
+                f"clock_jump_trust_seconds is 0 to {LONGEST_SECONDS}, not {self.clock_jump_trust_seconds:g}"
+            )

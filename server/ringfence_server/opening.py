@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .clock import Clock, ClockWatch, RemoteClock
+from .clock import Clock, RemoteClock
 from .committer import Routes
 from .config import ServerConfig, StartFailed
 from .ledger.reading import BalanceReader
@@ -82,13 +82,8 @@ async def _open_postgres(
     from .store.replica import replica_reader
 
     url, options = config.database_url, config.postgres
-    store = PostgresStore(
-        url,
-        options,
-        clock=clock,
-        instants=instants,
-        clock_watch=ClockWatch(trust_after_seconds=config.clock_jump_trust_seconds),
-    )
+    database_clock = RemoteClock(trust_after_seconds=config.clock_jump_trust_seconds)
+    store = PostgresStore(url, options, clock=clock, instants=instants, clock_watch=database_clock)
     closing.push_async_callback(store.close)
     await store.open()
     slots, distributed = store.slots, store.distributed
@@ -111,7 +106,7 @@ async def _open_postgres(
         routes=store.placing(),
         feed=feed,
         balances=balances,
-        database_clock=RemoteClock(store.clock_watch) if clock is None else None,
+        database_clock=database_clock if clock is None else None,
     )
 
 

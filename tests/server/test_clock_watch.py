@@ -79,16 +79,15 @@ async def test_a_remote_clock_goes_on_between_two_looks(monotonic: Monotonic) ->
     """By this machine's monotonic one, from the newest reading, however little it differs; in doubt it ends no lease
     early."""
     wall = 100 * HOUR
-    watch = ClockWatch(monotonic_ns=monotonic.nanoseconds)
-    clock = RemoteClock(watch)
+    clock = RemoteClock(monotonic_ns=monotonic.nanoseconds)
     with pytest.raises(RuntimeError, match="nobody has read"):
         clock.now()
-    watch.judged(wall)
+    clock.judged(wall)
     monotonic.passes(SECOND)
     assert clock.now() == clock.due_until() == wall + SECOND
-    watch.judged(wall + SECOND + 1_000)
+    clock.judged(wall + SECOND + 1_000)
     assert clock.now() == wall + SECOND + 1_000
-    watch.judged(wall + HOUR)
+    clock.judged(wall + HOUR)
     assert (clock.now(), clock.in_doubt, clock.jumps) == (wall + HOUR, True, 1)
     assert clock.due_until() == wall + SECOND
     assert clock.accept()

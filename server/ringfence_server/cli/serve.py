@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from ringfence_server.store.connect import LONGEST_SECONDS
 
 from .database import DATABASE_HELP, DATABASE_VARIABLE, DEFAULT_DATABASE
 from .serving import run, run_worker
@@ -14,8 +16,6 @@ from .serving import run, run_worker
 if TYPE_CHECKING:
     from ringfence_server.config import ServerConfig
 
-_LONGEST_SECONDS: Final = 86_400.0
-"""Of whatever is waited for: longer ones are meant as no end, and there is none."""
 _LISTENING = "Listening"
 _STORE = "Store"
 _POSTGRES = "PostgreSQL"
@@ -138,7 +138,7 @@ def serve(
         typer.Option(
             envvar="RINGFENCE_CONNECT_TIMEOUT_SECONDS",
             min=0.001,
-            max=_LONGEST_SECONDS,
+            max=LONGEST_SECONDS,
             help="How long opening a connection may take.",
             rich_help_panel=_POSTGRES,
         ),
@@ -148,7 +148,7 @@ def serve(
         typer.Option(
             envvar="RINGFENCE_STATEMENT_TIMEOUT_SECONDS",
             min=0.001,
-            max=_LONGEST_SECONDS,
+            max=LONGEST_SECONDS,
             help="How long a statement of a batch or of a quick read may take.",
             rich_help_panel=_POSTGRES,
         ),
@@ -158,7 +158,7 @@ def serve(
         typer.Option(
             envvar="RINGFENCE_LOCK_TIMEOUT_SECONDS",
             min=0.001,
-            max=_LONGEST_SECONDS,
+            max=LONGEST_SECONDS,
             help="How long a statement may wait for the batch of another server.",
             rich_help_panel=_POSTGRES,
         ),
@@ -168,7 +168,7 @@ def serve(
         typer.Option(
             envvar="RINGFENCE_GRACE_SECONDS",
             min=0,
-            max=_LONGEST_SECONDS,
+            max=LONGEST_SECONDS,
             help="On SIGTERM: how long open calls may take to end. What was accepted is committed in any case.",
             rich_help_panel=_LIMITS,
         ),
@@ -187,7 +187,7 @@ def serve(
         typer.Option(
             envvar="RINGFENCE_DEADLINE_SECONDS",
             min=0.001,
-            max=_LONGEST_SECONDS,
+            max=LONGEST_SECONDS,
             help="How long a command may wait for its decision when its caller set no deadline.",
             rich_help_panel=_LIMITS,
         ),
@@ -206,7 +206,7 @@ def serve(
         typer.Option(
             envvar="RINGFENCE_CLOCK_JUMP_TRUST_SECONDS",
             min=0,
-            max=86_400,
+            max=LONGEST_SECONDS,
             help="How long a wall clock that jumped by more than 5 s must stand before leases end by it; "
             "SIGUSR1 trusts it at once.",
             rich_help_panel=_LIMITS,

@@ -2,12 +2,14 @@
 
 1 the first location that fills all such lines from own pools; 2 the same with fallback; 3 each line by itself from the
 first location that fills it; 4 split over locations, if policy and request allow it, own pools of all locations first.
+Where that leaves a line short, all are tried anew in other orders before the request is refused.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from operator import attrgetter
 from typing import TypeAlias
 
 from .names import ancestors, depth
@@ -54,7 +56,7 @@ def fill_in_other_orders(
     sourced_narrow, sourced_wide = _by_fallback(sourced)
     orders: list[list[tuple[_Filling, list[Ask]]]] = [
         # The largest line fits the fewest locations.
-        [(fill_located, located), (four_steps, sorted(sourced, key=_quantity_of, reverse=True))],
+        [(fill_located, located), (four_steps, sorted(sourced, key=attrgetter("quantity"), reverse=True))],
         # A line without fallback has no other pool, a line that borrows has.
         [(fill_located, narrow), (four_steps, sourced_narrow), (fill_located, wide), (four_steps, sourced_wide)],
     ]
@@ -83,10 +85,6 @@ def take_most_at_one(draft: Draft, asks: list[Ask], wanted: dict[int, int]) -> N
             reach = {stock.stock_id: within_reach(draft, ask, stock, ask.fallback) for stock in ask.stocks}
             best = max(ask.stocks, key=lambda stock: min(wanted[ask.number], reach[stock.stock_id]))
             fill_located(draft, [ask._replace(stocks=(best,))], wanted)
-
-
-def _quantity_of(ask: Ask) -> int:
-    return ask.quantity
 
 
 def _by_fallback(asks: list[Ask]) -> tuple[list[Ask], list[Ask]]:

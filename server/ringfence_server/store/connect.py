@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 _PREFIXES: Final = ("postgresql+asyncpg://", "postgresql://")
 
-_LONGEST_SECONDS: Final = 86_400
+LONGEST_SECONDS: Final = 86_400
 """Of a timeout: longer ones are meant as none, and PostgreSQL takes no more than 24 days."""
 
 WRITER: Final = "ringfence-writer"
@@ -45,8 +45,8 @@ class PostgresOptions:
             if not 1 <= getattr(self, name) <= 1_000:
                 raise ValueError(f"{name} is 1 to 1000, not {getattr(self, name)}")
         for name in ("connect_timeout_seconds", "statement_timeout_seconds", "lock_timeout_seconds"):
-            if not 0 < (seconds := getattr(self, name)) <= _LONGEST_SECONDS:
-                raise ValueError(f"{name} is above 0 and at most {_LONGEST_SECONDS}, not {seconds:g}")
+            if not 0 < (seconds := getattr(self, name)) <= LONGEST_SECONDS:
+                raise ValueError(f"{name} is above 0 and at most {LONGEST_SECONDS}, not {seconds:g}")
 
 
 def is_postgres(url: str) -> bool:

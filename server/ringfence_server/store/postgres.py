@@ -64,9 +64,8 @@ class PostgresStore:
         self._refusals_kept = refusals_kept
         self._distributed = distributed
         self._shared = instants or (SharedInstants(clock) if clock is not None else None)
-        self.clock_watch = clock_watch or ClockWatch()
-        """What is known of jumps of the database's clock; whoever reads that has it judged."""
-        self.instants: Instants = self._shared or DatabaseInstants(self.clock_watch.judged)
+        self._clock_watch = clock_watch or ClockWatch()
+        self.instants: Instants = self._shared or DatabaseInstants(self._clock_watch.judged)
         """For which instants readers can answer."""
         self._engine: AsyncEngine | None = None
         self._slots: Slots | None = None
@@ -200,7 +199,7 @@ class PostgresStore:
         )
 
     def _locks(self) -> SlotLocks:
-        return SlotLocks(self.clock_watch, self._clock)
+        return SlotLocks(self._clock_watch, self._clock)
 
     async def _on_lane(self, function: Callable[[PostgresConnection], int | object]) -> int:
         async with self._lane_for_a_while() as lane:
