@@ -17,7 +17,7 @@ import pytest
 
 from ringfence.v1 import allocation_service_pb2_grpc, balance_pb2, stock_service_pb2, stock_service_pb2_grpc
 from ringfence_server.app import Server
-from ringfence_server.clock import ClockWatch, SystemClock
+from ringfence_server.clock import RemoteClock, SystemClock
 from ringfence_server.config import ServerConfig
 from ringfence_server.upkeep import watch_clock
 from tests.rpc.messages import figure, new_id, reserve
@@ -198,8 +198,8 @@ async def test_a_jump_of_the_database_s_clock_is_told_and_counted(
     """Beside this machine's: a line in the log, two metrics, and the same signal accepts it."""
     jumped = 0
     monkeypatch.setattr(
-        "ringfence_server.opening.ClockWatch",
-        partial(ClockWatch, monotonic_ns=lambda: time.monotonic_ns() + jumped * 1_000),
+        "ringfence_server.opening.RemoteClock",
+        partial(RemoteClock, monotonic_ns=lambda: time.monotonic_ns() + jumped * 1_000),
     )
     monkeypatch.setattr("ringfence_server.upkeep._CLOCK_SECONDS", 0.001)
     caplog.set_level(logging.INFO, "ringfence_server.upkeep")
