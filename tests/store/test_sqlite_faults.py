@@ -160,8 +160,35 @@ async def test_another_process_that_holds_the_lock(desk: Desk) -> None:
     await away.is_over()
 
 
+@pytest.fixture
+def at_once(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every commit looks whether its file still has its name."""
+    monkeypatch.setattr(sqlite, "_NAMED_SECONDS", 0)
+    desk.store._look_at = 0
+
+
+async def test_the_name_of_the_file_is_looked_up_now_and_then(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of many commits in one span of time the first does; a span is a hundredth of a second."""
+    assert sqlite._NAMED_SECONDS == 0.01
+    looked: list[str] = []
+    identity = sqlite._identity
+
+    def look(path: str) -> tuple[int, int]:
+        looked.append(path)
+        return identity(path)
+
+    monkeypatch.setattr(sqlite, "_identity", look)
+    monkeypatch.setattr(sqlite, "_NAMED_SECONDS", 3_600)
+    desk.store._look_at = 0
+    for _ in range(5):
+        await desk.send(HOLD)
+    assert looked == [str(desk.path.resolve()), f"{desk.path.resolve()}-wal"]
+
+
 @pytest.mark.parametrize("suffix", ["", "-wal"])
-async def test_a_file_that_was_moved_away(desk: Desk, suffix: str, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_file_that_was_moved_away(
+    desk: Desk, suffix: str, caplog: pytest.LogCaptureFixture, at_once: None
+) -> None:
     """What is written to a file without a name would be answered for and lost: nothing is, until it is put back."""
     away = Away(desk)
     path = desk.path.with_name("ringfence.db" + suffix)
@@ -172,7 +199,7 @@ async def test_a_file_that_was_moved_away(desk: Desk, suffix: str, caplog: pytes
     await away.is_over()
 
 
-async def test_a_file_that_was_replaced(desk: Desk, tmp_path: Path) -> None:
+async def test_a_file_that_was_replaced(desk: Desk, tmp_path: Path, at_once: None) -> None:
     """A copy put in its place is another file: the server writes neither to the old one nor to the new one."""
     away = Away(desk)
     original = desk.path.rename(tmp_path / "original.db")
