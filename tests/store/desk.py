@@ -96,6 +96,7 @@ class Desk:
         instants: SharedInstants | None = None,
         distributed: bool | None = None,
         lanes: int = 1,
+        lock_timeout_seconds: float = PATIENT.lock_timeout_seconds,
         first_number: int = 0,
         database_clock: ClockWatch | None = None,
     ) -> None:
@@ -107,7 +108,7 @@ class Desk:
         self._refusals_kept = refusals_kept
         self._instants = instants
         self._distributed = distributed
-        self._lanes = lanes
+        self._options = replace(PATIENT, lanes=lanes, lock_timeout_seconds=lock_timeout_seconds)
         self._numbers = first_number
         self._database_clock = database_clock
         self.told: list[Committed] = []
@@ -123,7 +124,7 @@ class Desk:
         else:
             self.any_store = PostgresStore(
                 self.place,
-                replace(PATIENT, lanes=self._lanes),
+                self._options,
                 clock=self.clock if self._database_clock is None else None,
                 clock_watch=self._database_clock,
                 instants=self._instants,
