@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import pytest
 
+from ringfence.testing import PostgresServer
 from ringfence_server.clock import ClockWatch
 from ringfence_server.committer import Failure
 from ringfence_server.ledger.commands import (
@@ -44,7 +45,6 @@ MIDDLE: Final = sku_in(20)
 FAR: Final = sku_in(50)
 SHORT: Final = 0.2
 """Seconds that a batch waits for a lock which it never gets: a test waits for them once or twice."""
-LONG: Final = 600.0
 NEVER: Final = 1e9
 
 REFUSED: Final = Failure.STORE
@@ -67,9 +67,10 @@ async def stocked(desk: Desk) -> AsyncIterator[Desk]:
 
 
 @asynccontextmanager
-async def kept(desk: Desk, *slots: int) -> AsyncIterator[int]:
-    """Somebody has these slots, and does nothing; answers the process of the connection."""
-    connection = await connect_to(desk.postgres.url, PATIENT, application="a prompt", statement_timeout=False)
+async def kept(desk: Desk, *slots: int, url: str = "") -> AsyncIterator[int]:
+    """Somebody has these slots, and does nothing; answers the connection's process. ``url``: as whom, if not as the
+    server."""
+    connection = await connect_to(url or desk.postgres.url, PATIENT, application="a prompt", statement_timeout=False)
     try:
         await connection.execute("BEGIN")
         await connection.fetch("SELECT 1 FROM slot_state WHERE slot = ANY($1::smallint[]) FOR UPDATE", slots)
@@ -132,11 +133,12 @@ async def test_nobody_waits_for_it_twice(postgres_place: str) -> None:
 async def test_a_slot_that_is_merely_busy_is_waited_for(postgres_place: str) -> None:
     """Another server's batch has it: though it was stuck a moment ago, nobody is refused."""
     async with (
-        stocked(Desk(postgres_place, lock_timeout_seconds=LONG)) as one,
+        stocked(Desk(postgres_place)) as one,
         Desk(postgres_place, one.clock, instants=one.postgres._shared, first_number=1_000_000) as other,
     ):
         assert one.postgres._stuck is not None
         one.postgres._stuck.suspect(SLOTS.all_bits)
+        one.postgres._stuck._quiet_seconds = one.postgres._stuck._longest_seconds = NEVER
         with gate(other, "COMMIT") as before_commit:
             first = asyncio.ensure_future(other.send(order(HIGH)))
             await before_commit.reached()
@@ -268,6 +270,42 @@ async def test_forgetting_takes_no_slot_while_one_is_stuck(postgres_place: str) 
                 assert await desk.postgres.prune() == 0
             assert seen == []
         assert await desk.prune()
+
+
+async def test_a_batch_that_was_cut_short_may_have_waited_for_it(postgres_place: str) -> None:
+    """Where a lock is waited for longer than a batch may take: all of that batch fails, and of the next what needs the
+    slot."""
+    async with stocked(Desk(postgres_place)) as desk:
+        (lane,) = desk.postgres._lanes
+        assert desk.postgres._stuck is not None
+        desk.postgres._stuck._quiet_seconds = 0
+        # Slots are locked in their order: nothing but its wait is left of the batch that was cut.
+        async with kept(desk, HIGH_SLOT):
+            patience, lane._longest_seconds = lane._longest_seconds, SHORT
+            assert failures(await desk.send_all([order(FAR), order(HIGH)])) == [REFUSED] * 2
+            lane._longest_seconds = patience
+            assert failures(await desk.send_all([order(FAR), order(HIGH)])) == [None, REFUSED]
+        assert failures(await desk.send_all([order(FAR), order(HIGH)])) == [None] * 2
+
+
+async def test_a_transaction_of_which_nothing_can_be_seen_is_no_batch(
+    postgres_server: PostgresServer, postgres_place: str
+) -> None:
+    """An administrator's: servers see what each other's do, and nothing of others."""
+    name = postgres_place.rpartition("/")[2]
+    role = f"server_{name}"
+    postgres_server.execute(f"CREATE ROLE {role} LOGIN PASSWORD '{role}'", database=name)
+    postgres_server.execute(f"GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}", database=name)
+    place = f"postgresql://{role}:{role}@{postgres_place.rpartition('@')[2]}"
+    try:
+        async with stocked(Desk(place, lock_timeout_seconds=SHORT)) as desk:
+            assert desk.postgres._stuck is not None
+            desk.postgres._stuck._quiet_seconds = desk.postgres._stuck._longest_seconds = NEVER
+            async with kept(desk, HIGH_SLOT, url=postgres_place):
+                assert failures(await desk.send_all([order(LOW), order(HIGH)])) == [None, REFUSED]
+    finally:
+        postgres_server.execute(f"DROP OWNED BY {role}", database=name)
+        postgres_server.execute(f"DROP ROLE {role}", database=name)
 
 
 async def test_a_table_that_is_locked_is_a_store_that_is_away(desk: Desk) -> None:

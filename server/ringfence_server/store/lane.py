@@ -113,6 +113,8 @@ class Lane:
                 async with asyncio.timeout(self._longest_seconds):
                     transacted = await self._transacted(work, slots)
             except TimeoutError:
+                # Perhaps of waiting: a lock's and a statement's own limits may be set above this one.
+                self._stuck.suspect(self._slots.all_bits)
                 raise StoreUnavailable("the database does not answer") from None
             changed.extend(transacted.committed.changed)
             if not transacted.more_due:

@@ -102,7 +102,9 @@ class PostgresStore:
                 self._distributed = await is_distributed(self.url, self._options)
             await refuse_unseen_roles(self.url, self._options)
             self._engine = engine_of(self.url, self._options, application=WRITER, connections=self._options.lanes)
-            self._stuck = stuck = StuckSlots(self._locks(), self._options.lock_timeout_seconds)
+            options = self._options
+            wait = min(options.lock_timeout_seconds, options.statement_timeout_seconds, self._longest_seconds)
+            self._stuck = stuck = StuckSlots(self._locks(), wait)
             for _ in range(self._options.lanes):
                 lane = self._lane(self._engine, slots, stuck)
                 self._lanes.append(lane)

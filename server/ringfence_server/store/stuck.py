@@ -36,8 +36,8 @@ class StuckSlots:
     """Which they are, as far as one server knows; its lanes share it."""
 
     def __init__(self, locks: SlotLocks, wait_seconds: float) -> None:
-        """``wait_seconds``: how long a batch waits for a lock. What was quiet for half of that does not go on, and what
-        takes twice as long is no batch."""
+        """``wait_seconds``: how long a batch waits for a lock. A transaction that was quiet half as long does not go
+        on, and one that takes twice as long is no batch."""
         self._locks = locks
         self._quiet_seconds = wait_seconds / 2
         self._longest_seconds = wait_seconds * 2
