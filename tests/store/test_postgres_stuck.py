@@ -43,6 +43,7 @@ LOW_SLOT: Final = 3
 HIGH_SLOT: Final = 40
 MIDDLE: Final = sku_in(20)
 FAR: Final = sku_in(50)
+FARTHER: Final = sku_in(60)
 SHORT: Final = 0.2
 """Seconds that a batch waits for a lock which it never gets: a test waits for them once or twice."""
 NEVER: Final = 1e9
@@ -52,7 +53,7 @@ REFUSED: Final = Failure.STORE
 
 @pytest.fixture
 async def desk(postgres_place: str) -> AsyncIterator[Desk]:
-    """A server that waits shortly for locks and knows four lamps in different slots; its books add up in the end."""
+    """A server that waits shortly for locks and knows five lamps in different slots; its books add up in the end."""
     async with stocked(Desk(postgres_place, lock_timeout_seconds=SHORT)) as desk:
         yield desk
         desk.look(lambda connection: audit(connection, Policy()))
@@ -62,7 +63,7 @@ async def desk(postgres_place: str) -> AsyncIterator[Desk]:
 async def stocked(desk: Desk) -> AsyncIterator[Desk]:
     """A server with ten of each lamp."""
     async with desk:
-        await desk.send(post(*(figure(10, "on_hand", sku=sku) for sku in (LOW, MIDDLE, HIGH, FAR))))
+        await desk.send(post(*(figure(10, "on_hand", sku=sku) for sku in (LOW, MIDDLE, HIGH, FAR, FARTHER))))
         yield desk
 
 
@@ -207,6 +208,19 @@ async def test_what_is_due_beside_it_is_blocked(desk: Desk) -> None:
         assert failures(answered) == [REFUSED, None, REFUSED]
     assert failures(await desk.send_all([order(LOW), order(MIDDLE)])) == [None, None]
     assert [held(desk, sku) for sku in (LOW, MIDDLE, HIGH)] == [1, 1, 0]
+
+
+async def test_a_batch_that_is_led_on_and_on_takes_all_slots_but_that(desk: Desk) -> None:
+    """One thing is due beside another: the third time it takes whatever it can have."""
+    for two in ((LOW, MIDDLE), (MIDDLE, FAR), (FAR, FARTHER)):
+        await desk.send(order(*two, ttl=SECOND))
+    desk.clock.advance(timedelta(seconds=1))
+    async with kept(desk, HIGH_SLOT):
+        assert failures([await desk.send(order(HIGH))]) == [REFUSED]
+        with locked(desk) as seen:
+            assert failures(await desk.send_all([order(LOW), order(HIGH)])) == [None, REFUSED]
+    assert [len(slots) for slots in seen] == [1, 2, 3, 63]
+    assert [held(desk, sku) for sku in (LOW, MIDDLE, FAR, FARTHER)] == [1, 0, 0, 0]
 
 
 async def test_leases_end_by_themselves_where_they_can(desk: Desk) -> None:
