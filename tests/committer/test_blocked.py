@@ -40,8 +40,8 @@ def block(store: MemoryStore, skus: Collection[str]) -> None:
 
 @pytest.fixture
 def limits() -> CommitterLimits:
-    """No patience with a store: every failure took long."""
-    return CommitterLimits(store_patience_seconds=0)
+    """No patience with a store: every failure took long. All there is for what is blocked."""
+    return CommitterLimits(store_patience_seconds=0, blocked_patience_seconds=600)
 
 
 async def submit_together(desk: Desk, *orders: Command) -> None:

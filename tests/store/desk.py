@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Engine, NullPool, create_engine
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from ringfence_server.clock import ClockWatch, ManualClock
-from ringfence_server.committer import Answer, Committer, Request
+from ringfence_server.committer import Answer, Committer, CommitterLimits, Request
 from ringfence_server.committer.request import Stamp
 from ringfence_server.ledger.commands import Command, Figure, Lease, PostStock, Reserve, ReserveLine
 from ringfence_server.ledger.idempotency import REFUSALS_KEPT_PER_CALLER, scope_of
@@ -35,6 +35,8 @@ T = TypeVar("T")
 
 ORGANIZATION: Final = "default"
 CALLER: Final = "webshop"
+
+_PATIENT: Final = CommitterLimits(blocked_patience_seconds=600)
 
 
 def uuid7(microseconds: int, number: int) -> bytes:
@@ -132,7 +134,7 @@ class Desk:
                 distributed=self._distributed,
                 longest_seconds=60.0,
             )
-        self.committer = Committer(self.any_store, on_commit=self.told.append)
+        self.committer = Committer(self.any_store, limits=_PATIENT, on_commit=self.told.append)
 
     @property
     def on_sqlite(self) -> bool:
@@ -161,7 +163,7 @@ class Desk:
         await self.any_store.open()
         if isinstance(self.any_store, PostgresStore):
             routes = self.any_store.placing()
-            self.committer = Committer(self.any_store, on_commit=self.told.append, routes=routes)
+            self.committer = Committer(self.any_store, limits=_PATIENT, on_commit=self.told.append, routes=routes)
         self.committer.start()
         return self
 
