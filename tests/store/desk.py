@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Engine, NullPool, create_engine
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from ringfence_server.clock import ClockWatch, ManualClock
-from ringfence_server.committer import Answer, Committer, Request
+from ringfence_server.committer import Answer, Committer, CommitterLimits, Request
 from ringfence_server.committer.request import Stamp
 from ringfence_server.ledger.commands import Command, Figure, Lease, PostStock, Reserve, ReserveLine
 from ringfence_server.ledger.idempotency import REFUSALS_KEPT_PER_CALLER, scope_of
@@ -35,6 +35,8 @@ T = TypeVar("T")
 
 ORGANIZATION: Final = "default"
 CALLER: Final = "webshop"
+
+_PATIENT: Final = CommitterLimits(blocked_patience_seconds=600)
 
 
 def uuid7(microseconds: int, number: int) -> bytes:
@@ -96,6 +98,7 @@ class Desk:
         instants: SharedInstants | None = None,
         distributed: bool | None = None,
         lanes: int = 1,
+        lock_timeout_seconds: float = PATIENT.lock_timeout_seconds,
         first_number: int = 0,
         database_clock: ClockWatch | None = None,
     ) -> None:
@@ -107,7 +110,7 @@ class Desk:
         self._refusals_kept = refusals_kept
         self._instants = instants
         self._distributed = distributed
-        self._lanes = lanes
+        self._options = replace(PATIENT, lanes=lanes, lock_timeout_seconds=lock_timeout_seconds)
         self._numbers = first_number
         self._database_clock = database_clock
         self.told: list[Committed] = []
@@ -123,7 +126,7 @@ class Desk:
         else:
             self.any_store = PostgresStore(
                 self.place,
-                replace(PATIENT, lanes=self._lanes),
+                self._options,
                 clock=self.clock if self._database_clock is None else None,
                 clock_watch=self._database_clock,
                 instants=self._instants,
@@ -131,7 +134,7 @@ class Desk:
                 distributed=self._distributed,
                 longest_seconds=60.0,
             )
-        self.committer = Committer(self.any_store, on_commit=self.told.append)
+        self.committer = Committer(self.any_store, limits=_PATIENT, on_commit=self.told.append)
 
     @property
     def on_sqlite(self) -> bool:
@@ -160,7 +163,7 @@ class Desk:
         await self.any_store.open()
         if isinstance(self.any_store, PostgresStore):
             routes = self.any_store.placing()
-            self.committer = Committer(self.any_store, on_commit=self.told.append, routes=routes)
+            self.committer = Committer(self.any_store, limits=_PATIENT, on_commit=self.told.append, routes=routes)
         self.committer.start()
         return self
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from ringfence.testing import PostgresServer
+from ringfence.testing import PostgresServer, assert_eventually_async
 from ringfence_server.committer import Failure
 from ringfence_server.ledger.commands import (
     Allocate,
@@ -24,11 +24,12 @@ from ringfence_server.ledger.commands import (
     UpdateReservation,
 )
 from ringfence_server.ledger.work import BatchRejected, StoreUnavailable
-from ringfence_server.store import migrate
+from ringfence_server.store import migrate, postgres
 from ringfence_server.store.connect import READER, WRITER, PostgresOptions, connect_to
 from ringfence_server.store.errors import translated
 from ringfence_server.store.migrate import upgrade_postgres
 from ringfence_server.store.postgres import PostgresStore
+from ringfence_server.store.roles import refuse_unseen_roles
 from ringfence_server.store.suitable import unsuitable
 from tests.ledger.world import figure, line, quota
 from tests.patience import PATIENT
@@ -215,39 +216,77 @@ async def test_a_server_that_freezes_loses_its_locks_soon(postgres_place: str) -
     assert idle == {WRITER: "5s", READER: "25s"}
 
 
-async def test_servers_that_do_not_see_one_another_are_not_started(
+@pytest.fixture
+def stores_of_two_roles(
     postgres_server: PostgresServer, postgres_place: str
+) -> Iterator[tuple[PostgresStore, PostgresStore]]:
+    """Two servers' stores of one database. Neither role sees what the other's connections do."""
+    name = postgres_place.rpartition("/")[2]
+    place = postgres_place.rpartition("@")[2]
+    roles = "one_" + name, "other_" + name
+    for role in roles:
+        postgres_server.execute(f"CREATE ROLE {role} LOGIN PASSWORD '{role}'", database=name)
+        postgres_server.execute(f"GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}", database=name)
+    one, other = (PostgresStore(f"postgresql://{role}:{role}@{place}", PATIENT) for role in roles)
+    yield one, other
+    for role in roles:
+        postgres_server.execute(f"DROP OWNED BY {role}", database=name)
+        postgres_server.execute(f"DROP ROLE {role}", database=name)
+
+
+async def test_servers_that_do_not_see_one_another_are_not_started(
+    postgres_server: PostgresServer, postgres_place: str, stores_of_two_roles: tuple[PostgresStore, PostgresStore]
 ) -> None:
     """Reads need to see all writers' transactions: one of another role would fail those of all servers. With
     pg_read_all_stats a role sees all."""
     name = postgres_place.rpartition("/")[2]
-
-    def tell(*statements: str) -> None:
-        for statement in statements:
-            postgres_server.execute(statement, database=name)
-
-    def store(role: str) -> PostgresStore:
-        place = postgres_place.rpartition("@")[2]
-        return PostgresStore(f"postgresql://{role}:{role}@{place}", PATIENT)
-
-    roles = "one_" + name, "other_" + name
-    for role in roles:
-        tell(f"CREATE ROLE {role} LOGIN PASSWORD '{role}'", f"GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}")
-    one, other = map(store, roles)
+    one, other = stores_of_two_roles
     try:
         await one.open()
-        with pytest.raises(StoreUnavailable, match=f"connects as the role {roles[0]}: give all servers one role"):
+        with pytest.raises(StoreUnavailable, match=f"connects as the role one_{name}: give all servers one role"):
             await other.open()
-        tell(f"GRANT pg_read_all_stats TO {roles[1]}")
+        postgres_server.execute(f"GRANT pg_read_all_stats TO other_{name}")
         with pytest.raises(StoreUnavailable, match="connects as the role"):
             await other.open()
-        tell(f"GRANT pg_read_all_stats TO {roles[0]}")
+        postgres_server.execute(f"GRANT pg_read_all_stats TO one_{name}")
         await other.open()
     finally:
         await one.close()
         await other.close()
-        for role in roles:
-            tell(f"DROP OWNED BY {role}", f"DROP ROLE {role}")
+
+
+async def test_nor_are_both_of_them_when_they_start_at_once(
+    postgres_server: PostgresServer,
+    postgres_place: str,
+    stores_of_two_roles: tuple[PostgresStore, PostgresStore],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Neither meets the other when it looks first. Whoever looks again when the other writes, too, withdraws."""
+    name = postgres_place.rpartition("/")[2]
+    both_looked = asyncio.Barrier(2)
+    looks: list[str] = []
+
+    async def look(url: str, options: PostgresOptions) -> None:
+        await refuse_unseen_roles(url, options)
+        looks.append(url)
+        if looks.count(url) == 1:
+            await both_looked.wait()
+
+    monkeypatch.setattr(postgres, "refuse_unseen_roles", look)
+    try:
+        opened = await asyncio.gather(*(store.open() for store in stores_of_two_roles), return_exceptions=True)
+        refused = [role for role, result in zip(("one", "other"), opened, strict=True) if result is not None]
+        assert refused
+        assert all("give all servers one role" in str(result) for result in opened if result is not None)
+
+        async def withdrawn() -> bool:
+            query = f"SELECT usename FROM pg_stat_activity WHERE application_name = '{WRITER}' AND datname = '{name}'"
+            return not {f"{role}_{name}" for role in refused} & {role for (role,) in postgres_server.execute(query)}
+
+        await assert_eventually_async(withdrawn)
+    finally:
+        for store in stores_of_two_roles:
+            await store.close()
 
 
 def test_what_no_database_may_be() -> None:

@@ -13,7 +13,7 @@ from time import perf_counter
 from typing import Final, Protocol
 
 from ringfence_server.ledger.names import StockKey
-from ringfence_server.ledger.work import Committed, StoreUnavailable, Work
+from ringfence_server.ledger.work import Committed, RequestsBlocked, StoreUnavailable, Work
 
 from .alone import Alone
 from .lanes import LaneQueue, OneLane, Routes
@@ -45,6 +45,9 @@ class CommitterLimits:
     """Lines of one transaction, unless a single command has more."""
     store_patience_seconds: float = 1.0
     """A store that took so long to fail has failed all that wait, too: they would only hear of it later."""
+    blocked_patience_seconds: float = 3.0
+    """A batch that was tried for so long is not begun again without the requests that somebody else blocks: all of its
+    callers hear now."""
 
 
 class Overloaded(Exception):
@@ -223,7 +226,7 @@ class Committer:
         except Exception as fault:
             if not future.done():
                 future.set_exception(fault)
-            if isinstance(fault, StoreUnavailable):
+            if isinstance(fault, StoreUnavailable) and not isinstance(fault, RequestsBlocked):
                 self._fail_waiting(started)
             return
         self._tell(committed)
@@ -249,8 +252,10 @@ class Committer:
         return taken, lines
 
     async def _commit(self, requests: Sequence[Request]) -> None:
-        """Commits a batch; isolates what poisons it. Answers every request exactly once."""
+        """Commits a batch; isolates what poisons it, and leaves out what is blocked. Answers every request exactly
+        once."""
         pending = list(requests)
+        began = math.inf
         while pending:
             started = asyncio.get_running_loop().time()
             work = BatchWork(pending, started)
@@ -261,6 +266,12 @@ class Committer:
                 _log.error("request %s could not be decided", name, exc_info=poisoned.__cause__)
                 pending.remove(poisoned.request)
                 _answer(poisoned.request, Answer(b"", True, False, 0, Failure.INTERNAL))
+                continue
+            except RequestsBlocked as blocked:
+                # The store lives, and what waits need not wait for them.
+                began = min(began, started)
+                waited = asyncio.get_running_loop().time() - began
+                pending = _fail_blocked(pending, blocked, all_of_them=waited >= self._limits.blocked_patience_seconds)
                 continue
             except StoreUnavailable as away:
                 _log.warning("the store is away: %s", away)
@@ -323,6 +334,14 @@ class Committer:
         # Next, before any later commit's: so the answer is on its way first.
         loop.call_soon(self._tell, committed)
         return True
+
+
+def _fail_blocked(pending: list[Request], blocked: RequestsBlocked, *, all_of_them: bool) -> list[Request]:
+    """Answers the requests that are blocked; answers the others."""
+    places = frozenset(range(len(pending)) if all_of_them or not blocked.requests else blocked.requests)
+    for place in sorted(places):
+        _answer(pending[place], Answer(b"", True, False, 0, Failure.STORE))
+    return [request for place, request in enumerate(pending) if place not in places]
 
 
 def _answer(request: Request, answer: Answer) -> None:

@@ -50,6 +50,14 @@ class BatchWork:
                 needs_of(needs, request.organization, request.caller, request.command, policy)
         return needs
 
+    def needs_of_each(self, policies: Mapping[str, Policy]) -> Sequence[Needs]:
+        """The rows that each request names by itself, repeats too."""
+        named = [Needs() for _ in self.requests]
+        for needs, request in zip(named, self.requests, strict=True):
+            organization = request.organization
+            needs_of(needs, organization, request.caller, request.command, policies[organization])
+        return named
+
     def needs_after(
         self,
         needs: Needs,

@@ -58,6 +58,9 @@ class Work(Protocol):
     def needs(self, policies: Mapping[str, Policy], stored: Mapping[RequestKey, StoredOutcome]) -> Needs:
         """The rows to load; what is a repeat needs none."""
 
+    def needs_of_each(self, policies: Mapping[str, Policy]) -> Sequence[Needs]:
+        """The rows that each request names by itself, in the order of ``request_keys``."""
+
     def needs_after(
         self,
         needs: Needs,
@@ -102,6 +105,15 @@ class Committed(NamedTuple):
 
 class StoreUnavailable(Exception):
     """The store cannot be written or read now; nothing of the batch happened. The request_id tells what did."""
+
+
+class RequestsBlocked(StoreUnavailable):
+    """Somebody keeps what some requests of a work need; nothing of it happened. The work without them can be run."""
+
+    def __init__(self, requests: Sequence[int]) -> None:
+        super().__init__("another transaction keeps what they need locked, and does not go on")
+        self.requests = requests
+        """Their places in ``Work.request_keys``, rising; none only where the work has no requests."""
 
 
 class BatchRejected(Exception):

@@ -22,6 +22,10 @@ class StoreInUse(StoreUnavailable):
     """Another server has the database file open for writing."""
 
 
+class TookTooLong(StoreUnavailable):
+    """A statement ran into a limit of time: of waiting for a lock, or of all that it does."""
+
+
 class Contended(Exception):
     """Another server's transaction stood in the way: nothing happened, and another try is likely to succeed."""
 
@@ -36,6 +40,7 @@ NETWORK_ERRORS: Final[tuple[type[Exception], ...]] = (*DATABASE_ERRORS, OSError,
 """The same where the database is on the other side of a network."""
 _ROWS_REFUSED: Final = (IntegrityError, DataError, sqlite3.IntegrityError, sqlite3.DataError)
 _CONTENDED: Final = ("40001", "40P01")
+_TIMED_OUT: Final = ("55P03", "57014")
 _UNIQUE_VIOLATION: Final = "23505"
 _RIVALS_KEYS: Final = ("pk_request_outcome", "pk_order_reference")
 READ_ONLY: Final = "the database takes no writes: it is a replica, or was made read-only"
@@ -54,8 +59,8 @@ _PLAIN: Final = {
 
 
 def translated(error: Exception) -> Exception:
-    """BatchRejected for rows that the database refuses, Rival and Contended for what another try mends,
-    StoreUnavailable for everything else."""
+    """BatchRejected for rows that the database refuses, Rival and Contended for what another try mends, TookTooLong for
+    what ran into a limit of time, StoreUnavailable for everything else."""
     if isinstance(error, sqlite3.Error):
         return BatchRejected(str(error)) if isinstance(error, _ROWS_REFUSED) else StoreUnavailable(str(error))
     state = sqlstate(error)
@@ -67,6 +72,8 @@ def translated(error: Exception) -> Exception:
     # A value that the driver cannot encode is a ValueError besides.
     if isinstance(error, _ROWS_REFUSED) or state[:2] in ("22", "23") or isinstance(error, ValueError):
         return BatchRejected(cause)
+    if state in _TIMED_OUT:
+        return TookTooLong(cause)
     return StoreUnavailable(cause)
 
 

@@ -17,10 +17,11 @@ from ringfence_server.ledger.names import StockKey
 from ringfence_server.ledger.work import Committed, StoreUnavailable, Work
 
 from .driver import PostgresConnection
-from .errors import NETWORK_ERRORS, READ_ONLY, Contended, refused_by_database, translated
-from .locks import SlotLocks, WiderLock
+from .errors import NETWORK_ERRORS, READ_ONLY, Contended, TookTooLong, refused_by_database, translated
+from .locks import Locked, SlotLocks, WiderLock
 from .postgres_connection import KeptConnection, keep_connection
 from .slots import Slots, bits_of, slots_of
+from .stuck import Stuck, StuckSlots, stuck_requests
 from .transaction import Transacted, Transactor
 
 _log = logging.getLogger(__name__)
@@ -30,7 +31,9 @@ LONGEST_SECONDS: Final = 4.0
 """Callers hear within five seconds that the store is away."""
 _MOST_TRIES: Final = 8
 _MOST_WIDENED: Final = 3
-"""A batch that still needs more slots then gets them all."""
+"""A batch that still needs more slots then gets all that are not stuck."""
+_MOST_WAITS: Final = 2
+"""For slots, each as long as a lock is waited for: who had them may have ended just before it was looked for."""
 _LONGEST_PAUSE_SECONDS: Final = 0.05
 PLANNER: Final = (
     # Statements are few and find their rows by keys. Plans made while tables are empty would be kept for full ones, so
@@ -60,6 +63,14 @@ class _Unknown(Exception):
         self.slots = slots
 
 
+class _WaitedInVain(Exception):
+    """For one of these slots, a bitmap."""
+
+    def __init__(self, slots: int, cause: StoreUnavailable) -> None:
+        super().__init__(str(cause))
+        self.slots = slots
+
+
 class Lane:
     """A connection and what it remembers; one unit of work at a time."""
 
@@ -70,6 +81,7 @@ class Lane:
         locks: SlotLocks,
         moments: BatchTimes,
         transactor: Transactor,
+        stuck: StuckSlots,
         *,
         distributed: bool,
         longest_seconds: float = LONGEST_SECONDS,
@@ -81,6 +93,7 @@ class Lane:
         self._locks = locks
         self._moments = moments
         self.transactor = transactor
+        self._stuck = stuck
         self._distributed = distributed
         self._kept: KeptConnection | None = None
 
@@ -91,6 +104,7 @@ class Lane:
         ``slots``, a bitmap: those that it begins with, instead of what the work names.
 
         Raises:
+            Stuck: some of its requests need slots that somebody keeps.
             StoreUnavailable, BatchRejected, and what deciding raises.
         """
         changed: list[StockKey] = []
@@ -99,6 +113,8 @@ class Lane:
                 async with asyncio.timeout(self._longest_seconds):
                     transacted = await self._transacted(work, slots)
             except TimeoutError:
+                # Perhaps of waiting: a lock's and a statement's own limits may be set above this one.
+                self._stuck.suspect(self._slots.all_bits)
                 raise StoreUnavailable("the database does not answer") from None
             changed.extend(transacted.committed.changed)
             if not transacted.more_due:
@@ -118,14 +134,24 @@ class Lane:
             if isinstance(stopped, _Unknown):
                 await self.close()
                 self._moments.end(committed=False)
-            return await self.run(work, bits_of(slots))
+            return await self._end_leases(work, bits_of(slots))
         except TimeoutError:
             raise StoreUnavailable("the database does not answer") from None
         committed = transacted.committed
         if transacted.more_due:
-            rest = await self.run(work, bits_of(slots))
+            rest = await self._end_leases(work, bits_of(slots))
             committed = rest._replace(changed=list(dict.fromkeys([*committed.changed, *rest.changed])))
         return committed
+
+    async def _end_leases(self, work: Work, slots: int) -> Committed:
+        """Runs a work that only ends leases, in those of the slots, a bitmap, in which that is not stuck."""
+        while True:
+            try:
+                return await self.run(work, slots)
+            except Stuck as stuck:
+                if not slots & stuck.slots or not slots & ~stuck.slots:
+                    raise
+                slots &= ~stuck.slots
 
     async def call(self, function: Callable[[PostgresConnection], T]) -> T:
         """Runs a function on the connection, which is opened when there is none.
@@ -168,13 +194,21 @@ class Lane:
     # --- one transaction -----------------------------------------------------------------------------------------
 
     async def _transacted(self, work: Work, slots: int | None) -> Transacted:
-        tries = widened = 0
+        tries = widened = waits = 0
         while True:
             try:
                 return await self.call(partial(self._transact, work, slots))
             except WiderLock as wider:
                 widened += 1
-                slots = wider.slots if widened < _MOST_WIDENED else self._slots.all_bits
+                slots = wider.slots
+                if widened >= _MOST_WIDENED:
+                    slots |= self._slots.all_bits & ~self._stuck.bits
+            except _WaitedInVain as waited:
+                waits += 1
+                self._stuck.suspect(waited.slots)
+                await self.call(partial(self._refuse_stuck, work, waited.slots))
+                if waits >= _MOST_WAITS:
+                    raise StoreUnavailable(str(waited)) from waited
             except Contended as contended:
                 tries += 1
                 if tries >= _MOST_TRIES:
@@ -191,11 +225,34 @@ class Lane:
     def _transact(self, work: Work, slots: int | None, connection: PostgresConnection) -> Transacted:
         transactor = self.transactor
         bits = transactor.slots_of(connection, work) if slots is None else slots
+        if self._stuck.bits & bits:
+            self._refuse_stuck(work, bits, connection)
         with self._transaction(connection):
-            transacted = transactor.run(connection, work, slots_of(bits))
+            wanted = slots_of(bits)
+            transacted = transactor.run_locked(connection, work, wanted, self._take(connection, wanted))
             self._end(connection, transacted, bits)
         transactor.settle(transacted)
         return transacted
+
+    def _take(self, connection: PostgresConnection, slots: Sequence[int]) -> Locked:
+        try:
+            return self._locks.take(connection, slots)
+        except NETWORK_ERRORS as error:
+            cause = translated(error)
+            if isinstance(cause, TookTooLong):
+                raise _WaitedInVain(bits_of(slots), cause) from error
+            raise
+
+    def _refuse_stuck(self, work: Work, slots: int, connection: PostgresConnection) -> None:
+        """Looks whether the work can have the slots, a bitmap.
+
+        Raises:
+            Stuck: not now.
+        """
+        stuck = self._stuck.look(connection) & slots
+        if stuck:
+            until = self._locks.due_until(self._locks.now(connection))
+            raise stuck_requests(connection, work, self._slots, self.transactor.loader, slots, stuck, until)
 
     def _sweep(self, work: Work, slots: Sequence[int], connection: PostgresConnection) -> Transacted:
         with self._transaction(connection):

@@ -20,7 +20,7 @@ from .driver import DriverConnection
 from .load_till import TillLoader
 from .rows import SqlRow, measure_of, part_of, part_slots_of, pool_of, reservation_of, stock_of
 from .sales import SaleRows
-from .slots import Slots, bits_of
+from .slots import Slots
 from .statements import joined_select, keyed_select, newest_select, slot_select
 
 MOST_DUE: Final = 1_000
@@ -80,7 +80,9 @@ class Loader:
         self._reservations = keyed_select(
             dialect, _all_but_slot(schema.reservation), reservation_id, slots.of_id, packed=True
         )
-        self._part_slots = keyed_select(dialect, [schema.reservation.c.part_slots], reservation_id, slots.of_id)
+        self._part_slots = keyed_select(
+            dialect, [reservation_id, schema.reservation.c.part_slots], reservation_id, slots.of_id
+        )
         self._parts = keyed_select(dialect, _all_but_slot(part), part.c.reservation_id, packed=True)
         owner = [reference.c.organization, reference.c.caller, reference.c.order_reference]
         self._references = joined_select(dialect, [*owner, reference.c.reservation_id], owner, slots.of_reference)
@@ -186,12 +188,14 @@ class Loader:
             state.slots |= row[-1] | 1 << self._slots.of_id(found.reservation_id)
         return list(self._parts.find_in(connection, slots, where))
 
-    def slots_of_reservations(self, connection: DriverConnection, ids: Collection[bytes]) -> int:
-        """The slots in which reservations and their parts lie, as a bitmap; of one that is not there its id's."""
-        bits = bits_of(self._slots.of_id(reservation_id) for reservation_id in ids)
-        for (part_slots,) in self._part_slots.find(connection, list(ids)):
-            bits |= part_slots
-        return bits & self._slots.all_bits
+    def slots_of_reservations(self, connection: DriverConnection, ids: Collection[bytes]) -> dict[bytes, int]:
+        """The slots in which each of these reservations and its parts lie, as a bitmap; of one that is not there its
+        id's."""
+        slots = self._slots
+        found = {reservation_id: 1 << slots.of_id(reservation_id) for reservation_id in ids}
+        for reservation_id, part_slots in self._part_slots.find(connection, list(ids)):
+            found[reservation_id] |= part_slots & slots.all_bits
+        return found
 
     def stocks(
         self, connection: DriverConnection, state: LoadedState, keys: Collection[StockKey], ids: Collection[int]

@@ -23,7 +23,7 @@ from ringfence_server.clock import Clock, ClockWatch
 
 from . import schema
 from .compiled import Statement
-from .driver import DriverConnection
+from .driver import DriverConnection, PostgresConnection
 
 
 class Head(NamedTuple):
@@ -99,6 +99,18 @@ _LOCK = (
 )
 # For shards: a statement of its own for each slot.
 _LOCK_ONE = f"SELECT slot, {_COUNTERS} FROM slot_state WHERE slot = $1::smallint FOR UPDATE{{skip}}"
+# A row names in ``xmax`` the transaction that has it, and while that lives it has the lock of its own number.
+_STUCK = """
+WITH locks AS MATERIALIZED (SELECT pid, locktype, transactionid, granted FROM pg_locks)
+SELECT slot, held.pid FROM slot_state
+JOIN locks AS held ON held.locktype = 'transactionid' AND held.granted AND held.transactionid = slot_state.xmax
+LEFT JOIN pg_stat_activity AS holder ON holder.pid = held.pid
+WHERE slot = ANY($1::smallint[])
+  AND NOT EXISTS (SELECT FROM locks AS wanted WHERE wanted.pid = held.pid AND NOT wanted.granted)
+  AND coalesce(
+    holder.state_change <= clock_timestamp() - $2::float8 * interval '1 second'
+    OR holder.xact_start <= clock_timestamp() - $3::float8 * interval '1 second', true)
+"""
 _CLOCK = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 
 
@@ -124,6 +136,25 @@ class SlotLocks:
     def take_free(self, connection: DriverConnection, slots: Sequence[int]) -> tuple[list[int], Locked]:
         """The same without waiting: of these slots those that nobody has, rising."""
         return self._take(connection, slots, " SKIP LOCKED")
+
+    def stuck(
+        self, connection: PostgresConnection, slots: Sequence[int], quiet_seconds: float, longest_seconds: float
+    ) -> dict[int, int | None]:
+        """Without waiting, and outside a transaction: of these slots those that a transaction has which waits for no
+        other, and which began no statement and ended none for so long, or began itself so long ago; each with the
+        number of its connection's process. None: of a transaction that was prepared, or on another machine.
+
+        Nobody knows how long a slot on another machine has been taken, or what for: of distributed ones all that are.
+        """
+        if not connection.distributed:
+            rows = connection.rows(_STUCK, (slots, quiet_seconds, longest_seconds))
+            return {slot: pid for slot, pid in rows}
+        connection.command("BEGIN")
+        try:
+            free, _ = self.take_free(connection, slots)
+        finally:
+            connection.command("ROLLBACK")
+        return dict.fromkeys(slot for slot in slots if slot not in free)
 
     def now(self, connection: DriverConnection) -> int:
         """The clock of the batches, microseconds since the epoch."""

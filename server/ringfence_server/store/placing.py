@@ -9,10 +9,19 @@ from ringfence_server.ledger.commands import Command, SetPolicy
 from ringfence_server.ledger.needs import Needs, needs_of
 from ringfence_server.ledger.policy import Policy
 
+from .load_till import needs_till
 from .slots import Slots, bits_of, slots_of
 
 PLACES: Final = Policy(location_order=("",))
 """Locations do not matter for where a key lies; a line without one is to name its SKU nevertheless."""
+
+
+def slots_named(slots: Slots, needs: Needs) -> int:
+    """The slots of what needs name, as a bitmap; where their reservations lie, only the tables tell."""
+    bits = bits_of(map(slots.of_key, needs.pools))
+    if needs_till(needs):
+        bits |= bits_of(map(slots.of_count, needs.counts)) | bits_of(map(slots.of_id, needs.events))
+    return bits
 
 
 class Place(NamedTuple):

@@ -18,7 +18,7 @@ from .connect import WRITER, PostgresOptions, engine_of, shown
 from .distribute import is_distributed
 from .driver import PostgresConnection
 from .due_slots import due_slots
-from .errors import NETWORK_ERRORS, Contended, translated
+from .errors import NETWORK_ERRORS, Contended, TookTooLong, translated
 from .ids import Ids
 from .instants import DatabaseInstants, Instants, SharedInstants
 from .lane import LONGEST_SECONDS, Lane
@@ -31,6 +31,7 @@ from .postgres_prune import SlotPruner
 from .roles import refuse_unseen_roles
 from .slots import Slots
 from .stale_keys import stale_keys
+from .stuck import StuckSlots
 from .transaction import Transactor
 
 
@@ -69,6 +70,7 @@ class PostgresStore:
         """For which instants readers can answer."""
         self._engine: AsyncEngine | None = None
         self._slots: Slots | None = None
+        self._stuck: StuckSlots | None = None
         self._lanes: list[Lane] = []
         self._free: asyncio.Queue[Lane] = asyncio.Queue()
         self._pruner: SlotPruner | None = None
@@ -100,8 +102,11 @@ class PostgresStore:
                 self._distributed = await is_distributed(self.url, self._options)
             await refuse_unseen_roles(self.url, self._options)
             self._engine = engine_of(self.url, self._options, application=WRITER, connections=self._options.lanes)
+            options = self._options
+            wait = min(options.lock_timeout_seconds, options.statement_timeout_seconds, self._longest_seconds)
+            self._stuck = stuck = StuckSlots(self._locks(), wait)
             for _ in range(self._options.lanes):
-                lane = self._lane(self._engine, slots)
+                lane = self._lane(self._engine, slots, stuck)
                 self._lanes.append(lane)
                 self._free.put_nowait(lane)
             self._pruner = SlotPruner(slots, self._locks())
@@ -110,6 +115,8 @@ class PostgresStore:
                 await self._on_lane(self._look)
             except StoreUnavailable as away:
                 raise StoreUnavailable(f"the database {shown(self.url)} cannot be opened: {away}") from away
+            # Again, now that the others see this one: of two that start at once none saw the other before.
+            await refuse_unseen_roles(self.url, self._options)
         except NETWORK_ERRORS as error:
             await self.close()
             raise StoreUnavailable(f"the database {shown(self.url)} cannot be opened: {translated(error)}") from error
@@ -144,16 +151,24 @@ class PostgresStore:
 
     async def prune(self) -> int:
         """Deletes one bounded step of what is past its keeping; answers the rows deleted."""
-        pruner = self._pruner
+        pruner, stuck = self._pruner, self._stuck
         assert pruner is not None
+        assert stuck is not None
 
         def step(connection: PostgresConnection) -> int:
+            if stuck.bits and stuck.look(connection):
+                # It takes every slot for a moment.
+                return 0
             locks = self._locks()
             now = locks.now(connection)
             # What is forgotten stays forgotten: a clock in doubt must not be trusted here either.
             return pruner.step(connection, min(now, locks.due_until(now)))
 
-        return await self._on_lane(step)
+        try:
+            return await self._on_lane(step)
+        except TookTooLong:
+            stuck.suspect(self.slots.all_bits)
+            raise
 
     async def close(self) -> None:
         """Closes all connections."""
@@ -176,7 +191,7 @@ class PostgresStore:
         ended = [await lane.sweep(work, (slot,)) for slot in slots]
         return ended[-1]._replace(changed=[key for each in ended for key in each.changed])
 
-    def _lane(self, engine: AsyncEngine, slots: Slots) -> Lane:
+    def _lane(self, engine: AsyncEngine, slots: Slots, stuck: StuckSlots) -> Lane:
         moments = DatabaseMoments() if self._shared is None else self._shared.writer()
         locks = self._locks()
         dialect = engine.dialect
@@ -194,6 +209,7 @@ class PostgresStore:
             locks,
             moments,
             transactor,
+            stuck,
             distributed=self.distributed,
             longest_seconds=self._longest_seconds,
         )

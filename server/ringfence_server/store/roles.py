@@ -21,7 +21,8 @@ ORDER BY role LIMIT 1
 
 
 async def refuse_unseen_roles(url: str, options: PostgresOptions) -> None:
-    """To be called before a server has a writing connection: with it the reads of those who do not see it would fail.
+    """To be called before a server has a writing connection, for with it the reads of those who do not see it would
+    fail; and once more when it has one, and is seen by whoever starts at the same moment.
 
     Raises StoreUnavailable when a server runs whose role does not see this one's transactions, or the other way round,
     and what the driver raises.

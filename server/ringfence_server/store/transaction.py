@@ -23,7 +23,7 @@ from .load import LoadedState, Loader, needed_measures
 from .load_till import TillState, needs_till
 from .locks import Head, Locked, WiderLock
 from .outcomes import Caller, Outcomes
-from .placing import PLACES
+from .placing import PLACES, slots_named
 from .policy_use import policy_use
 from .slots import Slots, bits_of
 from .write import Writer
@@ -157,14 +157,12 @@ class Transactor:
             # Whatever was decided by the old rules is committed before, and what comes after reads the new ones.
             return self._slots.all_bits
         needs = work.needs(defaultdict(lambda: PLACES), {})
-        bits = bits_of(map(self._slots.of_key, needs.pools))
+        bits = slots_named(self._slots, needs)
         if needs.reservations:
-            bits |= self.loader.slots_of_reservations(connection, needs.reservations)
-        if needs_till(needs):
-            bits |= bits_of(map(self._slots.of_count, needs.counts)) | bits_of(map(self._slots.of_id, needs.events))
-            # What did not fit is written somewhere, even if it names no stock key.
-            bits = bits or 1
-        return bits
+            for each in self.loader.slots_of_reservations(connection, needs.reservations).values():
+                bits |= each
+        # What did not fit is written somewhere, even if it names no stock key.
+        return bits or int(needs_till(needs))
 
     def run(
         self, connection: DriverConnection, work: Work, slots: Sequence[int] = (0,), *, most_parts: int | None = None
