@@ -392,7 +392,7 @@ def test_outcomes_and_callers_come_back(engine: Engine) -> None:
         connection = DriverConnection(core)
         outcomes.keep(connection, rows, {}, 5)
         wanted = [(1, b"i" * 16), (-(2**63), b"j" * 16), (2, b"i" * 16), (1, b"j" * 16)]
-        known = Outcomes(engine.dialect, ONE_SLOT).known(connection, wanted)
+        known = Outcomes(engine.dialect, ONE_SLOT).known(connection, wanted, 0)
         assert known == {
             (1, b"i" * 16): (b"f" * 16, False, bytes(range(256))),
             (-(2**63), b"j" * 16): (b"h" * 16, True, b"no"),

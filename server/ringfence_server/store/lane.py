@@ -261,7 +261,8 @@ class Lane:
         connection.command("BEGIN")
         try:
             self._locks.take(connection, slots_of(unknown.slots))
-            stored = self.transactor.outcomes.known(connection, [(row.scope, row.request_id) for row in outcomes])
+            keys = [(row.scope, row.request_id) for row in outcomes]
+            stored = self.transactor.outcomes.known(connection, keys, unknown.transacted.batch.now)
         finally:
             connection.command("ROLLBACK")
         # Without outcomes it only ended leases: that is done again, or was done.

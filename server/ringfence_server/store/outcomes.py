@@ -16,6 +16,7 @@ from ringfence_server.ledger.work import OutcomeRow, RequestKey
 
 from . import postgres_statements, schema, sqlite_statements
 from .driver import DriverConnection
+from .fresh_ids import FreshIds
 from .slots import Slots
 from .statements import SlotSelect, insert_rows, keyed_select, upsert_rows
 
@@ -53,6 +54,7 @@ class Outcomes:
         self._refusals_kept = refusals_kept
         self._only_writer = only_writer
         self._remembered: dict[int, Caller | None] = {}
+        self._fresh = FreshIds(dialect) if only_writer else None
         self._known = keyed_select(
             dialect,
             [outcome.c.request_id, outcome.c.scope, outcome.c.fingerprint, outcome.c.refusal_number, outcome.c.payload],
@@ -80,8 +82,16 @@ class Outcomes:
             else sqlite_statements.OneSlotStatement(dialect, _refusals_up_to)
         )
 
-    def known(self, connection: DriverConnection, keys: Collection[RequestKey]) -> dict[RequestKey, StoredOutcome]:
-        """Outcomes already known under these ids."""
+    def known(
+        self, connection: DriverConnection, keys: Collection[RequestKey], now: int
+    ) -> dict[RequestKey, StoredOutcome]:
+        """Outcomes already known under these ids. ``now``: microseconds since the epoch."""
+        fresh = self._fresh
+        if fresh is not None:
+            least, end = fresh.bounds(connection, now)
+            keys = [key for key in keys if not least < key[1] < end]
+        if not keys:
+            return {}
         wanted = set(keys)
         found: dict[RequestKey, StoredOutcome] = {}
         for request_id, scope, fingerprint, refusal_number, payload in self._known.find(
@@ -114,6 +124,8 @@ class Outcomes:
         """Writes outcomes; a caller's refusals beyond those kept are forgotten in the same transaction."""
         if not rows:
             return
+        if self._fresh is not None:
+            self._fresh.kept([row.request_id for row in rows])
         of_id = self._slots.of_id
         refusals = [row.scope for row in rows if row.refusal]
         refused = self._numbered(connection, Counter(refusals), callers) if refusals else {}

@@ -216,7 +216,7 @@ class Transactor:
         """
         loader = self.loader
         policies = loader.policies(connection, work.organizations)
-        stored = self.outcomes.known(connection, work.request_keys)
+        stored = self.outcomes.known(connection, work.request_keys, now)
         callers = self.outcomes.callers(connection, work.request_keys)
         needs = work.needs(policies, stored)
         due_ids, more_due = loader.due(connection, due_until, slots)
