@@ -169,11 +169,12 @@ class ListRows:
     besides. Lists are padded with rows that the statement leaves out.
     """
 
-    __slots__ = ("_by_size", "_one", "_padding", "_text", "_values")
+    __slots__ = ("_by_size", "_padding", "_text", "_values", "one")
 
     def __init__(self, one: Statement, width: int, text: Callable[[str], str]) -> None:
         """``one``: the same for a single row of so many values; ``text`` answers the statement over a list of them."""
-        self._one = one
+        self.one = one.sql
+        """For a single row."""
         self._text = text
         self._values = f"({', '.join('?' * width)})"
         # No slot is -1. NULL would cost the driver more.
@@ -183,7 +184,7 @@ class ListRows:
     def run_many(self, connection: DriverConnection, rows: Sequence[tuple[Any, ...]]) -> None:
         """Runs it for every row."""
         if len(rows) == 1:
-            connection.rows(self._one.sql, rows[0])
+            connection.rows(self.one, rows[0])
             return
         for start in range(0, len(rows), _MOST_ROWS):
             chunk = rows[start : start + _MOST_ROWS]
@@ -193,6 +194,24 @@ class ListRows:
                 text = self._by_size[size] = self._text(", ".join([self._values] * size))
             padding = repeat(self._padding, size - len(chunk))
             connection.rows(text, tuple(chain.from_iterable(chain(chunk, padding))))
+
+
+class RowsInTurn:
+    """Several such statements: none waits for anybody, so there is nothing to gain by sending them as one."""
+
+    def __init__(self, statements: Sequence[ListRows]) -> None:
+        self._statements = statements
+
+    def run_many(self, connection: DriverConnection, lists: Sequence[Sequence[tuple[Any, ...]]]) -> None:
+        """Runs each for the rows at its place, in their order."""
+        for statement, rows in zip(self._statements, lists, strict=True):
+            if not rows:
+                continue
+            if len(rows) == 1:
+                # Nearly all of a lone caller's: a call less for each.
+                connection.rows(statement.one, rows[0])
+            else:
+                statement.run_many(connection, rows)
 
 
 def insert_of(dialect: Dialect, table: Table) -> ListRows:

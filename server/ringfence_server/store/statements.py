@@ -75,19 +75,6 @@ class RowsStatements(Protocol):
         """Runs each of them for the rows at its place; some may have none."""
 
 
-class _OneByOne:
-    """Where a statement waits for nobody."""
-
-    def __init__(self, statements: Sequence[RowsStatement]) -> None:
-        self._statements = statements
-
-    def run_many(self, connection: DriverConnection, lists: Sequence[Sequence[tuple[Any, ...]]]) -> None:
-        """In their order."""
-        for statement, rows in zip(self._statements, lists, strict=True):
-            if rows:
-                statement.run_many(connection, rows)
-
-
 def keyed_select(
     dialect: Dialect,
     columns: Sequence[Column[Any]],
@@ -169,4 +156,8 @@ def update_rows(dialect: Dialect, table: Table, changed: Sequence[str]) -> RowsS
 def rows_together(statements: Sequence[RowsStatement]) -> RowsStatements:
     """Statements of one dialect as one; on PostgreSQL with one round trip."""
     arrays = [statement for statement in statements if isinstance(statement, postgres_statements.ArrayRows)]
-    return postgres_statements.TogetherRows(arrays) if len(arrays) == len(statements) else _OneByOne(statements)
+    if arrays:
+        return postgres_statements.TogetherRows(arrays)
+    return sqlite_statements.RowsInTurn(
+        [statement for statement in statements if isinstance(statement, sqlite_statements.ListRows)]
+    )
