@@ -154,6 +154,10 @@ class _Watcher:
                 self._subscription.close()
                 self._subscribe(regrouped.policy)
                 resumed, reset = False, True
+            except Closed:
+                # Within the first state: there is nothing to go on from.
+                yield self._message(Event.WATCH_EVENT_RESUME)
+                return
             else:
                 return
 
@@ -229,6 +233,9 @@ class _Watcher:
         start_key: KeyPosition | None = None
         pending: list[Any] = []
         while True:
+            if self._hub.closed:
+                # A draining server does not wait for the rest of a million keys.
+                raise Closed
             async with self._reader.snapshot(spec.organization) as snapshot:
                 self._judge(snapshot.policy)
                 read = await snapshot.keys(self._key_filter, start_key, _KEYS_A_READ)
@@ -342,6 +349,8 @@ class _Watcher:
             sums = RollUps(snapshot.policy, wanted, by, most=_MOST_ROWS)
             start: KeyPosition | None = None
             while True:
+                if self._hub.closed:
+                    raise Closed
                 read = await snapshot.keys(wanted.keys(organization, snapshot.policy), start, _KEYS_A_READ)
                 with self._cost:
                     for stock in read.stocks:
