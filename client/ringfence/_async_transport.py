@@ -12,7 +12,7 @@ import grpc
 import grpc.aio
 
 from ringfence._calls import Call
-from ringfence._config import ClientConfig
+from ringfence._config import ClientConfig, timeout_seconds
 from ringfence._error_mapping import closed_under, from_rpc_error
 from ringfence._errors import ClientClosed, RingfenceError
 from ringfence._retry import Attempts
@@ -47,7 +47,7 @@ class AsyncTransport:
         self, call: Call[Any], timeout: timedelta | None, attempt: Callable[[Call[Any], float | None], Any]
     ) -> Any:
         """Tries `attempt` until it has an answer. `timeout` None is no deadline."""
-        deadline = None if timeout is None else time.monotonic() + timeout.total_seconds()
+        deadline = None if timeout is None else time.monotonic() + timeout_seconds(timeout)
         attempts: Attempts | None = None
         mapped: RingfenceError
         while True:

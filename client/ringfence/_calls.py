@@ -77,11 +77,19 @@ def _fill(kind: CommandKind, message: Any, command: _commands.Command[Any], requ
     """
     try:
         kind.fill(message, command, request_id)
-    except (TypeError, AttributeError, UnicodeError) as error:
+    except (TypeError, AttributeError, ValueError) as error:
+        if isinstance(error, ValueError) and not isinstance(error, UnicodeError) and not _is_beyond_field(error):
+            # Said by this client itself, about a field by its name.
+            raise
         shown = repr(command)
         shown = shown if len(shown) <= _MOST_SHOWN else f"{shown[:_MOST_SHOWN]}…"
         said = f"{error} in {shown} with request_id={request_id!r}"
-        raise (ValueError if isinstance(error, UnicodeError) else TypeError)(said) from error
+        raise (ValueError if isinstance(error, ValueError) else TypeError)(said) from error
+
+
+def _is_beyond_field(error: ValueError) -> bool:
+    """Whether protobuf says so of a number of more bits than its field has: 64, or 32."""
+    return str(error).startswith("Value out of range")
 
 
 def command_call(command: _commands.Command[T], request_id: str) -> Call[T]:

@@ -41,6 +41,17 @@ CHANNEL_OPTIONS: tuple[tuple[str, Any], ...] = (
 _METADATA_VALUE = re.compile(r"[\x20-\x7e]+")
 
 
+_LONGEST_TIMEOUT_SECONDS = 10 * 365 * 86_400.0
+"""What is longer waits no less; gRPC counts nanoseconds in 64 bits and takes 290 years for an instant that is over."""
+
+
+def timeout_seconds(timeout: timedelta) -> float:
+    """The length of a deadline; TypeError for a bare number, because nobody can know its unit."""
+    if not isinstance(timeout, timedelta):
+        raise TypeError(f"a timeout is a timedelta, such as timedelta(seconds=5); got {timeout!r}")
+    return min(timeout.total_seconds(), _LONGEST_TIMEOUT_SECONDS)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
     """How often a call is tried again, with the same request_id, when the service could not take it or the connection
@@ -93,7 +104,7 @@ class ClientConfig:
             value = getattr(self, name)
             if not _METADATA_VALUE.fullmatch(value) or value != value.strip():
                 raise ValueError(f"{name} must be printable ASCII without blanks at its ends, not {value!r}")
-        if self.timeout <= timedelta(0):
+        if timeout_seconds(self.timeout) <= 0:
             raise ValueError("timeout must be above zero")
 
     @classmethod

@@ -16,6 +16,7 @@ from google.protobuf.message import Message
 
 from ringfence._calls import CommandKind, StreamKind
 from ringfence._commands import Command
+from ringfence._config import timeout_seconds
 from ringfence._error_mapping import ENDS_STREAMS, from_rpc_error
 from ringfence._errors import ClientClosed, RingfenceError
 from ringfence._outcomes import CommandWithId, Outcome, split
@@ -38,7 +39,7 @@ def execute_many(
     """The outcomes of `commands`, in their order. See `Client.execute_many` and `Client.sync_stock`."""
     window: Window[_Entry] = Window(
         transport.config,
-        timeout_seconds=timeout.total_seconds(),
+        timeout_seconds=timeout_seconds(timeout),
         max_in_flight=max_in_flight,
         max_commands_per_message=max_commands_per_message,
     )

@@ -18,6 +18,7 @@ from ringfence._async_stream import AsyncStream
 from ringfence._async_transport import AsyncTransport
 from ringfence._calls import EXECUTE, SYNC_STOCK, CommandKind, StreamKind
 from ringfence._commands import Command, PostStock
+from ringfence._config import timeout_seconds
 from ringfence._error_mapping import ENDS_STREAMS
 from ringfence._errors import ClientClosed, InternalError, RingfenceError
 from ringfence._facts import CountBegin, CountEnd, SaleBooking, StockFigure
@@ -121,7 +122,7 @@ class CommandStream:
         self._request_ids = transport.config.request_ids
         self._window: Window[CommandFuture[Any]] = Window(
             transport.config,
-            timeout_seconds=timeout.total_seconds(),
+            timeout_seconds=timeout_seconds(timeout),
             max_in_flight=max_in_flight,
             max_commands_per_message=max_commands_per_message,
         )

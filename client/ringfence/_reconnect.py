@@ -7,7 +7,7 @@ import random
 import time
 
 from ringfence import _errors as e
-from ringfence._config import ClientConfig
+from ringfence._config import ClientConfig, timeout_seconds
 from ringfence._error_mapping import ENDS_STREAMS
 from ringfence._retry import Attempts, pause_seconds
 from ringfence._rpcs import Rpc
@@ -52,6 +52,6 @@ class Reconnects:
             return pause_seconds(self._config.retry, self._failures, error, random.random)
         if self._first is None:
             self._first = Attempts(self._config.retry, name=self._rpc.name, target=self._config.target)
-            self._deadline = time.monotonic() + self._config.timeout.total_seconds()
+            self._deadline = time.monotonic() + timeout_seconds(self._config.timeout)
         never_began = e.Unavailable(f"the service ended {self._what} before its first event", code="UNAVAILABLE")
         return self._first.failed(error or never_began, self._deadline - time.monotonic())

@@ -15,6 +15,7 @@ from ringfence._wire import to_timedelta
 from ringfence.v1 import balance_pb2
 
 _DEFAULT_CHECKPOINT = timedelta(seconds=15)
+_LONGEST_INTERVAL = timedelta(hours=24)
 _SLACK = timedelta(seconds=15)
 
 
@@ -35,7 +36,8 @@ class WatchCursor:
             to_timedelta(self._request.checkpoint_interval) or _DEFAULT_CHECKPOINT,
             to_timedelta(self._request.min_interval),
         )
-        return 2 * longest + _SLACK
+        # A longer interval is refused by the service, not here.
+        return 2 * min(longest, _LONGEST_INTERVAL) + _SLACK
 
     def request(self) -> balance_pb2.WatchBalancesRequest:
         """The request of the next stream."""

@@ -175,6 +175,16 @@ def test_a_fault_of_the_command_line_itself_is_a_line_too(monkeypatch: pytest.Mo
         failing(KeyError("what"))
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [("stock", "post", "LAMP", "berlin", "1", "--position", "9" * 20), ("policy", "show", "--revision", "9" * 20)],
+    ids=["a command", "a read"],
+)
+def test_a_number_of_too_many_bits_is_bad_input(cli: Cli, arguments: tuple[str, ...]) -> None:
+    """Of whatever option."""
+    assert cli.fails(2, *arguments) == f"ringfence: {'9' * 20} is larger than any number that the service takes\n"
+
+
 def test_a_file_that_cannot_be_read_is_bad_input(tmp_path: Path) -> None:
     """By its name, with the system's reason."""
     ran = failing(PermissionError(13, "Permission denied", str(tmp_path)))

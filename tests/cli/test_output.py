@@ -107,8 +107,8 @@ def test_how_many_columns_fit() -> None:
 
 
 def test_limited_says_whether_something_was_left_out() -> None:
-    """Neither at the exact number nor without a limit."""
-    for count, limit, cut in ((3, 2, True), (2, 2, False), (3, 0, False)):
+    """Neither at the exact number nor without a limit, nor with one beyond all numbers."""
+    for count, limit, cut in ((3, 2, True), (2, 2, False), (3, 0, False), (3, 10**30, False)):
         items = Limited(range(count), limit)
         assert list(items) == list(range(count))[: limit or None]
         assert items.cut is cut

@@ -238,11 +238,28 @@ async def test_nothing_is_sent_for_a_command_that_cannot_be_written(scripted: Sc
         await connect().call("reserve", Line("LAMP", "berlin", "one"))  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"'int' object has no attribute 'reservation_id' in Cancel\(reservation=5"):
         await connect().call("cancel", 5)
+    for quantity in (2**63, -(2**70)):
+        with pytest.raises(ValueError, match=rf"out of range: {quantity} in Reserve\(lines=Line\(sku='LAMP'"):
+            await connect().call("reserve", Line("LAMP", "berlin", quantity))
     with pytest.raises(TypeError, match=r"with request_id=UUID\("):
         await connect().call("reserve", LAMP, request_id=UUID(int=1))
     with pytest.raises(ValueError, match=r"surrogates not allowed in Reserve\("):
         await connect().call("reserve", Line("\ud800", "berlin", 1))
     assert scripted.received == []
+
+
+async def test_a_timeout_is_a_span(scripted: ScriptedServer, connect: Connect) -> None:
+    """A bare number is a TypeError before anything is sent; the longest span there is only waits for long."""
+    scripted.on("Reserve", reserved)
+    for seconds in (5, 0.5):
+        with pytest.raises(TypeError, match=rf"timedelta, such as timedelta\(seconds=5\); got {seconds}"):
+            await connect().call("reserve", LAMP, timeout=seconds)
+        with pytest.raises(TypeError, match="a timeout is a timedelta"):
+            connect(timeout=seconds)
+    assert scripted.received == []
+    await connect().call("reserve", LAMP, timeout=timedelta.max)
+    await connect(timeout=timedelta.max).call("reserve", LAMP)
+    assert len(scripted.received) == 2
 
 
 async def test_a_plain_invalid_argument_is_final(scripted: ScriptedServer, connect: Connect) -> None:

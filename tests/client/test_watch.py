@@ -358,10 +358,12 @@ async def test_the_token_can_be_kept(scripted: ScriptedServer) -> None:
 
 
 @pytest.mark.parametrize(
-    ("checkpoint", "interval", "limit"), [(0, 0, 45), (60, 0, 135), (0, 900, 1815), (3600, 900, 7215)]
+    ("checkpoint", "interval", "limit"),
+    [(0, 0, 45), (60, 0, 135), (0, 900, 1815), (3600, 900, 7215), (0, 10**11, 172_815)],
 )
 def test_silence_is_measured_by_what_was_asked_for(checkpoint: int, interval: int, limit: int) -> None:
-    """A stream is silent for too long after twice its longest expected pause, and some slack."""
+    """A stream is silent for too long after twice its longest expected pause, and some slack; longer pauses than a day
+    are the service's to refuse."""
     request = balance_pb2.WatchBalancesRequest()
     request.checkpoint_interval.seconds = checkpoint
     request.min_interval.seconds = interval

@@ -17,12 +17,13 @@ from ringfence_server.ledger.outcomes import (
     Refusal,
     Shortage,
     ShortageReason,
+    StockNotFound,
     Violation,
 )
 from ringfence_server.rpc.refusals import refusal_status
 from ringfence_server.rpc.status import MOST_ROOM, ROOM_IN_TRAILER, ROOM_KEY, fitted, room_for
 from tests.rpc.messages import BadRequest, ErrorInfo, Status, detail, reason
-from tests.rpc.rows import BIKE, part, reservation, stock
+from tests.rpc.rows import BIKE, MADE, part, reservation, stock
 
 SHORT = Shortage("a", BIKE, "web", 5, 2, ShortageReason.QUOTA_EXHAUSTED, "web", 3, 0)
 
@@ -80,6 +81,34 @@ def test_a_list_is_cut_to_what_fits(refusal: Refusal, kind: Any, items: Any) -> 
     assert int(omitted) == len(all_items) - len(kept)
     # No room is wasted: two items more would not have fit.
     assert cut.ByteSize() > ROOM_IN_TRAILER - 2 * (all_items[len(kept)].ByteSize() + 4) - 64
+
+
+def test_a_reservation_is_cut_by_its_attributes_first() -> None:
+    """The caller's own 8 KiB never cost the detail: the reservation stands in it with all its lines."""
+    refusal = held(3)
+    refusal.reservation.consume_time = MADE
+    refusal.reservation.attributes = b"x" * 8_192
+    whole = Status.FromString(refusal_status(refusal))
+    cut = Status.FromString(fitted(refusal_status(refusal), ROOM_IN_TRAILER))
+    assert cut.ByteSize() <= ROOM_IN_TRAILER
+    kept, every = (detail(each, errors_pb2.ReservationRefusal) for each in (cut, whole))
+    assert (every.reservation.attributes, kept.reservation.attributes) == (b"x" * 8_192, b"")
+    every.reservation.ClearField("attributes")
+    assert kept == every
+    assert detail(cut, ErrorInfo) == detail(whole, ErrorInfo)
+
+
+def test_a_detail_that_cannot_be_cut_goes_before_what_the_message_says() -> None:
+    """A key whose names fill the trailer several times over: the ErrorInfo keeps every value."""
+    name = "\U0001f6b2"
+    key = StockKey("acme", name * 128, name * 64, ((name * 64, name * 64),))
+    whole = Status.FromString(refusal_status(StockNotFound(key, "lines[0].key")))
+    assert whole.ByteSize() > ROOM_IN_TRAILER
+    cut = Status.FromString(fitted(whole.SerializeToString(), ROOM_IN_TRAILER))
+    assert cut.ByteSize() <= ROOM_IN_TRAILER
+    metadata = dict(detail(cut, ErrorInfo).metadata)
+    assert metadata.pop("omitted") == "all"
+    assert metadata == detail(whole, ErrorInfo).metadata
 
 
 @pytest.mark.parametrize("room", [200, 700, 5_000, 20_000])

@@ -13,6 +13,7 @@ from google.rpc import code_pb2
 from ringfence.v1 import balance_pb2 as pb
 from ringfence.v1 import common_pb2, policy_service_pb2
 from ringfence_server.ledger.policy import Policy
+from ringfence_server.rpc import watch as watch_module
 from tests.rpc.messages import status_of, violations
 from tests.rpc.querying import Shop, open_shop, refusal
 
@@ -181,3 +182,28 @@ async def test_a_policy_set_while_a_watch_begins_is_not_missed(shop: Shop, monke
             assert {balance.key.location for balance in message.balances} == {"south"}
         watch.cancel()
         await shop.set_policy(locations=locations(north=["stores"], south=[]))
+
+
+async def test_a_server_that_drains_ends_a_watch_within_its_first_state(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RESUME without a token, as nothing can be gone on from yet; the rest of the first state is not waited for."""
+    monkeypatch.setattr(watch_module, "_KEYS_A_READ", 1)
+    monkeypatch.setattr(watch_module, "_MOST_A_MESSAGE", 1)
+    for number in range(5):
+        await shop.post(1, sku=f"SKU-{number}")
+    reader, hub = shop.server.services.reader, shop.server.services.hub
+    snapshot, reads = reader.snapshot, 0
+
+    def drained_at_the_second(*arguments: Any, **options: Any) -> Any:
+        nonlocal reads
+        reads += 1
+        if reads == 2:
+            hub.close()
+        return snapshot(*arguments, **options)
+
+    monkeypatch.setattr(reader, "snapshot", drained_at_the_second)
+    watch = shop.allocation.WatchBalances(pb.WatchBalancesRequest())
+    messages = [message async for message in watch]
+    assert [message.event for message in messages] == [SNAPSHOT, SNAPSHOT, pb.WATCH_EVENT_RESUME]
+    assert messages[-1].resume_token == ""

@@ -25,6 +25,8 @@ INTERRUPTED: Final = 130
 
 _UNRESOLVED: Final = re.compile(r"errors resolving (?P<target>\S+): \[.*: (?P<why>[^:\]]+)\]")
 """What gRPC says of a name that no name server knows."""
+_BEYOND_FIELD: Final = re.compile(r"Value out of range: (?P<number>-?\d+)")
+"""What protobuf says of a number that its field does not hold."""
 _TRACEBACK_VARIABLE: Final = "RINGFENCE_TRACEBACK"
 
 
@@ -81,6 +83,8 @@ def _describe(error: Exception, target: str) -> Failure | None:
         return Failure(tuple(printable(line) for line in (head, *items, *hints)), _exit_code(error))
     if isinstance(error, UnicodeError):
         return Failure((f"a text that this terminal cannot show: {error} (PYTHONIOENCODING=utf-8)",), BAD_INPUT)
+    if isinstance(error, ValueError) and (beyond := _BEYOND_FIELD.match(str(error))):
+        return Failure((f"{beyond['number']} is larger than any number that the service takes",), BAD_INPUT)
     if isinstance(error, OSError) and error.filename is not None:
         return Failure((f"{error.filename}: {error.strerror or error}",), BAD_INPUT)
     return None

@@ -49,7 +49,7 @@ class Limited(Generic[T]):
 
     def __init__(self, items: Iterable[T], limit: int) -> None:
         self._items = iter(items)
-        self._limit = limit
+        self._limit = min(limit, sys.maxsize)
 
     def __iter__(self) -> Iterator[T]:
         return islice(self._items, self._limit or None)

@@ -6,7 +6,7 @@ stock what is due and what a newer formula changes, as the next write would, wit
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -259,6 +259,18 @@ def paths_of(policy: Policy, stock: Stock, wanted: BalanceFilter) -> list[str]:
     if len(paths) > 1:
         paths.sort()
     return paths
+
+
+def ceased(policy: Policy, stock: Stock, wanted: BalanceFilter, answered: Collection[str]) -> list[str]:
+    """The paths of a key that may have been answered before and are not in ``answered``: pools without a figure, and
+    the path that the filter names, once nothing lies below it and fallback would give it nothing."""
+    gone = [path for path in stock.pools if path not in answered and wanted.has_path(path)]
+    top = wanted.path
+    if top and top not in answered and top not in stock.pools:
+        below = any(is_within(path, top) for path in stock.pools)
+        if below or policy.widest_fallback(top) is Fallback.ANCESTORS:
+            gone.append(top)
+    return gone
 
 
 def _could_matter(policy: Policy, stock: Stock, path: str) -> bool:

@@ -69,7 +69,8 @@ def room_for(metadata: Iterable[Any] | None) -> int:
 
 def fitted(serialised: bytes, room: int) -> bytes:
     """The status in at most ``room`` bytes: of a list as many items as fit, the number left out as ErrorInfo metadata
-    ``omitted``. Over Execute, where a status is part of a message, nothing is ever left out."""
+    ``omitted``; of a reservation not its attributes. Over Execute, where a status is part of a message, nothing is ever
+    left out."""
     if len(serialised) <= room:
         return serialised
     status = Status.FromString(serialised)
@@ -80,6 +81,9 @@ def fitted(serialised: bytes, room: int) -> bytes:
         kind, field = known
         content = kind()
         content.MergeFromString(detail.value)
+        if isinstance(content, ReservationRefusal):
+            # The caller's own bytes, of which alone there may be more than there is room for.
+            content.reservation.ClearField("attributes")
         owner, _, name = field.rpartition(".")
         items = getattr(getattr(content, owner) if owner else content, name)
         every = list(items)
@@ -92,18 +96,25 @@ def fitted(serialised: bytes, room: int) -> bytes:
                 break
             items.append(item)
         detail.value = content.SerializeToString()
-        _note_omitted(status, len(every) - len(items))
+        if len(items) < len(every):
+            _note_omitted(status, len(every) - len(items))
     if status.ByteSize() > room:
-        # Names of hundreds of four-byte characters: code, reason and message still fit.
-        reason = _info_of(status).reason
-        info = ErrorInfo(reason=reason, domain=DOMAIN, metadata={"omitted": "all"})
-        del status.details[:]
-        status.details.add(type_url=_INFO_URL, value=info.SerializeToString())
+        # Names of hundreds of four-byte characters: what the message says is kept, or else code, reason and message.
+        info = _info_of(status)
+        info.metadata["omitted"] = "all"
+        _keep_only(status, info)
+        if status.ByteSize() > room:
+            _keep_only(status, ErrorInfo(reason=info.reason, domain=DOMAIN, metadata={"omitted": "all"}))
     return status.SerializeToString()
 
 
 def _varint_size(number: int) -> int:
     return max(1, (number.bit_length() + 6) // 7)
+
+
+def _keep_only(status: Status, info: ErrorInfo) -> None:
+    del status.details[:]
+    status.details.add(type_url=_INFO_URL, value=info.SerializeToString())
 
 
 def _note_omitted(status: Status, omitted: int) -> None:

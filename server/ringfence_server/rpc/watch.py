@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any, Final
 
 from ringfence.v1 import balance_pb2
-from ringfence_server.ledger.balance import Balance, BalanceFilter, balances_of, is_shown
+from ringfence_server.ledger.balance import Balance, BalanceFilter, balances_of, ceased
 from ringfence_server.ledger.names import StockKey
 from ringfence_server.ledger.outcomes import Invalid, Violation
 from ringfence_server.ledger.policy import Policy
@@ -77,7 +77,8 @@ def watch_handlers(services: Services) -> Handlers:
 
 
 class _Regrouped(Exception):
-    """A new policy puts other locations into the groups that are watched: what was sent is no first state any more."""
+    """A new policy puts other locations into the groups that are watched, or has other rules for the path that is: what
+    was sent is no first state any more."""
 
     def __init__(self, policy: Policy) -> None:
         super().__init__()
@@ -103,7 +104,7 @@ class _Watcher:
         """Begins to hear of what the filter means by a policy, and knows of nothing sent."""
         spec = self._spec
         self._policy_revision = policy.revision
-        self._digest = watch_digest(spec.request, policy)
+        self._digest = self._next_digest = watch_digest(spec.request, policy)
         self._key_filter = spec.wanted.keys(spec.organization, policy)
         interest = Interest(spec.organization, frozenset(spec.wanted.skus), self._key_filter.matches)
         self._subscription: Subscription = self._hub.subscribe(interest)
@@ -122,10 +123,15 @@ class _Watcher:
             return
         spec = self._spec
         check_named(policy, spec.request.filter, spec.request.roll_up)
-        if spec.wanted.keys(spec.organization, policy) != self._key_filter:
+        digest = watch_digest(spec.request, policy)
+        if spec.wanted.keys(spec.organization, policy) != self._key_filter or (
+            # What the path of the filter was shown for, its rules may have ended.
+            digest != self._next_digest and spec.wanted.path and spec.roll_up is None
+        ):
             raise _Regrouped(policy)
         self._policy_revision = policy.revision
-        self._digest = watch_digest(spec.request, policy)
+        # A token is one of the new rules when everything was sent by them, not before.
+        self._next_digest = digest
 
     def close(self) -> None:
         """Hears no more."""
@@ -148,6 +154,10 @@ class _Watcher:
                 self._subscription.close()
                 self._subscribe(regrouped.policy)
                 resumed, reset = False, True
+            except Closed:
+                # Within the first state: there is nothing to go on from.
+                yield self._message(Event.WATCH_EVENT_RESUME)
+                return
             else:
                 return
 
@@ -197,7 +207,10 @@ class _Watcher:
             return False
         self._subscription.add(tuple(keys))
         if self._spec.roll_up is not None:
-            # The rows that the watcher has are not known here: all are sent once more, and only then differences.
+            # The rows that the watcher has are not known here. Where none can cease all are sent once more, and only
+            # then differences; else nobody could say which of them did.
+            if self._spec.roll_up.level or self._spec.wanted.path:
+                return False
             self._subscription.mark_everything()
         self._revisions = revisions
         return True
@@ -220,6 +233,9 @@ class _Watcher:
         start_key: KeyPosition | None = None
         pending: list[Any] = []
         while True:
+            if self._hub.closed:
+                # A draining server does not wait for the rest of a million keys.
+                raise Closed
             async with self._reader.snapshot(spec.organization) as snapshot:
                 self._judge(snapshot.policy)
                 read = await snapshot.keys(self._key_filter, start_key, _KEYS_A_READ)
@@ -248,16 +264,20 @@ class _Watcher:
             balances, removed = await self._changed_rows(changes.keys, changes.everything)
             for response in self._pieces(balances, removed):
                 yield response
-        elif changes.everything:
-            async for balances in self._everything():
-                yield self._message(Event.WATCH_EVENT_CHANGES, balances)
         else:
+            if changes.everything:
+                async for balances in self._everything():
+                    yield self._message(Event.WATCH_EVENT_CHANGES, balances)
+                self._digest = self._next_digest
+            # Then too: what ceased to match is not among everything.
             for start in range(0, len(changes.keys), _KEYS_A_READ):
                 balances, removed = await self._changed_keys(changes.keys[start : start + _KEYS_A_READ])
                 last = start + _KEYS_A_READ >= len(changes.keys)
                 for response in self._pieces(balances, removed, finish=last, revisions=changes.revisions):
                     yield response
-            return
+            if changes.keys or not changes.everything:
+                return
+        self._digest = self._next_digest
         self._revisions = changes.revisions
         yield self._message(Event.WATCH_EVENT_CHECKPOINT, token=True)
 
@@ -278,16 +298,13 @@ class _Watcher:
                     shown.add(balance.path)
                     self._gone.discard((stock.key, balance.path))
                     balances.append(balance_fields(balance, read.moment.instant))
-                removed.extend(self._removed(stock, shown))
+                removed.extend(self._removed(read.policy, stock, shown))
         return balances, removed
 
-    def _removed(self, stock: Stock, shown: set[str]) -> list[Any]:
-        """Pools of a changed key that have nothing to show any more, each said once."""
+    def _removed(self, policy: Policy, stock: Stock, shown: set[str]) -> list[Any]:
+        """Paths of a changed key that have nothing to show any more, each said once."""
         removed = []
-        for pool in stock.pools.values():
-            path = pool.path
-            if path in shown or is_shown(pool) or not self._spec.wanted.has_path(path):
-                continue
+        for path in ceased(policy, stock, self._spec.wanted, shown):
             if (stock.key, path) not in self._gone:
                 if len(self._gone) >= _MOST_REMEMBERED:
                     self._gone.clear()
@@ -332,6 +349,8 @@ class _Watcher:
             sums = RollUps(snapshot.policy, wanted, by, most=_MOST_ROWS)
             start: KeyPosition | None = None
             while True:
+                if self._hub.closed:
+                    raise Closed
                 read = await snapshot.keys(wanted.keys(organization, snapshot.policy), start, _KEYS_A_READ)
                 with self._cost:
                     for stock in read.stocks:

@@ -9,7 +9,7 @@ from typing import Final
 from ringfence.v1 import balance_pb2
 from ringfence_server.ledger.balance import BalanceFilter
 from ringfence_server.ledger.outcomes import Invalid, Violation
-from ringfence_server.ledger.policy import Location, Policy
+from ringfence_server.ledger.policy import Location, PathRule, Policy
 from ringfence_server.ledger.rollup import RollUp
 
 from .balance_messages import filter_of, roll_up_of
@@ -56,15 +56,26 @@ def spec_of(request: balance_pb2.WatchBalancesRequest, organization: str) -> Spe
 
 
 def watch_digest(request: balance_pb2.WatchBalancesRequest, policy: Policy) -> bytes:
-    """What makes two watches the same: the filter, the roll-up and, where groups of locations are watched, what the
-    policy puts into them: a token of another watch cannot be continued. A pace may change."""
+    """What makes two watches the same: a token of another one cannot be continued. It is the filter, the roll-up, what
+    the policy puts into watched groups of locations, and, where a policy alone can change or end what is shown, its
+    rules for paths: they move no balance, so nobody else would tell of them. A pace may change."""
     same = balance_pb2.WatchBalancesRequest(filter=request.filter, roll_up=request.roll_up)
     digest = blake2b(same.SerializeToString(deterministic=True), digest_size=16)
     if same.filter.location_groups or any(one.by == balance_pb2.ROLL_UP_BY_LOCATION_GROUP for one in same.roll_up):
         for location in sorted(policy.locations, key=_name_of):
             if location.groups:
                 digest.update("\x1f".join((location.name, *sorted(location.groups))).encode() + b"\n")
+    if not same.roll_up:
+        for level in policy.levels if policy.path_rules else ():
+            digest.update("\x1f".join(("level", *level.values)).encode() + b"\n")
+        for rule in sorted(policy.path_rules, key=_path_of):
+            fallback = rule.fallback.name if rule.fallback is not None else ""
+            digest.update(f"rule\x1f{rule.path}\x1f{fallback}\x1f{rule.sales_cap}\n".encode())
     return digest.digest()
+
+
+def _path_of(rule: PathRule) -> str:
+    return rule.path
 
 
 def _name_of(location: Location) -> str:

@@ -94,7 +94,7 @@ class Subscription:
             else:
                 keys.update((key, None) for key in recent if self.interest.matches(key))
         self._position, self.revisions = self._hub.position, self._hub.revisions
-        return Changes(() if everything else tuple(keys), everything, behind, self.revisions)
+        return Changes(tuple(keys), everything, behind, self.revisions)
 
     def close(self) -> None:
         """Hears no more."""
