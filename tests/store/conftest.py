@@ -10,6 +10,7 @@ import pytest
 
 from ringfence.testing import PostgresServer
 from ringfence_server.clock import ManualClock
+from ringfence_server.store import sqlite
 from ringfence_server.store.instants import SharedInstants
 from tests.ledger.world import figure
 from tests.store import citus
@@ -17,6 +18,12 @@ from tests.store.desk import Desk, post
 from tests.store.two_slots import HIGH, LOW
 
 _numbers = itertools.count()
+
+
+@pytest.fixture
+def names_looked_up_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every commit to SQLite looks whether its file still has its name, from the first on."""
+    monkeypatch.setattr(sqlite, "_NAMED_SECONDS", 0)
 
 
 @pytest.fixture

@@ -25,6 +25,8 @@ from ringfence_server.store.sqlite import SqliteStore
 from tests.ledger.world import figure, line
 from tests.store.desk import Desk, post, reserve
 
+pytestmark = pytest.mark.usefixtures("names_looked_up_at_once")
+
 HOLD = reserve(line("", 1))
 
 
@@ -160,16 +162,8 @@ async def test_another_process_that_holds_the_lock(desk: Desk) -> None:
     await away.is_over()
 
 
-@pytest.fixture
-def at_once(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every commit looks whether its file still has its name."""
-    monkeypatch.setattr(sqlite, "_NAMED_SECONDS", 0)
-    desk.store._look_at = 0
-
-
 async def test_the_name_of_the_file_is_looked_up_now_and_then(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of many commits in one span of time the first does; a span is a hundredth of a second."""
-    assert sqlite._NAMED_SECONDS == 0.01
+    """Of many commits in one span of time the first does."""
     looked: list[str] = []
     identity = sqlite._identity
 
@@ -186,9 +180,7 @@ async def test_the_name_of_the_file_is_looked_up_now_and_then(desk: Desk, monkey
 
 
 @pytest.mark.parametrize("suffix", ["", "-wal"])
-async def test_a_file_that_was_moved_away(
-    desk: Desk, suffix: str, caplog: pytest.LogCaptureFixture, at_once: None
-) -> None:
+async def test_a_file_that_was_moved_away(desk: Desk, suffix: str, caplog: pytest.LogCaptureFixture) -> None:
     """What is written to a file without a name would be answered for and lost: nothing is, until it is put back."""
     away = Away(desk)
     path = desk.path.with_name("ringfence.db" + suffix)
@@ -199,7 +191,7 @@ async def test_a_file_that_was_moved_away(
     await away.is_over()
 
 
-async def test_a_file_that_was_replaced(desk: Desk, tmp_path: Path, at_once: None) -> None:
+async def test_a_file_that_was_replaced(desk: Desk, tmp_path: Path) -> None:
     """A copy put in its place is another file: the server writes neither to the old one nor to the new one."""
     away = Away(desk)
     original = desk.path.rename(tmp_path / "original.db")

@@ -25,6 +25,8 @@ from tests.ledger.world import figure, line, quota
 from tests.store.audit import audit, check_memory
 from tests.store.desk import Desk, post, reserve
 
+pytestmark = pytest.mark.usefixtures("names_looked_up_at_once")
+
 SKUS = [f"BIKE-{number}" for number in range(6)]
 
 
