@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import grpc.aio
@@ -20,6 +20,7 @@ from .ledger.names import StockKey
 from .ledger.revisions import revisions_in
 from .ledger.work import Committed, StoreUnavailable
 from .listening import bound_server, cannot_listen, probe
+from .one_core import OneCore
 from .opening import open_database
 from .rpc.registry import SERVICES
 from .rpc.services import Counts, RpcLimits, Services
@@ -144,12 +145,14 @@ class Server:
             written = self._metrics.measured(store)
             if run_here is not None:
                 run_here = self._metrics.measured_here(run_here)
+        counts = Counts()
         self._committer = committer = Committer(
             written,
             limits=CommitterLimits(max_queued_lines=config.queue_lines),
             on_commit=self._committed,
             routes=opened.routes,
             run_here=run_here,
+            on_alone=self._lone_caller_heard(counts) if config.own_process and run_here is not None else None,
         )
         # Ends what is due since the server last ran, and tells from which revision on watchers hear of changes.
         self._hub = Hub()
@@ -170,7 +173,6 @@ class Server:
             )
             await self._follower.start()
             self._keep(self._follower.run())
-        counts = Counts()
         self.services = Services(
             committer=committer,
             reader=opened.reader,
@@ -194,6 +196,18 @@ class Server:
             self._keep(watch_clock(self._database_clock, name="the database's clock", how_to_accept=hint))
         if opened.feed is not None:
             self._keep(watch_store(store, self._tell_health))
+
+    def _lone_caller_heard(self, counts: Counts) -> Callable[[int], None]:
+        one_core = OneCore(counts.commands.total)
+        self._closing.callback(one_core.company)
+
+        def heard(calls: int) -> None:
+            if calls:
+                one_core.alone(calls)
+            else:
+                one_core.company()
+
+        return heard
 
     async def _serve(self) -> None:
         config = self.config

@@ -48,6 +48,8 @@ class ServerConfig:
     clock_jump_trust_seconds: float = SystemClock.TRUST_AFTER_SECONDS
     """How long the wall clock's time must stand after a jump of more than 5 s before leases end by it, 0 to 86,400; 0
     trusts it at once. ``Server.accept_clock`` trusts it before that."""
+    own_process: bool = False
+    """The process serves and does nothing else: the server may say on which cores its threads run."""
     channelz: bool = False
     """Serves grpc.channelz.v1, which tells of every connection."""
     reflection: bool = True

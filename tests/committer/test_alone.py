@@ -38,7 +38,13 @@ def time(monkeypatch: pytest.MonkeyPatch) -> Time:
 
 
 @pytest.fixture
-async def desk(desk: Desk, time: Time) -> AsyncIterator[Desk]:
+def heard() -> list[int]:
+    """What was heard of a lone caller: how many further commands, and 0 for company."""
+    return []
+
+
+@pytest.fixture
+async def desk(desk: Desk, time: Time, heard: list[int]) -> AsyncIterator[Desk]:
     """A running committer that may use the event loop's own thread, and has not yet found anyone alone."""
     told: list[Committed] = []
 
@@ -46,7 +52,7 @@ async def desk(desk: Desk, time: Time) -> AsyncIterator[Desk]:
         time.now += time.transaction
         return desk.store.run_here(work)
 
-    running = Committer(desk.store, on_commit=told.append, run_here=run_here)
+    running = Committer(desk.store, on_commit=told.append, run_here=run_here, on_alone=heard.append)
     running.start()
     yield Desk(desk.store, running, Caller(running), told)
     desk.store.let_go()
@@ -101,6 +107,24 @@ async def test_a_caller_who_is_alone_is_served_on_the_event_loop(desk: Desk, ord
     await asyncio.sleep(0)
     assert [committed.revision for committed in desk.told] == sorted({committed.revision for committed in desk.told})
     assert len(desk.told) == _UNTIL_ALONE + 2 * _STRETCH + 2
+
+
+async def test_who_asked_hears_of_a_lone_caller_and_once_of_company(
+    desk: Desk, orders: Orders, heard: list[int]
+) -> None:
+    """After each whole stretch and its probe, never for a short one; and of company only who heard of a lone caller."""
+    await orders.send(_UNTIL_ALONE + _STRETCH)
+    assert heard == []
+    await orders.send(1)
+    assert heard == [_STRETCH + 1]
+    await orders.send(_STRETCH + 1 + 5)
+    assert heard == [_STRETCH + 1] * 2
+    for _ in range(3):
+        await asyncio.gather(*orders.together(3))
+    assert heard == [_STRETCH + 1, _STRETCH + 1, 0]
+    await orders.send(_UNTIL_ALONE + 5)
+    await asyncio.gather(*orders.together(3))
+    assert len(heard) == 3
 
 
 async def test_it_is_answered_before_anything_else_happens(desk: Desk, orders: Orders) -> None:

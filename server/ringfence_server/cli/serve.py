@@ -274,6 +274,7 @@ def serve(
             port=port,
             database_url=database_url,
             in_memory=in_memory,
+            own_process=True,
             queue_lines=queue_lines,
             default_deadline_seconds=deadline_seconds,
             max_message_bytes=max_message_bytes,

@@ -8,6 +8,7 @@ comes right behind an answer, for it had to wait for that, and by a probe, a bat
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from ringfence_server.ledger.commands import SetPolicy
@@ -33,10 +34,16 @@ _QUIET_BATCHES_WHEN_SLOW: Final = 256
 class Alone:
     """Watches batches go by, and tells which may run on the event loop's own thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, tell: Callable[[int], None] | None = None) -> None:
+        """``tell`` hears how many further commands of a lone caller have been served, after each stretch; and 0 when
+        there is company again."""
+        self._tell = tell
+        self._told = False
         self._left = 0
         self._quiet_wanted = _QUIET_BATCHES
         self._slow = 0
+        self._stretch = False
+        """Whether the last batch was the last of a whole stretch, and the next is its probe."""
         self._answered = 0.0
 
     def may_run_here(self, request: Request, now: float) -> bool:
@@ -57,6 +64,7 @@ class Alone:
             self._slow += 1
         elif not self._left:
             self._slow = 0
+            self._stretch = True
         if not self._left:
             # The probe: a single quiet batch, and it goes on as before.
             self._quiet_wanted = 1
@@ -71,6 +79,13 @@ class Alone:
             self._quiet_wanted -= 1
         else:
             self._left, self._quiet_wanted = _HERE_BEFORE_PROBE, _QUIET_BATCHES
+            if self._stretch and self._tell is not None:
+                self._told = True
+                self._tell(_HERE_BEFORE_PROBE + 1)
+        self._stretch = False
 
     def _has_company(self) -> None:
         self._left, self._quiet_wanted = 0, max(self._quiet_wanted, _QUIET_BATCHES)
+        if self._told and self._tell is not None:
+            self._told = False
+            self._tell(0)
