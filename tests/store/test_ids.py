@@ -30,6 +30,20 @@ def test_reservation_ids_rise() -> None:
     assert {UUID(bytes=each).variant for each in made} == {"specified in RFC 4122"}
 
 
+def test_reservation_ids_rise_when_a_millisecond_has_no_more() -> None:
+    """While the clock stands still for long: the ids run ahead of it by a millisecond, and are UUIDs as before."""
+    ids = Ids(slot_count=64)
+    ids.now = NOW
+    made = [ids.reservation_id(63)]
+    ids._rest |= (1 << 61) | (1 << 62) - (1 << 38)
+    made += [ids.reservation_id(63) for _ in range(1_000)]
+    assert made == sorted(set(made))
+    assert {UUID(bytes=each).version for each in made} == {7}
+    assert {UUID(bytes=each).variant for each in made} == {"specified in RFC 4122"}
+    assert {each[-1] & 63 for each in made} == {63}
+    assert UUID(bytes=made[-1]).int >> 80 == NOW // 1_000 + 1
+
+
 def test_two_servers_make_different_ids_in_one_millisecond() -> None:
     """After a restart, too: nothing but chance tells them apart, and it has 73 bits."""
     made = set()

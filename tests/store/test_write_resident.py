@@ -75,6 +75,23 @@ async def test_what_commands_and_time_do_is_the_same_in_memory_and_in_the_file(d
         check(desk)
 
 
+async def test_the_number_of_a_key_in_memory_that_was_forgotten_is_looked_up_once(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of more keys than are remembered by their names, some stay in memory by their numbers."""
+    monkeypatch.setattr(load, "_MOST_KEYS_CACHED", 1)
+    await desk.send(reserve(line("", 1, sku=SKUS[-1])))
+    assert desk.store._transactor is not None
+    desk.store._transactor.loader._ids.clear()
+    looked_up: list[bool] = []
+    for _ in range(3):
+        with desk.statements() as seen:
+            await desk.send(reserve(line("", 1, sku=SKUS[-1])))
+        looked_up.append(any("JOIN stock " in text for text, _ in seen))
+    assert looked_up == [True, False, False]
+    check(desk)
+
+
 async def test_refusals_leave_nothing_in_memory(desk: Desk) -> None:
     """What was only looked at is not taken for stored: a quota that was refused can be given later."""
     refused = await desk.send_all(

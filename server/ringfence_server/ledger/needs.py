@@ -93,8 +93,9 @@ class Needs:
         """Needs the pools of these paths."""
         known = self.pools.get(key)
         if known is None:
-            known = self.pools[key] = {COMMON}
-        known.update(paths)
+            self.pools[key] = {COMMON, *paths}
+        else:
+            known.update(paths)
 
 
 def needs_of(needs: Needs, organization: str, caller: str, command: Command, policy: Policy) -> None:

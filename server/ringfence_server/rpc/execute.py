@@ -238,7 +238,8 @@ class _Stream:
     async def _take(self, commands: Any) -> None:
         submit, deadline, several = self._committer.submit, self._deadline, len(commands) > 1
         command_of, error_tag = self._kind.command_of, self._kind.error_tag
-        for number, command in enumerate(commands, 1):
+        # A list of them: an iteration over the field itself ends with an exception, which is dear.
+        for number, command in enumerate(commands[:], 1):
             self._in_flight += 1
             known = command_of(command)
             if known is None:

@@ -261,12 +261,12 @@ def _key_with_faults(
 
 
 def _uuid(text: str) -> bytes | None:
-    if len(text) != 36 or not text[8] == text[13] == text[18] == text[23] == "-":
+    # The places 8, 13, 18 and 23.
+    if len(text) != 36 or text[8:24:5] != "----":
         return None
-    digits = text.replace("-", "")
     try:
         # fromhex skips blanks: then there are fewer than 16 bytes.
-        identifier = bytes.fromhex(digits)
+        identifier = bytes.fromhex(text.replace("-", ""))
     except ValueError:
         return None
     return identifier if len(identifier) == 16 else None

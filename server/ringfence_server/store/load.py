@@ -108,16 +108,19 @@ class Loader:
     def keep(self, stocks: Collection[Stock], earliest_end: int | None, new_policies: Iterable[str]) -> None:
         """Keeps what a batch that committed leaves behind: its stocks, as far as there is room. ``earliest_end`` is the
         earliest end of a lease among its reservations."""
-        # New keys too: nobody else would tell their numbers to the next batch.
-        self.remember(stocks)
         for organization in new_policies:
             self._in_force.pop(organization, None)
         if earliest_end is not None and self._nothing_due_before is not None:
             self._nothing_due_before = min(self._nothing_due_before, earliest_end)
+        resident = self._resident
+        # While there is room for many more, which of them was used last does not matter.
+        roomy = len(resident) < self._most_resident * 3 // 4
+        kept = [stock for stock in stocks if stock.stock_id not in resident] if roomy else stocks
+        # New keys too: nobody else would tell their numbers to the next batch.
+        self.remember(kept)
         if not self._most_resident:
             return
-        resident = self._resident
-        for stock in stocks:
+        for stock in kept:
             resident.pop(stock.stock_id, None)
             resident[stock.stock_id] = stock
         while len(resident) > self._most_resident:
@@ -201,22 +204,26 @@ class Loader:
         self, connection: DriverConnection, state: LoadedState, keys: Collection[StockKey], ids: Collection[int]
     ) -> None:
         """Adds the stocks of these keys and numbers that exist and are not there yet."""
+        known, resident = self._ids, self._resident
         wanted = {stock_id for stock_id in ids if stock_id not in state.by_id}
         unknown: list[StockKey] = []
         for key in keys:
             if key not in state.stocks:
-                stock_id = self._ids.get(key)
+                stock_id = known.get(key)
                 if stock_id is None:
                     unknown.append(key)
                 else:
                     wanted.add(stock_id)
         if unknown:
             rows = [(key.organization, key.sku, key.location, dimensions_text(key.dimensions)) for key in unknown]
-            wanted.update(row[0] for row in self._stock_ids.find(connection, rows))
-        if self._resident:
+            found = [row[0] for row in self._stock_ids.find(connection, rows)]
+            wanted.update(found)
+            # Those that are to be read are remembered when they are.
+            self.remember([resident[stock_id] for stock_id in found if stock_id in resident])
+        if resident:
             missing = set()
             for stock_id in wanted:
-                stock = self._resident.get(stock_id)
+                stock = resident.get(stock_id)
                 if stock is None:
                     missing.add(stock_id)
                 else:

@@ -306,7 +306,7 @@ def part_row(slot: int, reservation: Reservation, part: Part) -> SqlRow:
         part.stock.stock_id,
         part.path,
         part.asked_path,
-        part.fallback,
+        +part.fallback,
         part.located,
         part.requested,
         part.granted,

@@ -82,7 +82,9 @@ class Writer:
         """Writes everything marked as changed, and clears the marks: the objects are the rows then, if the transaction
         commits. Answers the stocks whose balances moved. Every slot of the batch gets its counters."""
         mask = self._slots.mask
-        changed = sorted((stock for stock in batch.stocks.values() if stock.changed), key=_by_id)
+        # In the order of the keys on disk: neighbours share pages.
+        stocks = sorted(batch.stocks.values(), key=_by_id)
+        changed = [stock for stock in stocks if stock.changed]
         for stock in changed:
             stock.revision = batch.revision
         new_stocks = [stock_row(stock.stock_id & mask, stock) for stock in changed if not stock.stored]
@@ -91,8 +93,7 @@ class Writer:
         old_pools: list[SqlRow] = []
         measures: list[SqlRow] = []
         published: list[Stock] = []
-        # In the order of the keys on disk: neighbours share pages.
-        for stock in sorted(batch.stocks.values(), key=_by_id):
+        for stock in stocks:
             slot = stock.stock_id & mask
             for pool in stock.pools.values():
                 if pool.changed:
