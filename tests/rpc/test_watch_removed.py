@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from ringfence.v1 import allocation_service_pb2, common_pb2, policy_service_pb2
 from ringfence.v1 import balance_pb2 as pb
 from tests.rpc.messages import new_id, stock_key
 from tests.rpc.querying import Shop, open_shop
-from tests.rpc.test_watch import CHANGES, RESET, SNAPSHOT_END, next_message
+from tests.rpc.test_watch import CHANGES, RESET, SNAPSHOT_END, locations, next_message
 
 WEB = pb.BalanceFilter(path="web")
 WEB_ALONE = pb.BalanceFilter(path="web", exact_path=True)
@@ -200,3 +201,34 @@ async def test_a_roll_up_that_lost_a_row_while_nobody_listened_begins_afresh(
     await mirror.until(SNAPSHOT_END)
     assert mirror.events[0] == RESET
     assert row not in mirror.rows
+
+
+async def test_a_row_that_ends_with_a_policy_before_a_resumed_roll_up_was_sent_is_removed(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The watcher is back with its token when the last location leaves a group: RESET, and no row of that group."""
+    await shop.set_policy(locations=locations(north=["stores"], south=["cold"]))
+    await shop.post(5)
+    await shop.post(3, location="south")
+    by_group = pb.WatchBalancesRequest(roll_up=[pb.RollUp(by=pb.ROLL_UP_BY_LOCATION_GROUP)])
+    watch = shop.allocation.WatchBalances(by_group)
+    while not by_group.resume_token:
+        by_group.resume_token = (await next_message(watch)).resume_token
+    watch.cancel()
+    reader = shop.server.services.reader
+    snapshot = reader.snapshot
+
+    @asynccontextmanager
+    async def overtaken(*arguments: Any, **options: Any) -> AsyncIterator[Any]:
+        monkeypatch.undo()
+        await shop.set_policy(locations=locations(north=["cold"], south=["cold"]))
+        async with snapshot(*arguments, **options) as taken:
+            yield taken
+
+    monkeypatch.setattr(reader, "snapshot", overtaken)
+    watch = shop.allocation.WatchBalances(by_group)
+    assert (await next_message(watch)).event == RESET
+    groups = set()
+    while (message := await next_message(watch)).event != SNAPSHOT_END:
+        groups |= {row.location_group for row in message.balances}
+    assert groups == {"cold"}

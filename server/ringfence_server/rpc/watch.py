@@ -98,6 +98,7 @@ class _Watcher:
         self._cost = Meter()
         self._gone: set[tuple[StockKey, str]] = set()
         self._rows: dict[Any, Balance] = {}
+        self._rows_known = True
         self._subscribe(policy)
 
     def _subscribe(self, policy: Policy) -> None:
@@ -111,6 +112,9 @@ class _Watcher:
         self._revisions = self._hub.revisions
         self._gone.clear()
         self._rows = {}
+        """What was sent of a roll-up."""
+        self._rows_known = True
+        """Whether that is all the watcher has; not after a resume, until its rows were sent once more."""
 
     def _judge(self, policy: Policy) -> None:
         """Asked with the policy of every read, before what was read is sent.
@@ -125,8 +129,9 @@ class _Watcher:
         check_named(policy, spec.request.filter, spec.request.roll_up)
         digest = watch_digest(spec.request, policy)
         if spec.wanted.keys(spec.organization, policy) != self._key_filter or (
-            # What the path of the filter was shown for, its rules may have ended.
-            digest != self._next_digest and spec.wanted.path and spec.roll_up is None
+            # What the path of the filter was shown for, its rules may have ended; and a row of a group, its members.
+            digest != self._next_digest
+            and ((spec.wanted.path and spec.roll_up is None) or not self._rows_known)
         ):
             raise _Regrouped(policy)
         self._policy_revision = policy.revision
@@ -211,6 +216,7 @@ class _Watcher:
             # then differences; else nobody could say which of them did.
             if self._spec.roll_up.level or self._spec.wanted.path:
                 return False
+            self._rows_known = False
             self._subscription.mark_everything()
         self._revisions = revisions
         return True
@@ -336,6 +342,7 @@ class _Watcher:
         for key in before:
             del self._rows[key]
         self._rows.update(rows)
+        self._rows_known = True
         return balances, removed
 
     async def _scan(self, wanted: BalanceFilter) -> list[tuple[Any, Balance]]:
