@@ -251,6 +251,44 @@ def test_a_small_line_does_not_take_the_only_location_that_fills_a_large_one() -
         assert set(_sources(order)) == {("small", SOUTH, COMMON, 2), ("large", NORTH, COMMON, 3)}
 
 
+def test_lines_of_one_item_are_laid_out_so_that_all_of_them_fit() -> None:
+    """3 fills the second location to the last unit, and 2 and 2 the first: largest first would waste one of each."""
+    three, two, two_more = (line(COMMON, units, location="") for units in (3, 2, 2))
+    for lines in ((three, two, two_more), (two, three, two_more), (two, two_more, three)):
+        order = _world(BIKE=(4, 3, 0)).reserve(*lines).reservation
+        assert sorted((location, units) for _, location, _, units in _sources(order)) == [
+            (NORTH, 2),
+            (NORTH, 2),
+            (SOUTH, 3),
+        ]
+
+
+def test_a_line_leaves_a_location_to_one_that_has_nothing_else_there_but_its_promises() -> None:
+    """The north has both quotas on paper and units for one: the line that finds its own elsewhere goes there."""
+    world = _world(BIKE=(7, 5, 0))
+    world.allocate(quota("web/eu", 2), quota("web", 5), quota("web/eu", 5, location=SOUTH))
+    world.stock(on_hand=5)
+    order = world.reserve(line("web/eu", 2, location="", fallback=NONE), line("web", 4, location="")).reservation
+    assert set(_sources(order)) == {("1", SOUTH, "web/eu", 2), ("2", NORTH, "web", 4)}
+
+
+def test_an_item_that_can_be_filled_is_not_short_for_one_that_cannot() -> None:
+    """The refusal names the line that nothing fills, alone; without it the others have what they asked for."""
+    lines = [line(COMMON, 2, location=""), line(COMMON, 3, location=""), line(COMMON, 1, sku="LAMP", location="")]
+    world = _world(BIKE=(3, 2, 0), LAMP=(0, 0, 0))
+    with refusal(Insufficient) as refused:
+        world.reserve(*lines)
+    assert [short.line_id for short in refused.value.shortages] == ["3"]
+    assert world.reserve(*lines[:2]).full
+
+
+def test_the_search_for_a_layout_is_bounded() -> None:
+    """An order of 2,000 lines of one item that does not fit is refused, whatever layouts there might be."""
+    world = _world(BIKE=(1_000, 1_000, 1_000))
+    with refusal(Insufficient):
+        world.reserve(*(line(COMMON, 2 + number % 3, location="") for number in range(2_000)))
+
+
 def test_a_line_that_is_whole_at_one_location_is_split_where_another_would_be_refused() -> None:
     """Web could be filled in the north, with all that its common pool has; of its own units in two places it leaves app
     what app needs."""

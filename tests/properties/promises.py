@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain as chain_of
+from itertools import product
 
 from tests.properties.system import Short
 
@@ -175,43 +177,72 @@ def narrow_first(asks: Sequence[Ask]) -> list[Ask]:
 
 def judge(trial: Trial, asks: Sequence[Ask], *, split: bool) -> list[Ask]:
     """Tries all lines of a request together, those that name their location first; answers the lines that stay short.
-    Lines to be sourced that this leaves short are tried with all others in other orders, and the first that fills every
-    line stands. Without a split a line that stays short takes what one location has most of.
+    Where that leaves a line to be sourced, or one beside it, short, the lines of its item are tried anew; what fills
+    them all stands. Without a split a line that stays short takes what one location has most of.
 
-    For lines that all name their location the result is held against brute force: nothing that can be filled is short.
+    Held against brute force: nothing is short that could be filled, unless it may be split.
     """
     before = trial.copy()
     located, sourced = [ask for ask in asks if ask.located], [ask for ask in asks if not ask.located]
-
-    def short() -> list[Ask]:
-        return [ask for ask in asks if trial.got(ask) < ask.quantity]
-
     fill_at(trial, located)
     source(trial, sourced, split=split)
-    first = trial.copy()
-    for order in ("largest first", "without fallback first", "put together") if sourced and len(asks) > 1 else ():
-        if not short():
-            break
-        trial.adopt(before.copy())
-        if order == "without fallback first":
-            for fallback in (False, True):
-                fill_at(trial, [ask for ask in located if ask.fallback is fallback])
-                source(trial, [ask for ask in sourced if ask.fallback is fallback], split=split)
-        else:
-            fill_at(trial, located)
-            if order == "largest first":
-                source(trial, sorted(sourced, key=lambda ask: -ask.quantity), split=split)
-            elif split:
-                put_together(trial, narrow_first(sourced))
-    if short():
-        trial.adopt(first)
-        for ask in narrow_first(sourced) if not split else ():
-            if trial.got(ask) < ask.quantity:
-                attempts = [_alone(trial, ask, location, borrow=True) for location in ask.locations]
-                trial.adopt(max(attempts, key=lambda attempt: attempt.got(ask)))
+    for sku in dict.fromkeys(ask.sku for ask in sourced):
+        lines = [ask for ask in asks if ask.sku == sku]
+        if len(lines) > 1 and any(trial.got(ask) < ask.quantity for ask in lines):
+            bare = trial.copy()
+            for ask in lines:
+                bare.release(ask)
+            found = _anew(bare, lines, split=split)
+            if found:
+                trial.adopt(found)
+    for ask in narrow_first(sourced) if not split else ():
+        if trial.got(ask) < ask.quantity:
+            attempts = [_alone(trial, ask, location, borrow=True) for location in ask.locations]
+            trial.adopt(max(attempts, key=lambda attempt: attempt.got(ask)))
+    short = [ask for ask in asks if trial.got(ask) < ask.quantity]
     if not sourced:
-        assert (not short()) == _feasible(before, asks), "the rule of the semantics misses what can be filled"
-    return short()
+        assert (not short) == _feasible(before, asks), "the rule of the semantics misses what can be filled"
+    return short
+
+
+def _anew(bare: Trial, lines: Sequence[Ask], *, split: bool) -> Trial | None:
+    """A way that fills all lines of one item: each whole at one location, the first choice of all; then those that a
+    split allows."""
+    located, sourced = [ask for ask in lines if ask.located], [ask for ask in lines if not ask.located]
+    in_order = narrow_first(sourced)
+    ways = [
+        [(borrow, location) for borrow in ((False, True) if ask.fallback else (False,)) for location in ask.locations]
+        for ask in in_order
+    ]
+    attempts = (_whole(bare, located, in_order, choice) for choice in product(*ways))
+    for attempt in chain_of(attempts, _split_ways(bare, located, sourced) if split else ()):
+        if all(attempt.got(ask) == ask.quantity for ask in lines):
+            return attempt
+    return None
+
+
+def _whole(bare: Trial, located: Sequence[Ask], lines: Sequence[Ask], choice: Sequence[tuple[bool, str]]) -> Trial:
+    """Each line at its chosen location, from its own pool or with its fallback."""
+    attempt = bare.copy()
+    chosen = [
+        replace(ask, locations=(location,), fallback=ask.fallback and borrow)
+        for ask, (borrow, location) in zip(lines, choice, strict=True)
+    ]
+    fill_at(attempt, [*located, *chosen])
+    return attempt
+
+
+def _split_ways(bare: Trial, located: Sequence[Ask], sourced: Sequence[Ask]) -> Iterator[Trial]:
+    """Lines without fallback before all others; and every line put together from all locations."""
+    attempt = bare.copy()
+    for fallback in (False, True):
+        fill_at(attempt, [ask for ask in located if ask.fallback is fallback])
+        source(attempt, [ask for ask in sourced if ask.fallback is fallback], split=True)
+    yield attempt
+    attempt = bare.copy()
+    fill_at(attempt, located)
+    put_together(attempt, narrow_first(sourced))
+    yield attempt
 
 
 def _alone(trial: Trial, ask: Ask, location: str, *, borrow: bool) -> Trial:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import product
+
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -87,17 +90,25 @@ def _without(system: LedgerSystem, line: Line, *, split: bool) -> Done | Refused
 def test_nothing_that_can_be_filled_is_refused(shop: tuple[LedgerSystem, Rules], lines: tuple[Line, ...]) -> None:
     """Lines that name their location are refused exactly when no assignment of units to pools could serve them."""
     system, rules = shop
-    balances = system.balances()
-    caps, taken = dict(rules.sales_caps), system.taken()
-    possible = True
-    for key in {(line.sku, line.location) for line in lines}:
-        here = [line for line in lines if (line.sku, line.location) == key]
-        free = {path: balance.free for (*owner, path), balance in balances.items() if tuple(owner) == key}
-        demands = [(_pools(rules, line), line.quantity) for line in here]
-        possible = possible and can_be_filled(demands, free, sum(free.values()))
-        for path in {line.path for line in here} & caps.keys():
-            wanted = sum(line.quantity for line in here if line.path == path)
-            possible = possible and wanted + taken.get((*key, path), 0) <= caps[path]
+    possible = _can_be_filled(system, rules, lines)
+    answer = system.apply(Reserve(lines))
+    assert isinstance(answer, Done) is possible
+
+
+@given(shop=_shops(), lines=_orders((*LOCATIONS, "", "", "")))
+@searching(100)
+def test_lines_to_be_sourced_are_refused_only_where_no_choice_of_locations_fills_them(
+    shop: tuple[LedgerSystem, Rules], lines: tuple[Line, ...]
+) -> None:
+    """Beside lines that name theirs, and each in one parcel."""
+    system, rules = shop
+    choices = product(*([line.location] if line.location else LOCATIONS for line in lines))
+    possible = any(
+        _can_be_filled(
+            system, rules, [line._replace(location=place) for line, place in zip(lines, choice, strict=True)]
+        )
+        for choice in choices
+    )
     answer = system.apply(Reserve(lines))
     assert isinstance(answer, Done) is possible
 
@@ -228,6 +239,22 @@ def _fitting(lines: tuple[Line, ...], shortages: tuple[Short, ...]) -> tuple[Lin
     said = {short.number: short.available for short in shortages}
     fitted = [line._replace(quantity=said.get(number, line.quantity)) for number, line in enumerate(lines)]
     return tuple(line for line in fitted if line.quantity)
+
+
+def _can_be_filled(system: LedgerSystem, rules: Rules, lines: Sequence[Line]) -> bool:
+    """Whether some assignment of units to pools serves lines that name their location, within nets and caps."""
+    balances = system.balances()
+    caps, taken = dict(rules.sales_caps), system.taken()
+    for key in {(line.sku, line.location) for line in lines}:
+        here = [line for line in lines if (line.sku, line.location) == key]
+        free = {path: balance.free for (*owner, path), balance in balances.items() if tuple(owner) == key}
+        if not can_be_filled([(_pools(rules, line), line.quantity) for line in here], free, sum(free.values())):
+            return False
+        for path in {line.path for line in here} & caps.keys():
+            wanted = sum(line.quantity for line in here if line.path == path)
+            if wanted + taken.get((*key, path), 0) > caps[path]:
+                return False
+    return True
 
 
 def _pools(rules: Rules, line: Line) -> list[str]:

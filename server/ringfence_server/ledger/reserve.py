@@ -13,7 +13,8 @@ from .names import MAX_INT64, MAX_LINES, MAX_QUANTITY, StockKey
 from .outcomes import Insufficient, Invalid, Overflow, Refusal, Reserved, StockNotFound, Violation
 from .policy import Fallback, Policy
 from .promise import Ask, Draft, Take, fill_located, shortage_of
-from .sourcing import fill_in_other_orders, fill_sourced, take_most_at_one
+from .sourcing import fill_sourced, take_most_at_one
+from .sourcing_anew import fill_anew
 from .state import EntryKind, Part, Place, Reservation, Stock
 
 _MOST_TAKEN = MAX_INT64 - MAX_LINES * MAX_QUANTITY
@@ -115,7 +116,7 @@ def plan_takes(draft: Draft, asks: list[Ask], *, partial: bool, split: bool) -> 
     if sourced:
         fill_sourced(draft, sourced, wanted, split=split)
         if any(wanted.values()):
-            fill_in_other_orders(draft, located, sourced, wanted, split=split)
+            fill_anew(draft, asks, wanted, split=split)
         if not split:
             take_most_at_one(draft, sourced, wanted)
     full = not any(wanted.values())

@@ -2,23 +2,17 @@
 
 1 the first location that fills all such lines from own pools; 2 the same with fallback; 3 each line by itself from the
 first location that fills it; 4 split over locations, if policy and request allow it, own pools of all locations first.
-Where that leaves a line short, all are tried anew in other orders before the request is refused.
+Where that leaves a line short, ``sourcing_anew`` looks for a way that does not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
-from operator import attrgetter
-from typing import TypeAlias
+from collections.abc import Sequence
 
 from .names import ancestors, depth
 from .policy import Fallback
 from .promise import Ask, Draft, fill_located, within_reach
 from .state import Stock
-
-_Filling: TypeAlias = Callable[[Draft, list[Ask], dict[int, int]], None]
-"""Fills lines; what each still wants, by line number, is lowered by what it got."""
 
 
 def fill_sourced(draft: Draft, asks: list[Ask], wanted: dict[int, int], *, split: bool) -> None:
@@ -34,68 +28,27 @@ def fill_sourced(draft: Draft, asks: list[Ask], wanted: dict[int, int], *, split
                 for ask in asks:
                     wanted[ask.number] = 0
                 return
-    in_order = _without_fallback_first(asks)
+    in_order = without_fallback_first(asks)
     for ask in in_order:
         if any(_fill_whole(draft, [ask], [stock], with_fallback) for with_fallback in ways for stock in ask.stocks):
             wanted[ask.number] = 0
     if split:
-        _fill_split(draft, in_order, wanted)
-
-
-def fill_in_other_orders(
-    draft: Draft, located: list[Ask], sourced: list[Ask], wanted: dict[int, int], *, split: bool
-) -> None:
-    """Where the four steps, after the lines that name their location, left a line short: tries all lines anew in other
-    orders, for none is refused only because another one took first what it could have had elsewhere. The first order
-    that fills every line stands; when none does, what the four steps gave."""
-    asks = located + sourced
-    if len(asks) == 1:
-        return
-    four_steps = partial(fill_sourced, split=split)
-    narrow, wide = _by_fallback(located)
-    sourced_narrow, sourced_wide = _by_fallback(sourced)
-    orders: list[list[tuple[_Filling, list[Ask]]]] = [
-        # The largest line fits the fewest locations.
-        [(fill_located, located), (four_steps, sorted(sourced, key=attrgetter("quantity"), reverse=True))],
-        # A line without fallback has no other pool, a line that borrows has.
-        [(fill_located, narrow), (four_steps, sourced_narrow), (fill_located, wide), (four_steps, sourced_wide)],
-    ]
-    if split:
-        # A line that is whole at one location may borrow there what it has of its own at another.
-        orders.append([(fill_located, located), (_fill_split, sourced_narrow + sourced_wide)])
-    before = list(draft.takes)
-    for order in orders:
-        draft.undo(0)
-        left = {ask.number: ask.quantity for ask in asks}
-        for fill, lines in order:
-            fill(draft, lines, left)
-        if not any(left.values()):
-            wanted.update(left)
-            return
-    draft.undo(0)
-    for take in before:
-        draft.take(take.ask, take.stock, take.path, take.quantity)
+        put_together(draft, in_order, wanted)
 
 
 def take_most_at_one(draft: Draft, asks: list[Ask], wanted: dict[int, int]) -> None:
     """For ALLOW_PARTIAL without a split: a short line takes what the location that has most can give, the first of
     equals; lines without fallback first."""
-    for ask in _without_fallback_first(asks):
+    for ask in without_fallback_first(asks):
         if wanted[ask.number]:
             reach = {stock.stock_id: within_reach(draft, ask, stock, ask.fallback) for stock in ask.stocks}
             best = max(ask.stocks, key=lambda stock: min(wanted[ask.number], reach[stock.stock_id]))
             fill_located(draft, [ask._replace(stocks=(best,))], wanted)
 
 
-def _by_fallback(asks: list[Ask]) -> tuple[list[Ask], list[Ask]]:
-    """Lines without fallback, and those that may borrow, each in request order."""
-    narrow = [ask for ask in asks if ask.fallback is Fallback.NONE]
-    return narrow, [ask for ask in asks if ask.fallback is not Fallback.NONE]
-
-
-def _without_fallback_first(asks: list[Ask]) -> list[Ask]:
-    narrow, wide = _by_fallback(asks)
-    return narrow + wide
+def without_fallback_first(asks: list[Ask]) -> list[Ask]:
+    """Lines without fallback, then those that may borrow, each in request order."""
+    return sorted(asks, key=lambda ask: ask.fallback is not Fallback.NONE)
 
 
 def _fill_whole(draft: Draft, asks: list[Ask], stocks: Sequence[Stock | None], with_fallback: bool) -> bool:
@@ -116,7 +69,7 @@ def _fill_whole(draft: Draft, asks: list[Ask], stocks: Sequence[Stock | None], w
     return False
 
 
-def _fill_split(draft: Draft, asks: list[Ask], wanted: dict[int, int]) -> None:
+def put_together(draft: Draft, asks: list[Ask], wanted: dict[int, int]) -> None:
     """Own pools of all locations first; then, as within a location, pool by pool from the deepest up."""
     for ask in asks:
         for stock in ask.stocks:

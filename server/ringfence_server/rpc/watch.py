@@ -130,8 +130,7 @@ class _Watcher:
         digest = watch_digest(spec.request, policy)
         if spec.wanted.keys(spec.organization, policy) != self._key_filter or (
             # What the path of the filter was shown for, its rules may have ended; and a row of a group, its members.
-            digest != self._next_digest
-            and ((spec.wanted.path and spec.roll_up is None) or not self._rows_known)
+            digest != self._next_digest and ((spec.wanted.path and spec.roll_up is None) or not self._rows_known)
         ):
             raise _Regrouped(policy)
         self._policy_revision = policy.revision
