@@ -77,9 +77,6 @@ class Books:
     def __init__(self, rules: Rules) -> None:
         self.rules = rules
         self.now = 0
-        self.fallback = dict(rules.fallback)
-        self.quota_caps = dict(rules.quota_caps)
-        self.sales_caps = dict(rules.sales_caps)
         self.measures: dict[tuple[str, str, str], tuple[int, int]] = {}
         """(sku, location, measure) → value and position."""
         self.known: set[tuple[str, str]] = set()
@@ -87,6 +84,14 @@ class Books:
         """Free units of all pools but the common ones."""
         self.living: set[tuple[str, str, str]] = set()
         self.orders: list[Order] = []
+
+    @property
+    def quota_caps(self) -> dict[str, int]:
+        return dict(self.rules.quota_caps)
+
+    @property
+    def sales_caps(self) -> dict[str, int]:
+        return dict(self.rules.sales_caps)
 
     def supply(self, key: tuple[str, str]) -> int:
         def value(measure: str) -> int:
@@ -124,7 +129,8 @@ class Books:
 
     def may_borrow(self, path: str) -> bool:
         """The widest fallback of a path: the nearest rule's."""
-        return next((self.fallback[each] for each in chain(path) if each in self.fallback), False)
+        rules = dict(self.rules.fallback)
+        return next((rules[each] for each in chain(path) if each in rules), False)
 
     def balances(self) -> Balances:
         return {

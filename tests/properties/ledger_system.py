@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Final
 
 from ringfence_server.ledger import commands, outcomes
@@ -24,6 +25,7 @@ from tests.properties.system import (
     LOCATIONS,
     MAX_LEASE,
     MAX_TOTAL_HOLD,
+    NEVER,
     Answer,
     Balance,
     Balances,
@@ -56,6 +58,7 @@ def policy_of(rules: Rules) -> Policy:
             DEFAULT_LEASE * SECOND,
             MAX_LEASE * SECOND,
             MAX_TOTAL_HOLD * SECOND,
+            allow_never=rules.allow_never,
             revive_by_default=rules.revive_by_default,
         ),
         path_rules=tuple(
@@ -119,6 +122,8 @@ class LedgerSystem:
                 return Done(tuple(line.quantity for line in decision.lines), order_view(decision.reservation))
             case outcomes.Posted():
                 return Done(figures=tuple((each.result.name, each.value) for each in decision.outcomes))
+            case outcomes.PolicySet():
+                return Done()
             case outcomes.Insufficient():
                 return Refused(_REASONS[type(decision)], tuple(_short(each) for each in decision.shortages))
             case outcomes.Invalid():
@@ -224,6 +229,9 @@ class LedgerSystem:
             case system.Cancel():
                 reason = commands.CancelReason.UNSPECIFIED
                 return commands.Cancel(self._id(operation.order), _amounts(operation.lines), reason, "")
+            case system.Decree(rules):
+                tills = frozenset(location.name for location in self.engine.policy.locations)
+                return commands.SetPolicy(policy_of(replace(rules, tills=tills)), self.engine.policy.revision)
 
     def _id(self, number: int) -> bytes:
         return self._orders[number].reservation_id
@@ -234,6 +242,8 @@ def _key(sku: str, location: str) -> StockKey:
 
 
 def _lease(ttl: int | None) -> commands.Lease:
+    if ttl == NEVER:
+        return commands.Lease(never=True)
     return commands.Lease() if ttl is None else commands.Lease(ttl=ttl * SECOND)
 
 

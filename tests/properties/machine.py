@@ -53,13 +53,20 @@ class SystemMachine(RuleBasedStateMachine):
     def update(self, operation: Update) -> None:
         self._play_on_an_order(operation)
 
+    @rule(decree=strategies.decrees(), operation=strategies.updates())
+    def update_by_other_rules(self, decree: Operation, operation: Update) -> None:
+        self.duel.play(decree)
+        self._play_on_an_order(operation)
+
     @rule(operation=strategies.consumes())
     def consume(self, operation: Consume) -> None:
         self._play_on_an_order(operation)
 
-    @rule(seconds=strategies.seconds(), operation=strategies.consumes())
-    def consume_late(self, seconds: int, operation: Consume) -> None:
+    @rule(seconds=strategies.seconds(), operation=strategies.consumes(), decree=st.none() | strategies.decrees())
+    def consume_late(self, seconds: int, operation: Consume, decree: Operation | None) -> None:
         self.duel.advance(seconds)
+        if decree is not None:
+            self.duel.play(decree)
         self._play_on_an_order(operation)
 
     @rule(operation=strategies.cancels())

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from copy import deepcopy
+from dataclasses import replace
 
 from tests.properties import system
 from tests.properties.books import Books, Line, Order, state_of
@@ -16,6 +17,7 @@ from tests.properties.system import (
     LOCATIONS,
     MAX_LEASE,
     MAX_TOTAL_HOLD,
+    NEVER,
     PATHS,
     Amount,
     Answer,
@@ -52,6 +54,9 @@ class Model(Books):
                 return self._consume(operation)
             case system.Cancel():
                 return self._cancel(operation)
+            case system.Decree(rules):
+                self.rules = replace(rules, tills=self.rules.tills)
+                return Done()
 
     def _post(self, operation: system.Post) -> Answer:
         measures = dict(self.measures)
@@ -168,9 +173,12 @@ class Model(Books):
         return order
 
     def _reserve(self, operation: system.Reserve) -> Answer:
+        if operation.ttl == NEVER and not self.rules.allow_never:
+            return Refused("LEASE_NEVER_NOT_ALLOWED")
         if operation.ttl is not None and operation.ttl > MAX_LEASE:
             return Refused("LEASE_TOO_LONG")
-        ends = self.now + (DEFAULT_LEASE if operation.ttl is None else operation.ttl)
+        lasts = DEFAULT_LEASE if operation.ttl is None else operation.ttl
+        ends = None if lasts == NEVER else self.now + lasts
         order = self._promise(operation.lines, partial=operation.partial, split=operation.split, ends=ends)
         if isinstance(order, Refused):
             return order
@@ -198,7 +206,11 @@ class Model(Books):
         if state_of(order) != "HELD":
             return Refused("LEASE_EXPIRED" if order.total("expired") else "NOT_HELD")
         ends = order.ends
-        if operation.ttl is not None:
+        if operation.ttl == NEVER:
+            if not self.rules.allow_never:
+                return Refused("LEASE_NEVER_NOT_ALLOWED")
+            ends = None
+        elif operation.ttl is not None:
             ends = self.now + operation.ttl
             if operation.ttl > MAX_LEASE:
                 return Refused("LEASE_TOO_LONG")
@@ -243,7 +255,11 @@ class Model(Books):
             here = [take.location for take in line.takes if take.held or take.unsettled or take.settled]
             others = [place for place in LOCATIONS if (line.sku, place) in self.known]
             places = tuple(dict.fromkeys([*here, *(others if split or not here else [])]))
-        return Ask(number, line.sku, line.path, units, line.fallback, bool(line.location), places)
+        return Ask(number, line.sku, line.path, units, self._may_borrow_still(line), bool(line.location), places)
+
+    def _may_borrow_still(self, line: Line) -> bool:
+        """A new promise is judged by the rules in force, whatever they let the line do before."""
+        return line.fallback and self.may_borrow(line.path)
 
     def _consume(self, operation: system.Consume) -> Answer:
         order = self.orders[operation.order]
@@ -290,7 +306,8 @@ class Model(Books):
             late = units - line.total("held")
             if late > 0:
                 places = tuple(dict.fromkeys(take.location for take in line.takes if take.expired))
-                asks.append(Ask(number, line.sku, line.path, late, line.fallback, bool(line.location), places))
+                borrows = self._may_borrow_still(line)
+                asks.append(Ask(number, line.sku, line.path, late, borrows, bool(line.location), places))
         trial = self.trial()
         short = judge(trial, asks, split=True)
         if short:

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from ringfence_server.clock import ManualClock
 from ringfence_server.ledger.commands import Command
-from ringfence_server.ledger.outcomes import Decision
+from ringfence_server.ledger.outcomes import Decision, PolicySet
 from ringfence_server.ledger.policy import Policy
 from ringfence_server.ledger.state import Reservation
 from ringfence_server.store import schema
@@ -56,6 +56,8 @@ class StoreEngine(Engine):
     def decide(self, command: Command, *, caller: str = CALLER) -> Decision:
         answered = self._run(self._send(command))
         assert answered.decision is not None
+        if isinstance(answered.decision, PolicySet):
+            self.policies[ORGANIZATION] = answered.decision.policy
         self._sent.append((command, answered))
         count = len(self._sent)
         if count % 5 == 0:

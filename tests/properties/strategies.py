@@ -7,11 +7,13 @@ from hypothesis.strategies import SearchStrategy
 
 from tests.properties.system import (
     LOCATIONS,
+    NEVER,
     PATHS,
     SKUS,
     Allocate,
     Cancel,
     Consume,
+    Decree,
     Figure,
     Line,
     Post,
@@ -30,7 +32,7 @@ _locations = st.sampled_from(LOCATIONS)
 _fenced = st.sampled_from([path for number, path in enumerate(PATHS[1:]) for _ in range(4 - number)])
 _paths = st.just("") | _fenced | _fenced
 _units = st.sampled_from([1, 1, 2, 2, 3, 4, 6, 9])
-_ttl = st.sampled_from([None, None, None, None, 60, 300, 900, 900, 3_600, 3_600, 3_600, 3_601])
+_ttl = st.sampled_from([None, None, None, None, 60, 300, 900, 900, 3_600, 3_600, 3_600, 3_601, NEVER])
 _references = st.sampled_from([""] * 14 + ["A", "B"])
 
 
@@ -45,6 +47,7 @@ def rules(*, tills: bool) -> SearchStrategy[Rules]:
         sales_caps=caps,
         allow_split=st.sampled_from([True, True, False]),
         revive_by_default=st.booleans(),
+        allow_never=st.booleans(),
         tills=st.sampled_from([frozenset[str](), frozenset({LOCATIONS[0]})]) if tills else st.just(frozenset[str]()),
     )
 
@@ -145,6 +148,12 @@ def consumes() -> SearchStrategy[Consume]:
     revive = st.sampled_from([True, None, False])
     release_rest = st.sampled_from([False, False, True])
     return st.builds(Consume, _some_order, st.just(()) | _amounts(0), release_rest, revive, _references)
+
+
+def decrees() -> SearchStrategy[Decree]:
+    """Half of them let nobody borrow any more."""
+    nobody = st.builds(Decree, st.builds(Rules, allow_split=st.booleans(), allow_never=st.booleans()))
+    return nobody | st.builds(Decree, rules(tills=False))
 
 
 def cancels() -> SearchStrategy[Cancel]:

@@ -17,11 +17,13 @@ PATHS: Final = ("", "web", "web/eu", "web/eu/vip", "app")
 DEFAULT_LEASE: Final = 900
 MAX_LEASE: Final = 3_600
 MAX_TOTAL_HOLD: Final = 5_400
+NEVER: Final = 0
+"""As a ttl: no end."""
 
 
 @dataclass(frozen=True)
 class Rules:
-    """The policy that a run plays by; supply is on_hand - safety_stock, and never is no lease."""
+    """The policy that a run plays by; supply is on_hand - safety_stock."""
 
     fallback: tuple[tuple[str, bool], ...] = ()
     """Path rules: whether the path, and what lies below it, may draw on its ancestors."""
@@ -29,6 +31,7 @@ class Rules:
     sales_caps: tuple[tuple[str, int], ...] = ()
     allow_split: bool = False
     revive_by_default: bool = False
+    allow_never: bool = False
     tills: frozenset[str] = frozenset()
     """Locations whose till keeps the count; a system that has none is not given any."""
 
@@ -140,7 +143,14 @@ class Cancel:
     lines: tuple[Amount, ...] = ()
 
 
-Operation: TypeAlias = Post | Allocate | Unallocate | Reallocate | Reserve | Update | Consume | Sell | Cancel
+@dataclass(frozen=True)
+class Decree:
+    """Other rules from now on, for what was promised before too. The tills stay what they are."""
+
+    rules: Rules
+
+
+Operation: TypeAlias = Post | Allocate | Unallocate | Reallocate | Reserve | Update | Consume | Sell | Cancel | Decree
 
 # --- answers ---------------------------------------------------------------------------------------------------------
 
