@@ -121,7 +121,7 @@ def test_no_refusal_is_forgotten() -> None:
     assert {type(row[0]) for row in EVERY} == set(get_args(Refusal))
 
 
-@pytest.mark.parametrize("refusal", [row[0] for row in EVERY if not isinstance(row[0], Invalid | Overflow)])
+@pytest.mark.parametrize("refusal", [row[0] for row in EVERY])
 def test_every_value_of_a_message_stands_in_its_metadata(refusal: Refusal) -> None:
     """A program need not read the words."""
     status = told(refusal)

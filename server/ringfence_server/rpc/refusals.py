@@ -78,7 +78,7 @@ def refusal_status(refusal: Refusal) -> bytes:
                 code_pb2.OUT_OF_RANGE,
                 f"{refusal.field}: {refusal.description}",
                 "QUANTITY_OVERFLOW",
-                {"field": refusal.field},
+                {"field": refusal.field, "description": refusal.description},
                 _bad_request([Violation(refusal.field, "QUANTITY_OVERFLOW", refusal.description)]),
             )
         case OrderReferenceInUse():
@@ -140,7 +140,8 @@ def _invalid(violations: Sequence[Violation]) -> bytes:
         code_pb2.INVALID_ARGUMENT,
         f"{first.field}: {first.description}{more}" if first.field else first.description + more,
         first.rule,
-        {"field": first.field, "violations": str(len(violations))},
+        # In its words: a description may quote any value, and each of them is in here.
+        {"field": first.field, "description": first.description, "violations": str(len(violations))},
         _bad_request(violations),
     )
 
