@@ -20,6 +20,8 @@ def check_database_url(url: str) -> None:
             f"{shown(url)!r} names no database: sqlite:///relative.db or sqlite:////absolute.db, or "
             "postgresql+asyncpg://user:password@host/database; to try out, --in-memory"
         )
+    if "?" in path:
+        raise ValueError(f"{url!r}: a SQLite file takes no parameters; leave out what begins with ?")
 
 
 def _check_postgres(url: str) -> None:

@@ -66,6 +66,20 @@ async def test_what_was_answered_is_there_after_a_restart(on_file: ServerConfig)
         assert again.reservation == first.reservation
 
 
+async def test_a_folder_may_have_any_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also one that means something in a URL: the ledger is in it, is read from there, and nowhere else."""
+    folder = tmp_path / "what? 100%25 #1"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    async with serving(ServerConfig(port=0)) as (server, client):
+        await client.post(10)
+        assert server.database == str(folder / "ringfence.db")
+        reply = await client.allocation.QueryBalance(balance_pb2.QueryBalanceRequest())
+        assert [balance.own.available for balance in reply.balances] == [10]
+        assert (folder / "ringfence.db-wal").stat().st_size > 0
+    assert list(tmp_path.iterdir()) == [folder]
+
+
 async def test_a_thousand_commands_for_the_last_300_units(on_file: ServerConfig) -> None:
     """Over three streams at once, each id three times: exactly 300 are served, once; a restart changes no outcome."""
     requests = [reserve(line(1)) for _ in range(1_000)]

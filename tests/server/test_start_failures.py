@@ -115,6 +115,7 @@ async def test_a_database_that_is_a_directory_is_said_in_one_line(tmp_path: Path
         {"database_url": "sqlite://"},
         {"database_url": "sqlite:///:memory:"},
         {"database_url": "sqlite:////var/lib/"},
+        {"database_url": "sqlite:///ringfence.db?mode=ro"},
         {"database_url": "mysql://host/db"},
         {"database_url": "postgresql://host"},
         {"database_url": "postgresql://host:port/db"},

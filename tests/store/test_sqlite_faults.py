@@ -9,7 +9,7 @@ import shutil
 import sqlite3
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -337,6 +337,22 @@ async def test_a_file_system_without_write_ahead_log_is_said_at_the_start(
     assert await refusal(path) == f"the database {path} cannot have a write-ahead log on this file system"
 
 
+async def test_a_file_that_can_only_be_read_is_said_in_one_line(tmp_path: Path) -> None:
+    """Also when its log is there already: it could be read then, and every command would be told that it is away."""
+    path = tmp_path / "ringfence.db"
+    async with Desk(path):
+        pass
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("SELECT * FROM pool")  # keeps the log there
+        store = SqliteStore(f"sqlite:///{path}", ManualClock())
+        # Permissions do not bind the superuser; this does.
+        store.url = store.url.set(database=f"file:{path}").update_query_dict({"mode": "ro", "uri": "true"})
+        with pytest.raises(StoreUnavailable) as refused:
+            await store.open()
+        assert str(refused.value) == f"the database {path} cannot be opened: attempt to write a readonly database"
+        await store.close()
+
+
 async def test_a_store_that_could_not_be_opened_can_be_tried_again(tmp_path: Path) -> None:
     """By the same object or another: the lock was given back."""
     path = tmp_path / "ringfence.db"
@@ -362,7 +378,7 @@ async def test_a_database_in_memory_is_gone_with_its_server(tmp_path: Path) -> N
     store = SqliteStore("sqlite:///unused.db", ManualClock(), in_memory=True)
     await store.open()
     assert store.path.exists()
-    assert store.url == f"sqlite:///{store.path}"
+    assert store.url.database == str(store.path)
     await store.close()
     assert not store.path.parent.exists()
     broken = SqliteStore("sqlite:///unused.db", ManualClock(), in_memory=True)

@@ -45,12 +45,14 @@ def upgrade(database_url: _DatabaseOption = DEFAULT_DATABASE) -> None:
 
 def current(database_url: _DatabaseOption = DEFAULT_DATABASE) -> None:
     """Print the revision of the database's schema."""
+    from sqlalchemy import make_url
+
     from ringfence_server.store import migrate
+    from ringfence_server.store.connect import is_postgres
 
     with _plain_failures(database_url) as shown:
         # Looking at a file that is not there must not make it.
-        sqlite = database_url.startswith("sqlite:")
-        there = not sqlite or Path(database_url.removeprefix("sqlite:///")).exists()
+        there = is_postgres(database_url) or Path(make_url(database_url).database or "").exists()
         typer.echo(f"{shown}: {(migrate.current(database_url) if there else None) or 'empty'}")
 
 

@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Connection, Engine, create_engine, event, func, insert, make_url, select
+from sqlalchemy import URL, Connection, Engine, create_engine, event, func, insert, make_url, select
 
 from ringfence_server.ledger.work import StoreUnavailable
 
@@ -37,7 +37,12 @@ def upgrade(url: str) -> None:
     """
     if is_postgres(url):
         asyncio.run(upgrade_postgres(url, PostgresOptions()))
-        return
+    else:
+        upgrade_file(make_url(url))
+
+
+def upgrade_file(url: URL) -> None:
+    """The same for a SQLite file."""
     engine = _engine(url)
     try:
         with engine.connect() as connection:
@@ -68,7 +73,7 @@ def current(url: str) -> str | None:
     """The revision the database is at; None: empty. Not from within an event loop when it is a PostgreSQL one."""
     if is_postgres(url):
         return asyncio.run(_current_postgres(url))
-    engine = _engine(url)
+    engine = _engine(make_url(url))
     try:
         with engine.connect() as connection:
             return _stamped(connection)
@@ -144,8 +149,8 @@ def _upgrade(connection: Connection) -> None:
         ) from None
 
 
-def _engine(url: str) -> Engine:
-    engine = create_engine(make_url(url))
+def _engine(url: URL) -> Engine:
+    engine = create_engine(url)
     # Python's driver would commit every CREATE by itself, and a start cut short would leave half a schema.
     event.listen(engine, "connect", _begin_nothing)
     event.listen(engine, "begin", _begin)

@@ -8,6 +8,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from operator import attrgetter
 from typing import Final
 
+from sqlalchemy import URL
+
 from ringfence_server.clock import Clock
 from ringfence_server.ledger.names import StockKey
 from ringfence_server.ledger.policy import Policy
@@ -51,7 +53,7 @@ _VERIFY_STEP_SECONDS: Final = 0.4
 _recorded: Final = attrgetter("record_time")
 
 
-def sqlite_reader(url: str, clock: Clock, moments: Moments) -> Reader:
+def sqlite_reader(url: URL, clock: Clock, moments: Moments) -> Reader:
     """A reader of a SQLite database; ``moments`` is the writing store's."""
     return Reader(ThreadLanes(url), WriterInstants(moments, clock), ONE_SLOT)
 

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, Any, Final, TypeVar
 
-from sqlalchemy import Engine, create_engine, event, func, make_url, select
+from sqlalchemy import URL, Engine, create_engine, event, false, func, make_url, select, update
 from sqlalchemy.pool import StaticPool
 
 from ringfence_server.clock import Clock
@@ -26,7 +26,7 @@ from .driver import DriverConnection
 from .errors import DATABASE_ERRORS, StoreInUse, translated
 from .ids import Ids
 from .locks import WriterLock
-from .migrate import upgrade
+from .migrate import upgrade_file
 from .moments import Moments
 from .outcomes import Outcomes
 from .prune import Pruner
@@ -82,10 +82,13 @@ class SqliteStore:
             # A database in a memory file system: the same code path as on disk, gone with the server; that of a server
             # that was killed goes when the next one starts.
             self._scratch = Scratch("ringfence-memory-", memory_place())
-            url = f"sqlite:///{self._scratch.path}/ringfence.db"
-        self.url = url
+            place = self._scratch.path / "ringfence.db"
+        else:
+            place = Path(make_url(url).database or "ringfence.db")
         # Resolved: two names of one file must meet at one lock, and its log lies beside the file itself.
-        self.path = Path(make_url(url).database or "ringfence.db").resolve()
+        self.path = place.resolve()
+        self.url = URL.create("sqlite", database=str(self.path))
+        """Of that path: pasted into a text, a folder named ``what?`` would end it."""
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ringfence-store")
         self._engine: Engine | None = None
         self._connection: DriverConnection | None = None
@@ -178,9 +181,9 @@ class SqliteStore:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._lock_file = take_file(self.path.with_name(self.path.name + ".lock"))
-            upgrade(f"sqlite:///{self.path}")
+            upgrade_file(self.url)
             self._engine = create_engine(
-                f"sqlite:///{self.path}",
+                self.url,
                 poolclass=StaticPool,
                 connect_args={"isolation_level": None, "check_same_thread": False, "cached_statements": 512},
             )
@@ -204,8 +207,10 @@ class SqliteStore:
         core = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
         connection = DriverConnection(core)
         try:
-            # Asks for the write lock once: a file that can only be read is found out here, not by the first caller.
+            # A file that can only be read is found out here, not by the first caller. BEGIN IMMEDIATE alone would not:
+            # of such a file SQLite begins to read.
             connection.rows("BEGIN IMMEDIATE")
+            connection.execute(update(schema.slot_state).where(false()).values(revision=0))
             stock_id = schema.stock.c.stock_id
             last = connection.execute(select(func.max(stock_id)).where(schema.stock.c.slot == 0)).scalar()
             connection.rows("ROLLBACK")

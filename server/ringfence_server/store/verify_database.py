@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import make_url, select
 
 from ringfence_server.clock import SystemClock
 from ringfence_server.ledger.reading import Flaw
@@ -47,7 +47,7 @@ async def verify_database(url: str, progress: Callable[[int, int], None]) -> Ver
         lanes = PostgresLanes(url, options, distributed=await is_distributed(url, options))
         reader = Reader(lanes, DatabaseInstants(), slots)
     else:
-        lanes = ThreadLanes(url)
+        lanes = ThreadLanes(make_url(url))
         reader = Reader(lanes, WriterInstants(Moments(), SystemClock()), ONE_SLOT)
     keys = entries = 0
     flaws: list[Flaw] = []
