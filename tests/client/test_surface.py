@@ -233,6 +233,27 @@ def test_importing_brings_in_nothing_heavy() -> None:
     assert not {"ringfence_server", "sqlalchemy", "typer", "rich", "structlog", "aiosqlite", "pytest"} & set(heavy)
 
 
+def without(module: str, code: str) -> subprocess.CompletedProcess[str]:
+    """Runs code where a module is not installed."""
+    code = f"import sys; sys.modules[{module!r}] = None; {code}"
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
+
+
+def test_who_has_the_client_alone_is_told_what_is_missing() -> None:
+    """`pip install ringfence` brings the program and `ringfence.testing`, but not what both need."""
+    program = without("typer", "from ringfence_server.cli import main; main()")
+    assert (program.returncode, program.stdout) == (2, "")
+    assert program.stderr == "ringfence: typer is missing: pip install 'ringfence[server]'\n"
+    testing = without("sqlalchemy", "from ringfence.testing import RingfenceServer; RingfenceServer()")
+    assert testing.stderr.endswith("ImportError: sqlalchemy is missing: pip install 'ringfence[server]'\n")
+
+
+def test_a_test_server_needs_no_unix() -> None:
+    """Only a PostgreSQL that root starts has to know the users of the machine."""
+    code = "from ringfence.testing import RingfenceServer\nwith RingfenceServer() as server: print(server.target)"
+    assert without("pwd", code).stdout.startswith("127.0.0.1:")
+
+
 def test_annotations_can_be_read() -> None:
     """Results are dataclasses whose fields are documented where they stand: no field without a line of its own."""
     source = importlib.resources.files("ringfence")

@@ -57,10 +57,13 @@ class RingfenceServer:
         ValueError when `beside` has no PostgreSQL database, or a `start_time` comes with it.
         """
         # Here and not above: the client must be importable without the server.
-        from ringfence_server.clock import ManualClock
-        from ringfence_server.config import ServerConfig
-        from ringfence_server.store.connect import PostgresOptions, is_postgres
-        from ringfence_server.store.instants import SharedInstants
+        try:
+            from ringfence_server.clock import ManualClock
+            from ringfence_server.config import ServerConfig
+            from ringfence_server.store.connect import PostgresOptions, is_postgres
+            from ringfence_server.store.instants import SharedInstants
+        except ModuleNotFoundError as missing:
+            raise ImportError(f"{missing.name} is missing: pip install 'ringfence[server]'") from missing
 
         if beside is None:
             in_memory = "database_url" not in settings
