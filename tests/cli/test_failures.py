@@ -110,6 +110,14 @@ def test_a_service_that_is_away_is_exit_code_3(command: tuple[str, ...]) -> None
     ]
 
 
+@pytest.mark.usefixtures("one_try")
+@pytest.mark.parametrize("command", [("balance",), ("stock", "show"), ("reservations",), ("ledger",)], ids=" ".join)
+def test_a_list_that_cannot_be_had_is_one_json_document(command: tuple[str, ...]) -> None:
+    """The error alone: not the beginning of a list before it."""
+    ran = run(*command, "--json", "--target", "localhost:1")
+    assert (ran.exit_code, json.loads(ran.out)["error"]["code"]) == (3, "UNAVAILABLE")
+
+
 def test_a_target_that_cannot_be_resolved_is_told_without_grpcs_words(capsys: pytest.CaptureFixture[str]) -> None:
     """With what a target is: a URL is the usual mistake."""
     target = "http://localhost:1"

@@ -11,7 +11,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from itertools import islice
+from itertools import chain, islice
 from typing import IO, Any, Final, Generic, NamedTuple, TypeVar, cast
 
 T = TypeVar("T")
@@ -80,10 +80,13 @@ def write_json_list(name: str, items: Limited[T], plain: Callable[[T], Any], las
 
     `last` is read after the items. `more` is true when a limit left some out.
     """
+    rest = iter(items)
+    # Before anything is written: of a service that is away the error is then the whole document.
+    first = list(islice(rest, 1))
     write = sys.stdout.write
     write(f"{{{json.dumps(name)}: [")
     separator = "\n"
-    for item in items:
+    for item in chain(first, rest):
         write(f"{separator}  {json.dumps(plain(item), ensure_ascii=False)}")
         separator = ",\n"
     write("]" if separator == "\n" else "\n]")
