@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import grpc.aio
@@ -152,7 +152,7 @@ class Server:
             on_commit=self._committed,
             routes=opened.routes,
             run_here=run_here,
-            on_alone=self._lone_caller_heard(counts) if config.own_process and run_here is not None else None,
+            alone_listener=self._one_core(counts) if config.own_process and run_here is not None else None,
         )
         # Ends what is due since the server last ran, and tells from which revision on watchers hear of changes.
         self._hub = Hub()
@@ -197,17 +197,11 @@ class Server:
         if opened.feed is not None:
             self._keep(watch_store(store, self._tell_health))
 
-    def _lone_caller_heard(self, counts: Counts) -> Callable[[int], None]:
+    def _one_core(self, counts: Counts) -> OneCore:
         one_core = OneCore(counts.commands.total)
+        # Threads outlive the server where the process does.
         self._closing.callback(one_core.company)
-
-        def heard(calls: int) -> None:
-            if calls:
-                one_core.alone(calls)
-            else:
-                one_core.company()
-
-        return heard
+        return one_core
 
     async def _serve(self) -> None:
         config = self.config

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import pytest
 
 from ringfence_server.committer import Answer, Committer, Failure, committer
+from ringfence_server.committer.alone import AloneListener
 from ringfence_server.ledger.commands import Command, SetPolicy
 from ringfence_server.ledger.policy import Policy
 from ringfence_server.ledger.work import BatchRejected, Committed, StoreUnavailable, Work
@@ -37,14 +38,29 @@ def time(monkeypatch: pytest.MonkeyPatch) -> Time:
     return time
 
 
-@pytest.fixture
-def heard() -> list[int]:
-    """What was heard of a lone caller: how many further commands, and 0 for company."""
-    return []
+class Heard(AloneListener):
+    """What was told of a lone caller, in order."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def alone(self, calls: int) -> None:
+        """So many further commands."""
+        self.told.append(f"alone, {calls} calls")
+
+    def company(self) -> None:
+        """Somebody else."""
+        self.told.append("company")
 
 
 @pytest.fixture
-async def desk(desk: Desk, time: Time, heard: list[int]) -> AsyncIterator[Desk]:
+def heard() -> Heard:
+    """Who asked to hear of a lone caller."""
+    return Heard()
+
+
+@pytest.fixture
+async def desk(desk: Desk, time: Time, heard: Heard) -> AsyncIterator[Desk]:
     """A running committer that may use the event loop's own thread, and has not yet found anyone alone."""
     told: list[Committed] = []
 
@@ -52,7 +68,7 @@ async def desk(desk: Desk, time: Time, heard: list[int]) -> AsyncIterator[Desk]:
         time.now += time.transaction
         return desk.store.run_here(work)
 
-    running = Committer(desk.store, on_commit=told.append, run_here=run_here, on_alone=heard.append)
+    running = Committer(desk.store, on_commit=told.append, run_here=run_here, alone_listener=heard)
     running.start()
     yield Desk(desk.store, running, Caller(running), told)
     desk.store.let_go()
@@ -109,22 +125,21 @@ async def test_a_caller_who_is_alone_is_served_on_the_event_loop(desk: Desk, ord
     assert len(desk.told) == _UNTIL_ALONE + 2 * _STRETCH + 2
 
 
-async def test_who_asked_hears_of_a_lone_caller_and_once_of_company(
-    desk: Desk, orders: Orders, heard: list[int]
-) -> None:
+async def test_who_asked_hears_of_a_lone_caller_and_once_of_company(desk: Desk, orders: Orders, heard: Heard) -> None:
     """After each whole stretch and its probe, never for a short one; and of company only who heard of a lone caller."""
+    stretch = f"alone, {_STRETCH + 1} calls"
     await orders.send(_UNTIL_ALONE + _STRETCH)
-    assert heard == []
+    assert heard.told == []
     await orders.send(1)
-    assert heard == [_STRETCH + 1]
+    assert heard.told == [stretch]
     await orders.send(_STRETCH + 1 + 5)
-    assert heard == [_STRETCH + 1] * 2
+    assert heard.told == [stretch, stretch]
     for _ in range(3):
         await asyncio.gather(*orders.together(3))
-    assert heard == [_STRETCH + 1, _STRETCH + 1, 0]
+    assert heard.told == [stretch, stretch, "company"]
     await orders.send(_UNTIL_ALONE + 5)
     await asyncio.gather(*orders.together(3))
-    assert len(heard) == 3
+    assert len(heard.told) == 3
 
 
 async def test_it_is_answered_before_anything_else_happens(desk: Desk, orders: Orders) -> None:

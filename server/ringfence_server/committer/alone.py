@@ -8,8 +8,7 @@ comes right behind an answer, for it had to wait for that, and by a probe, a bat
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 from ringfence_server.ledger.commands import SetPolicy
 
@@ -31,14 +30,24 @@ _SLOW_STRETCHES: Final = 3
 _QUIET_BATCHES_WHEN_SLOW: Final = 256
 
 
+class AloneListener(Protocol):
+    """Who is told whether one caller at a time is all there is."""
+
+    def alone(self, calls: int) -> None:
+        """A whole stretch and its probe were one caller's: so many further commands, each sent when the one before it
+        was answered."""
+
+    def company(self) -> None:
+        """Somebody else is there again: told once, and only after ``alone``."""
+
+
 class Alone:
     """Watches batches go by, and tells which may run on the event loop's own thread."""
 
-    def __init__(self, tell: Callable[[int], None] | None = None) -> None:
-        """``tell`` hears how many further commands of a lone caller have been served, after each stretch; and 0 when
-        there is company again."""
-        self._tell = tell
+    def __init__(self, listener: AloneListener | None = None) -> None:
+        self._listener = listener
         self._told = False
+        """Whether the listener takes one caller to be alone."""
         self._left = 0
         self._quiet_wanted = _QUIET_BATCHES
         self._slow = 0
@@ -79,13 +88,13 @@ class Alone:
             self._quiet_wanted -= 1
         else:
             self._left, self._quiet_wanted = _HERE_BEFORE_PROBE, _QUIET_BATCHES
-            if self._stretch and self._tell is not None:
+            if self._stretch and self._listener is not None:
                 self._told = True
-                self._tell(_HERE_BEFORE_PROBE + 1)
+                self._listener.alone(_HERE_BEFORE_PROBE + 1)
         self._stretch = False
 
     def _has_company(self) -> None:
         self._left, self._quiet_wanted = 0, max(self._quiet_wanted, _QUIET_BATCHES)
-        if self._told and self._tell is not None:
+        if self._told and self._listener is not None:
             self._told = False
-            self._tell(0)
+            self._listener.company()

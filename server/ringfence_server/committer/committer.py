@@ -15,7 +15,7 @@ from typing import Final, Protocol
 from ringfence_server.ledger.names import StockKey
 from ringfence_server.ledger.work import Committed, RequestsBlocked, StoreUnavailable, Work
 
-from .alone import Alone
+from .alone import Alone, AloneListener
 from .lanes import LaneQueue, OneLane, Routes
 from .request import Answer, Failure, Request
 from .work import BatchWork, Poisoned, RevalueWork, SweepWork
@@ -77,15 +77,15 @@ class Committer:
         on_commit: Callable[[Committed], None] | None = None,
         routes: Routes | None = None,
         run_here: Callable[[Work], Committed | None] | None = None,
-        on_alone: Callable[[int], None] | None = None,
+        alone_listener: AloneListener | None = None,
     ) -> None:
         """``routes``: for a store that commits several batches beside one another; None: one after the other.
         ``run_here`` does what the store's ``run`` does, on the calling thread, or answers None and has done nothing;
-        left out where a transaction waits for a network, and where there are several lanes. ``on_alone`` hears, if
-        there is a ``run_here``, how many further commands of a lone caller were served, and 0 when others come."""
+        left out where a transaction waits for a network, and where there are several lanes. ``alone_listener`` hears
+        of a lone caller only if there is a ``run_here``."""
         self._store = store
         self._run_here = run_here
-        self._alone = Alone(on_alone)
+        self._alone = Alone(alone_listener)
         self._resting = False
         self._limits = limits
         self._on_commit = on_commit
