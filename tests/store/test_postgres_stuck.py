@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import pytest
 
-from ringfence.testing import PostgresServer
+from ringfence.testing import PostgresServer, assert_eventually_async
 from ringfence_server.clock import ClockWatch
 from ringfence_server.committer import Failure
 from ringfence_server.ledger.commands import (
@@ -25,7 +25,7 @@ from ringfence_server.ledger.outcomes import Reserved
 from ringfence_server.ledger.policy import Level, Policy
 from ringfence_server.ledger.till_state import Mark
 from ringfence_server.ledger.work import RequestsBlocked, StoreUnavailable
-from ringfence_server.store.connect import connect_to
+from ringfence_server.store.connect import WRITER, connect_to
 from ringfence_server.store.locks import SlotLocks
 from tests.ledger.world import booked, figure, line
 from tests.patience import PATIENT
@@ -333,6 +333,25 @@ async def test_a_table_that_is_locked_is_a_store_that_is_away(desk: Desk) -> Non
     finally:
         await connection.close()
     assert failures(await desk.send_all([order(LOW), order(HIGH)])) == [None] * 2
+
+
+async def test_a_wait_that_somebody_cancels_is_begun_anew(postgres_server: PostgresServer, postgres_place: str) -> None:
+    """Nobody is refused for it: PostgreSQL gives it the state of a statement that ran out of time, and the slot is not
+    stuck."""
+    async with stocked(Desk(postgres_place)) as desk:
+        assert desk.postgres._stuck is not None
+        desk.postgres._stuck._quiet_seconds = desk.postgres._stuck._longest_seconds = NEVER
+        with locked(desk) as seen:
+            async with kept(desk, HIGH_SLOT):
+                waiting = asyncio.ensure_future(desk.send(order(HIGH)))
+                await waits_for_a_lock(postgres_place)
+                postgres_server.execute(
+                    "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock' "
+                    f"AND application_name = '{WRITER}' AND datname = current_database()",
+                    database=postgres_place.rpartition("/")[2],
+                )
+                await assert_eventually_async(lambda: len(seen) == 2)
+        assert failures([await waiting]) == [None]
 
 
 async def test_a_slot_that_came_free_is_had_by_the_next_try(desk: Desk) -> None:

@@ -23,7 +23,7 @@ class StoreInUse(StoreUnavailable):
 
 
 class TookTooLong(StoreUnavailable):
-    """A statement ran into a limit of time: of waiting for a lock, or of all that it does."""
+    """A statement ran into a limit of time, of waiting for a lock or of all that it does; or a person cancelled it."""
 
 
 class Contended(Exception):
@@ -40,7 +40,9 @@ NETWORK_ERRORS: Final[tuple[type[Exception], ...]] = (*DATABASE_ERRORS, OSError,
 """The same where the database is on the other side of a network."""
 _ROWS_REFUSED: Final = (IntegrityError, DataError, sqlite3.IntegrityError, sqlite3.DataError)
 _CONTENDED: Final = ("40001", "40P01")
-_TIMED_OUT: Final = ("55P03", "57014")
+# PostgreSQL tells a statement that somebody cancelled from one that ran out of time only in its message, which is in the
+# language of its installation. Taking both for the same costs a cancelled batch one look for stuck slots.
+_STOPPED: Final = ("55P03", "57014")
 _UNIQUE_VIOLATION: Final = "23505"
 _RIVALS_KEYS: Final = ("pk_request_outcome", "pk_order_reference")
 READ_ONLY: Final = "the database takes no writes: it is a replica, or was made read-only"
@@ -48,7 +50,7 @@ _PLAIN: Final = {
     "53100": "the database's disk is full",
     "53300": "the database has no connection to spare",
     "55P03": "another server's batch held its rows too long",
-    "57014": "a statement took too long",
+    "57014": "a statement took too long, or was cancelled by somebody",
     "57P01": "the database is shutting down",
     "57P03": "the database is starting",
     "25006": READ_ONLY,
@@ -60,7 +62,7 @@ _PLAIN: Final = {
 
 def translated(error: Exception) -> Exception:
     """BatchRejected for rows that the database refuses, Rival and Contended for what another try mends, TookTooLong for
-    what ran into a limit of time, StoreUnavailable for everything else."""
+    what was stopped at a limit of time or by a person, StoreUnavailable for everything else."""
     if isinstance(error, sqlite3.Error):
         return BatchRejected(str(error)) if isinstance(error, _ROWS_REFUSED) else StoreUnavailable(str(error))
     state = sqlstate(error)
@@ -72,7 +74,7 @@ def translated(error: Exception) -> Exception:
     # A value that the driver cannot encode is a ValueError besides.
     if isinstance(error, _ROWS_REFUSED) or state[:2] in ("22", "23") or isinstance(error, ValueError):
         return BatchRejected(cause)
-    if state in _TIMED_OUT:
+    if state in _STOPPED:
         return TookTooLong(cause)
     return StoreUnavailable(cause)
 
