@@ -12,14 +12,18 @@ from ringfence_server.ledger.outcomes import (
     Insufficient,
     Invalid,
     NotHeld,
+    OpenSales,
     QuotaInUse,
     QuotasInUse,
     Refusal,
+    SettlementInUse,
+    SettlementsInUse,
     Shortage,
     ShortageReason,
     StockNotFound,
     Violation,
 )
+from ringfence_server.ledger.policy import Location, LocationKind
 from ringfence_server.rpc.refusals import refusal_status
 from ringfence_server.rpc.status import MOST_ROOM, ROOM_IN_TRAILER, ROOM_KEY, fitted, room_for
 from tests.rpc.messages import BadRequest, ErrorInfo, Status, detail, reason
@@ -44,6 +48,12 @@ def quotas(count: int) -> QuotasInUse:
     return QuotasInUse(tuple(QuotaInUse(BIKE, f"web/london/{number:03}/vip", 1) for number in range(count)))
 
 
+def settlements(count: int) -> SettlementsInUse:
+    """So many tills in the way of a policy."""
+    tills = [Location(f"store-{number:04}", LocationKind.TILL, "counted", source="pos") for number in range(count)]
+    return SettlementsInUse(tuple(SettlementInUse(till, OpenSales(7, 2, 5)) for till in tills))
+
+
 def invalid(count: int) -> Invalid:
     """So many broken rules."""
     return Invalid(
@@ -64,9 +74,10 @@ def test_what_fits_is_left_as_it_is() -> None:
         (shortages(2_000), errors_pb2.InsufficientQuantity, lambda found: found.shortages),
         (held(2_000), errors_pb2.ReservationRefusal, lambda found: found.reservation.lines),
         (quotas(100), errors_pb2.QuotasInUse, lambda found: found.quotas),
+        (settlements(1_000), errors_pb2.SettlementsInUse, lambda found: found.locations),
         (invalid(2_000), BadRequest, lambda found: found.field_violations),
     ],
-    ids=["shortages", "reservation", "quotas", "violations"],
+    ids=["shortages", "reservation", "quotas", "settlements", "violations"],
 )
 def test_a_list_is_cut_to_what_fits(refusal: Refusal, kind: Any, items: Any) -> None:
     """The first items stay, the number left out is told, and all else is as it was."""

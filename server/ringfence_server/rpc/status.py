@@ -10,7 +10,7 @@ from google.protobuf.message import Message
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
-from ringfence.v1.errors_pb2 import InsufficientQuantity, QuotasInUse, ReservationRefusal
+from ringfence.v1.errors_pb2 import InsufficientQuantity, QuotasInUse, ReservationRefusal, SettlementsInUse
 
 DOMAIN: Final = "ringfence"
 DETAILS_KEY: Final = "grpc-status-details-bin"
@@ -32,6 +32,7 @@ _LISTS: Final[Mapping[str, tuple[type[Message], str]]] = {
     _PREFIX + InsufficientQuantity.DESCRIPTOR.full_name: (InsufficientQuantity, "shortages"),
     _PREFIX + QuotasInUse.DESCRIPTOR.full_name: (QuotasInUse, "quotas"),
     _PREFIX + ReservationRefusal.DESCRIPTOR.full_name: (ReservationRefusal, "reservation.lines"),
+    _PREFIX + SettlementsInUse.DESCRIPTOR.full_name: (SettlementsInUse, "locations"),
 }
 _INFO_URL: Final = _PREFIX + ErrorInfo.DESCRIPTOR.full_name
 _URLS: Final[dict[type[Message], str]] = {}
