@@ -21,7 +21,7 @@ from .ledger.revisions import revisions_in
 from .ledger.work import Committed, StoreUnavailable
 from .listening import bound_server, cannot_listen, probe
 from .one_core import OneCore
-from .opening import open_database
+from .opening import OpenDatabase, open_database
 from .rpc.registry import SERVICES
 from .rpc.services import Counts, RpcLimits, Services
 from .upkeep import Sweeper, prune_forever, watch_clock, watch_store
@@ -136,28 +136,52 @@ class Server:
         self._place, self._database_clock = opened.place, opened.database_clock
         # Instants of the ledger are compared with the clock that gave them: this machine's may be hours off.
         ledger_clock = opened.database_clock or clock
-        store, run_here = opened.store, opened.run_here
-        written: WriteStore = store
+        counts = Counts()
+        self._committer = committer = self._make_committer(opened, counts)
+        self._sweeper = Sweeper(opened.store, committer, ledger_clock)
+        self._revaluer = Revaluer(opened.store, committer)
+        await self._begin_commits(opened)
+        self.services = Services(
+            committer=committer,
+            reader=opened.reader,
+            clock=ledger_clock,
+            limits=RpcLimits(default_deadline_seconds=config.default_deadline_seconds),
+            hub=self._hub,
+            draining=self._draining,
+            counts=counts,
+            balances=opened.balances,
+            bell=self._bell,
+        )
+        if self._metrics is not None:
+            self._metrics.watch(counts, committer, clock, self._database_clock)
+        await self._serve()
+        self._start_upkeep(opened)
+
+    def _make_committer(self, opened: OpenDatabase, counts: Counts) -> Committer:
+        config = self.config
+        store: WriteStore = opened.store
+        run_here = opened.run_here
         if config.metrics_port is not None:
             from .metrics import Metrics
 
             self._metrics = Metrics()
-            written = self._metrics.measured(store)
+            store = self._metrics.measured(opened.store)
             if run_here is not None:
                 run_here = self._metrics.measured_here(run_here)
-        counts = Counts()
-        self._committer = committer = Committer(
-            written,
+        return Committer(
+            store,
             limits=CommitterLimits(max_queued_lines=config.queue_lines),
             on_commit=self._committed,
             routes=opened.routes,
             run_here=run_here,
             alone_listener=self._one_core(counts) if config.own_process and run_here is not None else None,
         )
-        # Ends what is due since the server last ran, and tells from which revision on watchers hear of changes.
+
+    async def _begin_commits(self, opened: OpenDatabase) -> None:
+        """Ends what is due since the server last ran, and has watchers hear of changes from that revision on."""
+        committer = self._committer
+        # Who listens to commits hears of the first one, too.
         self._hub = Hub()
-        self._sweeper = Sweeper(store, committer, ledger_clock)
-        self._revaluer = Revaluer(store, committer)
         committer.start()
         self._closing.push_async_callback(committer.drain)
         first = await committer.sweep()
@@ -173,29 +197,17 @@ class Server:
             )
             await self._follower.start()
             self._keep(self._follower.run())
-        self.services = Services(
-            committer=committer,
-            reader=opened.reader,
-            clock=ledger_clock,
-            limits=RpcLimits(default_deadline_seconds=config.default_deadline_seconds),
-            hub=self._hub,
-            draining=self._draining,
-            counts=counts,
-            balances=opened.balances,
-            bell=self._bell,
-        )
-        if self._metrics is not None:
-            self._metrics.watch(counts, committer, clock, self._database_clock)
-        await self._serve()
-        for upkeep in (self._sweeper.run(), self._revaluer.run(), prune_forever(store)):
+
+    def _start_upkeep(self, opened: OpenDatabase) -> None:
+        clock, hint = self.clock, self._how_to_accept_clock
+        for upkeep in (self._sweeper.run(), self._revaluer.run(), prune_forever(opened.store)):
             self._keep(upkeep)
-        hint = self._how_to_accept_clock
         self._keep(watch_clock(clock, look=clock.due_until, how_to_accept=hint))
         if self._database_clock is not None:
             # Looked at by whatever asks the database for the time: every batch, every read, pruning every few seconds.
             self._keep(watch_clock(self._database_clock, name="the database's clock", how_to_accept=hint))
         if opened.feed is not None:
-            self._keep(watch_store(store, self._tell_health))
+            self._keep(watch_store(opened.store, self._tell_health))
 
     def _one_core(self, counts: Counts) -> OneCore:
         one_core = OneCore(counts.commands.total)

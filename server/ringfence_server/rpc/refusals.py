@@ -13,7 +13,6 @@ from google.rpc import code_pb2
 from google.rpc.error_details_pb2 import BadRequest, ResourceInfo
 
 from ringfence.v1 import errors_pb2
-from ringfence_server.ledger.names import StockKey
 from ringfence_server.ledger.outcomes import (
     Insufficient,
     Invalid,
@@ -22,7 +21,6 @@ from ringfence_server.ledger.outcomes import (
     NotRejected,
     OrderReferenceInUse,
     Overflow,
-    QuotaInUse,
     QuotasInUse,
     Refusal,
     RequestIdReused,
@@ -37,7 +35,8 @@ from ringfence_server.ledger.outcomes import (
     Violation,
 )
 
-from .render import key_fields, reservation_fields, uuid_text
+from .refusals_policy import quotas_in_use, settlements_in_use
+from .render import dimension_metadata, key_fields, key_text, reservation_fields, uuid_text
 from .status import status_bytes
 from .times import timestamp_of
 
@@ -59,10 +58,7 @@ def refusal_status(refusal: Refusal) -> bytes:
         case NotRejected():
             return _not_rejected(refusal)
         case ReservationNotFound():
-            name = uuid_text(refusal.reservation_id)
-            text = f"the organization has no reservation {name}"
-            found = ResourceInfo(resource_type=RESERVATION_TYPE, resource_name=name, description=text)
-            return status_bytes(code_pb2.NOT_FOUND, text, "RESERVATION_NOT_FOUND", {"reservation_id": name}, found)
+            return _reservation_not_found(refusal)
         case StockNotFound():
             return _stock_not_found(refusal)
         case RevisionMismatch():
@@ -74,54 +70,17 @@ def refusal_status(refusal: Refusal) -> bytes:
             )
             return _mismatch(refusal, "VALUE_MISMATCH", text)
         case Overflow():
-            return status_bytes(
-                code_pb2.OUT_OF_RANGE,
-                f"{refusal.field}: {refusal.description}",
-                "QUANTITY_OVERFLOW",
-                {"field": refusal.field, "description": refusal.description},
-                _bad_request([Violation(refusal.field, "QUANTITY_OVERFLOW", refusal.description)]),
-            )
+            return _overflow(refusal)
         case OrderReferenceInUse():
             return _order_reference_in_use(refusal)
         case QuotasInUse():
-            return _quotas_in_use(refusal)
+            return quotas_in_use(refusal)
         case SettlementsInUse():
-            return _settlements_in_use(refusal)
+            return settlements_in_use(refusal)
         case RequestIdReused():
-            text = "the request_id was used for another command; a new command takes a new UUID"
-            violation = Violation("request_id", "REQUEST_ID_REUSED", text)
-            return status_bytes(
-                code_pb2.INVALID_ARGUMENT,
-                text,
-                "REQUEST_ID_REUSED",
-                {"field": "request_id"},
-                _bad_request([violation]),
-            )
+            return _request_id_reused()
         case RequestTooOld():
-            since = timestamp_of(refusal.kept_since).ToJsonString()
-            text = (
-                f"the request_id was made before {since}, from when outcomes are kept: whether it was carried out can "
-                "no longer be told. Look for its effect, then send a new UUID"
-            )
-            return status_bytes(
-                code_pb2.INVALID_ARGUMENT,
-                text,
-                "REQUEST_TOO_OLD",
-                {"field": "request_id", "kept_since": since},
-                _bad_request([Violation("request_id", "REQUEST_TOO_OLD", text)]),
-            )
-
-
-def _describe_key(key: StockKey) -> str:
-    """``BIKE at north (colour=red)``."""
-    place = f" at {key.location}" if key.location else " over the policy's location order"
-    values = ", ".join(f"{name}={value}" for name, value in key.dimensions)
-    return f"{key.sku}{place} ({values})" if values else f"{key.sku}{place}"
-
-
-def _dimensions_of(key: StockKey) -> dict[str, str]:
-    """``dimension_1`` … for an ErrorInfo's metadata, whose keys a dimension's name might not fit."""
-    return {f"dimension_{number}": f"{name}={value}" for number, (name, value) in enumerate(key.dimensions, 1)}
+            return _request_too_old(refusal)
 
 
 def _bad_request(violations: Sequence[Violation]) -> BadRequest:
@@ -144,6 +103,39 @@ def _invalid(violations: Sequence[Violation]) -> bytes:
         {"field": first.field, "description": first.description, "violations": str(len(violations))},
         _bad_request(violations),
     )
+
+
+def _one_field(code: int, field: str, rule: str, description: str, text: str, **metadata: str) -> bytes:
+    """A status of one rule that one field broke."""
+    violation = Violation(field, rule, description)
+    return status_bytes(code, text, rule, {"field": field, **metadata}, _bad_request([violation]))
+
+
+def _overflow(refusal: Overflow) -> bytes:
+    field, description = refusal.field, refusal.description
+    text = f"{field}: {description}"
+    return _one_field(code_pb2.OUT_OF_RANGE, field, "QUANTITY_OVERFLOW", description, text, description=description)
+
+
+def _request_id_reused() -> bytes:
+    text = "the request_id was used for another command; a new command takes a new UUID"
+    return _one_field(code_pb2.INVALID_ARGUMENT, "request_id", "REQUEST_ID_REUSED", text, text)
+
+
+def _request_too_old(refusal: RequestTooOld) -> bytes:
+    since = timestamp_of(refusal.kept_since).ToJsonString()
+    text = (
+        f"the request_id was made before {since}, from when outcomes are kept: whether it was carried out can "
+        "no longer be told. Look for its effect, then send a new UUID"
+    )
+    return _one_field(code_pb2.INVALID_ARGUMENT, "request_id", "REQUEST_TOO_OLD", text, text, kept_since=since)
+
+
+def _reservation_not_found(refusal: ReservationNotFound) -> bytes:
+    name = uuid_text(refusal.reservation_id)
+    text = f"the organization has no reservation {name}"
+    found = ResourceInfo(resource_type=RESERVATION_TYPE, resource_name=name, description=text)
+    return status_bytes(code_pb2.NOT_FOUND, text, "RESERVATION_NOT_FOUND", {"reservation_id": name}, found)
 
 
 @lru_cache(maxsize=2_048)
@@ -171,7 +163,7 @@ def _insufficient(shortages: Sequence[Shortage]) -> bytes:
             "available_with_fallback": str(first.available_with_fallback),
             "cap": str(first.cap),
             "short_lines": str(len(shortages)),
-            **_dimensions_of(first.key),
+            **dimension_metadata(first.key),
         },
         errors_pb2.InsufficientQuantity(
             shortages=[
@@ -195,7 +187,7 @@ def _insufficient(shortages: Sequence[Shortage]) -> bytes:
 def _shortage_text(shortage: Shortage) -> str:
     """``path 'web/london/vip' of BIKE at north: asked 201, 200 to give; fallback would give 500``"""
     pool = f"path {shortage.path!r}" if shortage.path else "the common pool"
-    text = f"{pool} of {_describe_key(shortage.key)}: asked {shortage.requested}, {shortage.available} to give"
+    text = f"{pool} of {key_text(shortage.key)}: asked {shortage.requested}, {shortage.available} to give"
     if shortage.available_with_fallback > shortage.available:
         # A fallback that the request did not have; it would give at most what was asked for.
         text += f"; fallback would give {shortage.available_with_fallback}"
@@ -246,12 +238,7 @@ def _not_held(refusal: NotHeld) -> bytes:
             "available": str(refusal.available),
             "state": reservation.state.name,
         },
-        errors_pb2.ReservationRefusal(
-            reservation=reservation_fields(reservation),
-            line_id=refusal.line_id,
-            requested=refusal.requested,
-            available=refusal.available,
-        ),
+        _units_refused(refusal),
     )
 
 
@@ -272,23 +259,27 @@ def _not_rejected(refusal: NotRejected) -> bytes:
             "requested": str(refusal.requested),
             "available": str(refusal.available),
         },
-        errors_pb2.ReservationRefusal(
-            reservation=reservation_fields(refusal.reservation),
-            line_id=refusal.line_id,
-            requested=refusal.requested,
-            available=refusal.available,
-        ),
+        _units_refused(refusal),
+    )
+
+
+def _units_refused(refusal: NotHeld | NotRejected) -> errors_pb2.ReservationRefusal:
+    return errors_pb2.ReservationRefusal(
+        reservation=reservation_fields(refusal.reservation),
+        line_id=refusal.line_id,
+        requested=refusal.requested,
+        available=refusal.available,
     )
 
 
 def _stock_not_found(refusal: StockNotFound) -> bytes:
-    name = _describe_key(refusal.key)
+    name = key_text(refusal.key)
     text = f"no source ever posted {name}: post a figure first, or mend the key"
     metadata = {
         "field": refusal.field,
         "sku": refusal.key.sku,
         "location": refusal.key.location,
-        **_dimensions_of(refusal.key),
+        **dimension_metadata(refusal.key),
     }
     found = ResourceInfo(resource_type=STOCK_TYPE, resource_name=name, description=text)
     return status_bytes(code_pb2.NOT_FOUND, text, "STOCK_NOT_FOUND", metadata, found)
@@ -314,91 +305,4 @@ def _order_reference_in_use(refusal: OrderReferenceInUse) -> bytes:
         "ORDER_REFERENCE_IN_USE",
         {"order_reference": refusal.order_reference, "reservation_id": name},
         found,
-    )
-
-
-def _quotas_in_use(refusal: QuotasInUse) -> bytes:
-    first = refusal.quotas[0]
-    more = f", and {len(refusal.quotas) - 1} more pools" if len(refusal.quotas) > 1 else ""
-    return status_bytes(
-        code_pb2.FAILED_PRECONDITION,
-        f"the policy no longer allows path {first.path!r}, which has a quota on {_describe_key(first.key)}: "
-        f"{_what_ends(first)}{more}",
-        "QUOTA_IN_USE",
-        {
-            "path": first.path,
-            "allocated": str(first.allocated),
-            "free": str(first.allocated - first.held),
-            "held": str(first.held),
-            "unsettled": str(first.unsettled),
-            "sku": first.key.sku,
-            "location": first.key.location,
-            "quotas": str(len(refusal.quotas)),
-            "more": str(len(refusal.quotas) - 1),
-            **_dimensions_of(first.key),
-        },
-        errors_pb2.QuotasInUse(
-            quotas=[
-                {
-                    "key": key_fields(quota.key),
-                    "path": quota.path,
-                    "allocated": quota.allocated,
-                    "held": quota.held,
-                    "unsettled": quota.unsettled,
-                }
-                for quota in refusal.quotas
-            ]
-        ),
-    )
-
-
-def _what_ends(quota: QuotaInUse) -> str:
-    """What the pool has, and what would have to be done with it first."""
-    free = quota.allocated - quota.held
-    if not (free or quota.held or quota.unsettled):
-        return "it is sold out, but cancelled units would come back to it; unallocate all its free units (0) to end it"
-    steps = []
-    if quota.held:
-        steps.append(f"{quota.held} held: consume or cancel them, or let their leases end")
-    if quota.unsettled:
-        steps.append(f"{quota.unsettled} sold and not settled: post the till's figures, or cancel them")
-    steps.append(f"{free} free: then unallocate all that is free")
-    return "; ".join(steps)
-
-
-def _settlements_in_use(refusal: SettlementsInUse) -> bytes:
-    keep, sales = refusal.locations[0]
-    more = f"; {len(refusal.locations) - 1} more locations" if len(refusal.locations) > 1 else ""
-    measure, source = keep.settlement_measure, keep.source
-    return status_bytes(
-        code_pb2.FAILED_PRECONDITION,
-        f"location {keep.name!r} has {sales.units} units of {sales.sales} sales, of {sales.keys} keys, that no figure "
-        f"contains yet{more}: keep its kind {keep.kind.name}, settlement_measure {measure!r} and source {source!r} "
-        "until the till's figures settle them or they are cancelled",
-        "SETTLEMENT_IN_USE",
-        {
-            "location": keep.name,
-            "unsettled": str(sales.units),
-            "sales": str(sales.sales),
-            "keys": str(sales.keys),
-            "kind": keep.kind.name,
-            "settlement_measure": measure,
-            "source": source,
-            "locations": str(len(refusal.locations)),
-            "more": str(len(refusal.locations) - 1),
-        },
-        errors_pb2.SettlementsInUse(
-            locations=[
-                {
-                    "location": each.keep.name,
-                    "unsettled": each.open.units,
-                    "keys": each.open.keys,
-                    "sales": each.open.sales,
-                    "kind": each.keep.kind.value,
-                    "settlement_measure": each.keep.settlement_measure,
-                    "source": each.keep.source,
-                }
-                for each in refusal.locations
-            ]
-        ),
     )

@@ -33,6 +33,18 @@ def key_fields(key: StockKey) -> Fields:
     return {"sku": key.sku, "location": key.location}
 
 
+def key_text(key: StockKey) -> str:
+    """For people: ``BIKE at north (colour=red)``."""
+    place = f" at {key.location}" if key.location else " over the policy's location order"
+    values = ", ".join(f"{name}={value}" for name, value in key.dimensions)
+    return f"{key.sku}{place} ({values})" if values else f"{key.sku}{place}"
+
+
+def dimension_metadata(key: StockKey) -> dict[str, str]:
+    """``dimension_1`` … for an ErrorInfo's metadata, whose keys a dimension's name might not fit."""
+    return {f"dimension_{number}": f"{name}={value}" for number, (name, value) in enumerate(key.dimensions, 1)}
+
+
 def pool_fields(stock: Stock, pool: Pool) -> Fields:
     """A pool as it stands."""
     return {
