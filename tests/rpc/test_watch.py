@@ -188,7 +188,7 @@ async def test_a_server_that_drains_ends_a_watch_within_its_first_state(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """RESUME without a token, as nothing can be gone on from yet; the rest of the first state is not waited for."""
-    monkeypatch.setattr(watch_module, "_KEYS_A_READ", 1)
+    monkeypatch.setattr(watch_module, "KEYS_A_READ", 1)
     monkeypatch.setattr(watch_module, "_MOST_A_MESSAGE", 1)
     for number in range(5):
         await shop.post(1, sku=f"SKU-{number}")

@@ -11,30 +11,25 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any, Final
 
 from ringfence.v1 import balance_pb2
-from ringfence_server.ledger.balance import Balance, BalanceFilter, balances_of, ceased
+from ringfence_server.ledger.balance import balances_of, ceased
 from ringfence_server.ledger.names import StockKey
-from ringfence_server.ledger.outcomes import Invalid, Violation
 from ringfence_server.ledger.policy import Policy
 from ringfence_server.ledger.reading import KeyPosition, Reader
 from ringfence_server.ledger.revisions import NONE, Revisions
-from ringfence_server.ledger.rollup import RollUps
 from ringfence_server.ledger.state import Stock
 from ringfence_server.watch import Closed, Hub, Interest, Meter, Pacer, Subscription
 
 from .balance_messages import balance_fields, check_named
-from .errors import Refused
 from .handlers import Handlers, server_stream
 from .identity import Identity
 from .render import key_fields
 from .services import Services
 from .times import time_fields
 from .tokens import revisions_of_watch, watch_token
+from .watch_rows import KEYS_A_READ, WatchedRows
 from .watch_spec import Spec, spec_of, watch_digest
 
 _MOST_A_MESSAGE: Final = 500
-_KEYS_A_READ: Final = 200
-_MOST_ROWS: Final = 10_000
-"""Rows of a watched roll-up: they are all kept, to send what differs."""
 _MOST_RESUMED: Final = 50_000
 """Keys changed since a token that are sent one by one; more are a RESET."""
 _MOST_REMEMBERED: Final = 100_000
@@ -94,11 +89,9 @@ class _Watcher:
         self._hub: Hub = services.hub
         self._pacer = pacer
         self._spec = spec
-        self._scan_seconds = 0.0
         self._cost = Meter()
         self._gone: set[tuple[StockKey, str]] = set()
-        self._rows: dict[Any, Balance] = {}
-        self._rows_known = True
+        self._rows = WatchedRows(services, spec, spec.roll_up) if spec.roll_up is not None else None
         self._subscribe(policy)
 
     def _subscribe(self, policy: Policy) -> None:
@@ -111,10 +104,8 @@ class _Watcher:
         self._subscription: Subscription = self._hub.subscribe(interest)
         self._revisions = self._hub.revisions
         self._gone.clear()
-        self._rows = {}
-        """What was sent of a roll-up."""
-        self._rows_known = True
-        """Whether that is all the watcher has; not after a resume, until its rows were sent once more."""
+        if self._rows is not None:
+            self._rows.forget()
 
     def _judge(self, policy: Policy) -> None:
         """Asked with the policy of every read, before what was read is sent.
@@ -130,7 +121,8 @@ class _Watcher:
         digest = watch_digest(spec.request, policy)
         if spec.wanted.keys(spec.organization, policy) != self._key_filter or (
             # What the path of the filter was shown for, its rules may have ended; and a row of a group, its members.
-            digest != self._next_digest and ((spec.wanted.path and spec.roll_up is None) or not self._rows_known)
+            digest != self._next_digest
+            and ((spec.wanted.path and spec.roll_up is None) or (self._rows is not None and not self._rows.known))
         ):
             raise _Regrouped(policy)
         self._policy_revision = policy.revision
@@ -186,7 +178,8 @@ class _Watcher:
 
     async def _pace(self, loop: asyncio.AbstractEventLoop, delivered: float, delivered_at: int) -> None:
         """Waits until the watcher's own interval is over; a draining server does not wait for it."""
-        floor = delivered + max(_FLOOR_SECONDS, _SCAN_SHARE * self._scan_seconds) - loop.time()
+        scan_seconds = self._rows.scan_seconds if self._rows is not None else 0.0
+        floor = delivered + max(_FLOOR_SECONDS, _SCAN_SHARE * scan_seconds) - loop.time()
         if self._spec.min_interval > _FLOOR_SECONDS * _SECOND:
             await self._hub.unless_closed(self._clock.sleep_until(delivered_at + self._spec.min_interval))
         if floor > 0:
@@ -210,12 +203,12 @@ class _Watcher:
         if keys is None:
             return False
         self._subscription.add(tuple(keys))
-        if self._spec.roll_up is not None:
+        if self._rows is not None and self._spec.roll_up is not None:
             # The rows that the watcher has are not known here. Where none can cease all are sent once more, and only
             # then differences; else nobody could say which of them did.
             if self._spec.roll_up.level or self._spec.wanted.path:
                 return False
-            self._rows_known = False
+            self._rows.known = False
             self._subscription.mark_everything()
         self._revisions = revisions
         return True
@@ -227,12 +220,10 @@ class _Watcher:
 
     async def _everything(self) -> AsyncIterator[list[Any]]:
         """All that matches, in messages. Each piece is a snapshot of its own: a slow reader must not keep one open."""
-        if self._spec.roll_up is not None:
-            rows = await self._scan(self._spec.wanted)
-            self._rows = dict(rows)
+        if self._rows is not None:
+            rows = await self._rows.all(self._judge, self._cost)
             for start in range(0, len(rows), _MOST_A_MESSAGE):
-                piece = rows[start : start + _MOST_A_MESSAGE]
-                yield [balance_fields(row, self._clock.now()) for _, row in piece]
+                yield [balance_fields(row, self._clock.now()) for row in rows[start : start + _MOST_A_MESSAGE]]
             return
         spec = self._spec
         start_key: KeyPosition | None = None
@@ -243,7 +234,7 @@ class _Watcher:
                 raise Closed
             async with self._reader.snapshot(spec.organization) as snapshot:
                 self._judge(snapshot.policy)
-                read = await snapshot.keys(self._key_filter, start_key, _KEYS_A_READ)
+                read = await snapshot.keys(self._key_filter, start_key, KEYS_A_READ)
                 with self._cost:
                     for stock in read.stocks:
                         pending.extend(
@@ -265,8 +256,8 @@ class _Watcher:
         if changes.behind:
             # More changed than is remembered here while this reader was slow: the store knows what, a new stream asks.
             raise Closed
-        if self._spec.roll_up is not None:
-            balances, removed = await self._changed_rows(changes.keys, changes.everything)
+        if self._rows is not None:
+            balances, removed = await self._rows.changed(changes.keys, changes.everything, self._judge, self._cost)
             for response in self._pieces(balances, removed):
                 yield response
         else:
@@ -275,9 +266,9 @@ class _Watcher:
                     yield self._message(Event.WATCH_EVENT_CHANGES, balances)
                 self._digest = self._next_digest
             # Then too: what ceased to match is not among everything.
-            for start in range(0, len(changes.keys), _KEYS_A_READ):
-                balances, removed = await self._changed_keys(changes.keys[start : start + _KEYS_A_READ])
-                last = start + _KEYS_A_READ >= len(changes.keys)
+            for start in range(0, len(changes.keys), KEYS_A_READ):
+                balances, removed = await self._changed_keys(changes.keys[start : start + KEYS_A_READ])
+                last = start + KEYS_A_READ >= len(changes.keys)
                 for response in self._pieces(balances, removed, finish=last, revisions=changes.revisions):
                     yield response
             if changes.keys or not changes.everything:
@@ -317,60 +308,6 @@ class _Watcher:
                 removed.append({"key": key_fields(stock.key), "path": path})
         return removed
 
-    # --- roll-ups ----------------------------------------------------------------------------------------------------
-
-    async def _changed_rows(self, keys: Sequence[StockKey], everything: bool) -> tuple[list[Any], list[Any]]:
-        """Rows that differ from those sent. Rows that keep SKUs apart are read for the changed SKUs only."""
-        by = self._spec.roll_up
-        assert by is not None
-        wanted = self._spec.wanted
-        skus = {key.sku for key in keys}
-        narrow = by.sku and not everything and len(skus) <= _KEYS_A_READ
-        if narrow:
-            wanted = wanted._replace(skus=tuple(sorted(skus)))
-        rows = dict(await self._scan(wanted))
-        before = {key: row for key, row in self._rows.items() if not narrow or row.key.sku in skus}
-        instant = self._clock.now()
-        with self._cost:
-            balances = [balance_fields(row, instant) for key, row in rows.items() if _differs(before.get(key), row)]
-        removed = [
-            {"key": key_fields(row.key), "path": row.path, "location_group": row.location_group}
-            for key, row in before.items()
-            if key not in rows
-        ]
-        for key in before:
-            del self._rows[key]
-        self._rows.update(rows)
-        self._rows_known = True
-        return balances, removed
-
-    async def _scan(self, wanted: BalanceFilter) -> list[tuple[Any, Balance]]:
-        by = self._spec.roll_up
-        assert by is not None
-        loop = asyncio.get_running_loop()
-        started = loop.time()
-        organization = self._spec.organization
-        async with self._reader.snapshot(organization, long=True) as snapshot:
-            self._judge(snapshot.policy)
-            sums = RollUps(snapshot.policy, wanted, by, most=_MOST_ROWS)
-            start: KeyPosition | None = None
-            while True:
-                if self._hub.closed:
-                    raise Closed
-                read = await snapshot.keys(wanted.keys(organization, snapshot.policy), start, _KEYS_A_READ)
-                with self._cost:
-                    for stock in read.stocks:
-                        sums.add(stock)
-                start = read.last
-                if start is None:
-                    break
-        rows = sums.rows()
-        if len(rows) > _MOST_ROWS:
-            text = f"a watched roll-up has at most {_MOST_ROWS:,} rows: narrow the filter or keep less apart"
-            raise Refused(Invalid((Violation("roll_up", "TOO_MANY", text),)))
-        self._scan_seconds = loop.time() - started
-        return [(sums.key_of(row), row) for row in rows]
-
     # --- messages ----------------------------------------------------------------------------------------------------
 
     def _pieces(
@@ -402,8 +339,3 @@ class _Watcher:
                 resume_token=watch_token(self._revisions, spec.organization, self._digest) if token else "",
                 server_time=time_fields(self._clock.now()),
             )
-
-
-def _differs(before: Balance | None, row: Balance) -> bool:
-    """Whether a row says something else than the one sent; a newer revision alone is nothing to say."""
-    return before is None or before._replace(revisions=row.revisions) != row
