@@ -20,7 +20,6 @@ from typing import Final
 
 _log = logging.getLogger(__name__)
 
-MOST_WORKERS: Final = 64
 _RESTART_SECONDS: Final = 1.0
 """A worker that ends by itself is started again after so long; after twice as long the next time, up to the most."""
 _MOST_RESTART_SECONDS: Final = 15.0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -16,7 +15,6 @@ from tests.client.conftest import PATIENCE, QUICK, Connect, Driver
 from tests.client.scripted import Failure, ScriptedServer, reserved, until_cancelled, wait_for
 
 LINES = [Line("LAMP", "berlin", 2, line_id="a"), Line("BIKE", "berlin", 3, line_id="b")]
-Body = Callable[..., Any]
 
 
 def consumed(held: int) -> Any:

@@ -44,10 +44,6 @@ class Proxy:
         with self._lock:
             self._cut, self._left = when, times
 
-    def cut_all(self) -> None:
-        """Cuts all connections that are open."""
-        self._loop.call_soon_threadsafe(self._cut_all)
-
     def silence(self) -> None:
         """Nothing goes through any more, and nobody is told: a network that lost its way."""
         self._loop.call_soon_threadsafe(self._flowing.clear)

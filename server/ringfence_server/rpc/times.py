@@ -52,8 +52,3 @@ def time_fields(microseconds: int) -> TimeFields:
 def timestamp_of(microseconds: int) -> Timestamp:
     """An instant as a message."""
     return Timestamp(seconds=microseconds // _MILLION, nanos=microseconds % _MILLION * 1_000)
-
-
-def duration_of(microseconds: int) -> Duration:
-    """A span that is not negative, as a message."""
-    return Duration(seconds=microseconds // _MILLION, nanos=microseconds % _MILLION * 1_000)

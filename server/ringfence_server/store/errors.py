@@ -40,8 +40,8 @@ NETWORK_ERRORS: Final[tuple[type[Exception], ...]] = (*DATABASE_ERRORS, OSError,
 """The same where the database is on the other side of a network."""
 _ROWS_REFUSED: Final = (IntegrityError, DataError, sqlite3.IntegrityError, sqlite3.DataError)
 _CONTENDED: Final = ("40001", "40P01")
-# PostgreSQL tells a statement that somebody cancelled from one that ran out of time only in its message, which is in the
-# language of its installation. Taking both for the same costs a cancelled batch one look for stuck slots.
+# PostgreSQL tells a statement that somebody cancelled from one that ran out of time only in its message, and that is in
+# the language of its installation. Taking both for the same costs a cancelled batch one look for stuck slots.
 _STOPPED: Final = ("55P03", "57014")
 _UNIQUE_VIOLATION: Final = "23505"
 _RIVALS_KEYS: Final = ("pk_request_outcome", "pk_order_reference")
