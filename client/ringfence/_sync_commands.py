@@ -1,3 +1,4 @@
+# Written by scripts/generate from _async_commands.py: change it there.
 """The mutating calls of Client, one method per RPC."""
 
 from __future__ import annotations

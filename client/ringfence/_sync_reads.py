@@ -1,3 +1,4 @@
+# Written by scripts/generate from _async_reads.py: change it there.
 """The reading calls of Client, one method per RPC."""
 
 from __future__ import annotations

@@ -14,8 +14,8 @@ STUBS = ROOT / "client" / "ringfence" / "v1"
 pytestmark = pytest.mark.skipif(not (ROOT / "protos").is_dir(), reason="protos/ is missing")
 
 
-def test_the_stubs_are_what_the_contract_says() -> None:
-    """Generating them again changes nothing."""
+def test_what_is_generated_is_what_would_be_written_now() -> None:
+    """Generating them, the page of the API and the client for threads again changes nothing."""
     check = subprocess.run([ROOT / "scripts" / "generate", "--check"], capture_output=True, text=True, check=False)
     assert check.returncode == 0, check.stderr
 
