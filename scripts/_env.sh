@@ -2,7 +2,7 @@
 # needs, at the versions of requirements.lock; when nothing changed that costs one checksum. `server` serves any database;
 # a script that starts a PostgreSQL of its own needs `dev`, which brings one.
 
-ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+ROOT=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 VENV=$ROOT/.venv
 PYTHON=$VENV/bin/python
 

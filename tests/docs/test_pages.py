@@ -1,6 +1,7 @@
 """Every command and snippet of the README and the docs does what the page says."""
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -35,6 +36,42 @@ def test_a_page_does_what_it_says(path: Path, tmp_path: Path, request: pytest.Fi
         page.run()
     finally:
         page.close()
+
+
+def test_every_path_that_the_contributors_page_names_is_there() -> None:
+    """From the project's folder, or the server's own; a file that moves takes its mention along."""
+    text = (ROOT / "docs" / "contributing.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`((?:[\w.*-]+/)+[\w.*-]*)`", text))
+    assert len(named) > 40
+    missing = {
+        name
+        for name in named
+        if not any(any(below.glob(name.rstrip("/"))) for below in (ROOT, ROOT / "server" / "ringfence_server"))
+    }
+    assert missing == set()
+
+
+@pytest.mark.parametrize("path", [*PAGES, *(ROOT / "docs" / "decisions").glob("*.md")], ids=lambda path: path.name)
+def test_a_link_leads_somewhere(path: Path) -> None:
+    """To a page that is there, and to a heading of it."""
+    for name, heading in re.findall(r"\]\((?!https?:)([^)#\s]*)#?([^)\s]*)\)", path.read_text(encoding="utf-8")):
+        target = path.parent / name if name else path
+        assert target.exists(), f"{path.name} links {name}"
+        assert not heading or heading in _headings(target), f"{path.name} links {name}#{heading}"
+
+
+def test_every_page_is_linked() -> None:
+    """From the README the guides, from the list of decisions each of them."""
+    for index, folder in ((ROOT / "README.md", ROOT / "docs"), (ROOT / "docs/decisions/README.md", None)):
+        text = index.read_text(encoding="utf-8")
+        pages = (folder or index.parent).glob("*.md")
+        assert [page.name for page in pages if page != index and f"{page.name})" not in text] == []
+
+
+def _headings(page: Path) -> set[str]:
+    """The names by which a page's headings are linked."""
+    found = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in found}
 
 
 def test_a_page_that_promises_something_else_is_found_out() -> None:

@@ -8,6 +8,8 @@ from typing import Any, get_args
 
 import pytest
 
+import ringfence
+from ringfence._error_mapping import from_status
 from ringfence.v1 import common_pb2, errors_pb2
 from ringfence_server.committer import Draining, Failure, Overloaded
 from ringfence_server.ledger.outcomes import (
@@ -119,6 +121,13 @@ def test_a_settlement_in_use_says_what_is_open_and_what_has_to_stay() -> None:
 def test_no_refusal_is_forgotten() -> None:
     """The table above holds every refusal that the ledger knows."""
     assert {type(row[0]) for row in EVERY} == set(get_args(Refusal))
+
+
+def test_the_client_has_an_exception_for_every_refusal() -> None:
+    """Of its own: a caller who handles one handles no other by it, and none is only the class of its code."""
+    raised = [type(from_status(told(row[0]))) for row in EVERY]
+    assert len(set(raised)) == len(raised)
+    assert not {ringfence.Refused, ringfence.NotFound} & set(raised)
 
 
 @pytest.mark.parametrize("refusal", [row[0] for row in EVERY])

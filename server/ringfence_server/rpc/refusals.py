@@ -113,8 +113,13 @@ def _one_field(code: int, field: str, rule: str, description: str, text: str, **
 
 def _overflow(refusal: Overflow) -> bytes:
     field, description = refusal.field, refusal.description
-    text = f"{field}: {description}"
-    return _one_field(code_pb2.OUT_OF_RANGE, field, "QUANTITY_OVERFLOW", description, text, description=description)
+    return status_bytes(
+        code_pb2.OUT_OF_RANGE,
+        f"{field}: {description}",
+        "QUANTITY_OVERFLOW",
+        {"field": field, "description": description},
+        _bad_request([Violation(field, "QUANTITY_OVERFLOW", description)]),
+    )
 
 
 def _request_id_reused() -> bytes:

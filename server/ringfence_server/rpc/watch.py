@@ -119,11 +119,9 @@ class _Watcher:
         spec = self._spec
         check_named(policy, spec.request.filter, spec.request.roll_up)
         digest = watch_digest(spec.request, policy)
-        if spec.wanted.keys(spec.organization, policy) != self._key_filter or (
-            # What the path of the filter was shown for, its rules may have ended; and a row of a group, its members.
-            digest != self._next_digest
-            and ((spec.wanted.path and spec.roll_up is None) or (self._rows is not None and not self._rows.known))
-        ):
+        # What the path of the filter was shown for, its rules may have ended; and a row of a group, its members.
+        unsure = not self._rows.known if self._rows is not None else bool(spec.wanted.path)
+        if spec.wanted.keys(spec.organization, policy) != self._key_filter or (digest != self._next_digest and unsure):
             raise _Regrouped(policy)
         self._policy_revision = policy.revision
         # A token is one of the new rules when everything was sent by them, not before.
