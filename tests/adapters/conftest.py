@@ -95,11 +95,16 @@ QUARTER = timedelta(minutes=15)
 """The usual schedule of a read."""
 
 
+def step_until(runner: PosRunner, done: Callable[[], bool]) -> None:
+    """Steps until something is so."""
+
+    def stepped() -> bool:
+        runner.step(wait=timedelta(milliseconds=30))
+        return done()
+
+    wait_for(stepped)
+
+
 def orders(runner: PosRunner, service: TillService, replies: int) -> None:
     """Steps until the service has so many replies."""
-
-    def done() -> bool:
-        runner.step(wait=timedelta(milliseconds=50))
-        return len(service.replies()) >= replies
-
-    wait_for(done)
+    step_until(runner, lambda: len(service.replies()) >= replies)

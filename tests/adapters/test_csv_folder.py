@@ -15,7 +15,7 @@ import pytest
 
 from ringfence.adapters import AdapterError, PosRunner, ReadReport
 from ringfence.adapters.csv_folder import CsvFolder, CsvFolderConfig, ExportPosition
-from tests.adapters.conftest import QUARTER, Clock, MakeRunner
+from tests.adapters.conftest import QUARTER, Clock, MakeRunner, step_until
 from tests.adapters.service import TillService
 from tests.adapters.test_crashes import Crash, CrashAt
 from tests.client.scripted import wait_for
@@ -182,16 +182,6 @@ def row_of(path: Path) -> dict[str, str]:
     with path.open(newline="") as file:
         (row,) = csv.DictReader(file)
     return row
-
-
-def step_until(runner: PosRunner, done: Callable[[], bool]) -> None:
-    """Steps until something is so."""
-
-    def stepped() -> bool:
-        runner.step(wait=timedelta(milliseconds=30))
-        return done()
-
-    wait_for(stepped)
 
 
 @pytest.mark.parametrize("encoding", ["cp1252", "utf-16"])

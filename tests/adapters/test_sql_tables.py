@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from ringfence.adapters import AdapterError, PosRunner
+from ringfence.adapters import AdapterError
 from ringfence.adapters.sql_tables import SqlTables, SqlTablesConfig
-from tests.adapters.conftest import QUARTER, Clock, MakeRunner
+from tests.adapters.conftest import QUARTER, Clock, MakeRunner, step_until
 from tests.adapters.service import TillService
 from tests.adapters.test_crashes import Crash, CrashAt
 from tests.client.scripted import wait_for
@@ -76,16 +76,6 @@ def book(database: sqlite3.Connection, article: str, pieces: int, order: str | N
     database.execute("INSERT INTO journal (article, pieces, order_no) VALUES (?, ?, ?)", (article, pieces, order))
     database.execute("UPDATE stock SET pieces = pieces - ? WHERE article = ?", (pieces, article))
     database.execute("COMMIT")
-
-
-def step_until(runner: PosRunner, done: Callable[[], bool]) -> None:
-    """Steps until something is so."""
-
-    def stepped() -> bool:
-        runner.step(wait=timedelta(milliseconds=30))
-        return done()
-
-    wait_for(stepped)
 
 
 def test_a_day_over_tables(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -35,3 +36,9 @@ def one_try(monkeypatch: pytest.MonkeyPatch) -> None:
 def cli(server: RingfenceServer) -> Cli:
     """The command line for an empty organization."""
     return Cli(server, uuid7())
+
+
+@pytest.fixture
+def csv(tmp_path: Path) -> Path:
+    """Where a test's file is."""
+    return tmp_path / "stock.csv"

@@ -25,12 +25,6 @@ HEADING = "sku,location,quantity\n"
 
 
 @pytest.fixture
-def csv(tmp_path: Path) -> Path:
-    """Where a test's file is."""
-    return tmp_path / "stock.csv"
-
-
-@pytest.fixture
 def state(csv: Path) -> Path:
     """Where the state of its import is kept."""
     return csv.with_name(".stock.csv.ringfence-import")

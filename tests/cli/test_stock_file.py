@@ -25,12 +25,6 @@ def read(path: Path, content: str | bytes, rules: Rules = RULES) -> list[Figure 
         return list(file.figures(rules))
 
 
-@pytest.fixture
-def csv(tmp_path: Path) -> Path:
-    """Where a test's file is."""
-    return tmp_path / "stock.csv"
-
-
 def test_a_plain_file(csv: Path) -> None:
     """Three columns are enough; the heading is line 1."""
     assert read(csv, "sku,location,quantity\nLAMP,berlin,10\nBULB,berlin,-2\n") == [

@@ -79,3 +79,10 @@ async def connect(request: pytest.FixtureRequest, scripted: ScriptedServer) -> A
     yield make
     for driver in made:
         await driver.close()
+
+
+@pytest.fixture
+async def client(scripted: ScriptedServer) -> AsyncIterator[AsyncClient]:
+    """An async client of the scripted server."""
+    async with AsyncClient(scripted.target, retry=QUICK, timeout=PATIENCE) as made:
+        yield made

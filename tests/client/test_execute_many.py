@@ -40,13 +40,6 @@ from tests.client.scripted import (
 LAMP = Line("LAMP", "berlin", 1)
 
 
-@pytest.fixture
-async def client(scripted: ScriptedServer) -> AsyncIterator[AsyncClient]:
-    """An async client of the scripted server."""
-    async with AsyncClient(scripted.target, retry=QUICK, timeout=PATIENCE) as made:
-        yield made
-
-
 def numbered(count: int) -> Iterator[Reserve]:
     """Commands whose owner is their number."""
     return (Reserve(LAMP, owner=str(number)) for number in range(count))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
@@ -39,13 +38,6 @@ from tests.client.scripted import (
 )
 
 LAMP = Line("LAMP", "berlin", 1)
-
-
-@pytest.fixture
-async def client(scripted: ScriptedServer) -> AsyncIterator[AsyncClient]:
-    """An async client of the scripted server."""
-    async with AsyncClient(scripted.target, retry=QUICK, timeout=PATIENCE) as made:
-        yield made
 
 
 async def test_a_future_gives_the_result(scripted: ScriptedServer, client: AsyncClient) -> None:

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import pytest
 
-from ringfence_server.committer import Committer, CommitterLimits
-from ringfence_server.ledger.commands import Figure, PostStock
+from ringfence_server.committer import Answer, Committer, CommitterLimits
+from ringfence_server.ledger.commands import DEFAULT_LEASE, Command, Figure, Lease, PostStock, Reserve, ReserveLine
 from ringfence_server.ledger.work import Committed
 from tests.committer.memory import Caller, MemoryStore, key
 
@@ -43,3 +43,20 @@ async def desk(limits: CommitterLimits) -> AsyncIterator[Desk]:
     yield Desk(store, committer, Caller(committer), told)
     store.let_go()
     await committer.drain()
+
+
+def reserve(quantity: int, sku: str = "LAMP", lease: Lease = DEFAULT_LEASE) -> Command:
+    """An order of one line from the common pool."""
+    return Reserve((ReserveLine("1", key(sku), "", quantity, None),), "", lease, False, False)
+
+
+def names(answers: list[Answer]) -> list[str]:
+    """What the payloads say was decided."""
+    return [answer.payload.decode().partition("@")[0] for answer in answers]
+
+
+async def hold_one(desk: Desk) -> None:
+    """A transaction is under way with one request, numbered 0; what comes now has to wait."""
+    desk.store.hold()
+    desk.caller.submit(0, reserve(1))
+    await desk.store.entered.wait()

@@ -13,9 +13,8 @@ from ringfence_server.committer.alone import AloneListener
 from ringfence_server.ledger.commands import Command, SetPolicy
 from ringfence_server.ledger.policy import Policy
 from ringfence_server.ledger.work import BatchRejected, Committed, StoreUnavailable, Work
-from tests.committer.conftest import Desk
+from tests.committer.conftest import Desk, names, reserve
 from tests.committer.memory import Caller, MemoryStore, explode
-from tests.committer.test_group_commit import names, reserve
 
 _UNTIL_ALONE = 4
 _STRETCH = 31

@@ -18,30 +18,13 @@ from ringfence_server.ledger.commands import (
 )
 from ringfence_server.ledger.policy import Policy
 from ringfence_server.ledger.work import BatchRejected, StoreUnavailable, Work
-from tests.committer.conftest import Desk
+from tests.committer.conftest import Desk, hold_one, names, reserve
 from tests.committer.memory import explode, key, request_id
-
-
-def reserve(quantity: int, sku: str = "LAMP") -> Command:
-    """An order of one line from the common pool."""
-    return Reserve((ReserveLine("1", key(sku), "", quantity, None),), "", DEFAULT_LEASE, False, False)
 
 
 def set_policy(revision: int) -> Command:
     """A policy with one level, on top of a revision."""
     return SetPolicy(Policy(dimensions=("colour",)), revision)
-
-
-def names(answers: list[Answer]) -> list[str]:
-    """What the payloads say was decided."""
-    return [answer.payload.decode().partition("@")[0] for answer in answers]
-
-
-async def hold_one(desk: Desk) -> None:
-    """A transaction is under way with one request, numbered 0; what comes now has to wait."""
-    desk.store.hold()
-    desk.caller.submit(0, reserve(1))
-    await desk.store.entered.wait()
 
 
 async def test_what_queues_up_while_a_transaction_runs_is_the_next_batch(desk: Desk) -> None:

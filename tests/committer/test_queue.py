@@ -7,29 +7,17 @@ import asyncio
 import pytest
 
 from ringfence_server.committer import Committer, CommitterLimits, Draining, Failure, Overloaded
-from ringfence_server.ledger.commands import DEFAULT_LEASE, Command, Lease, Reserve, ReserveLine
+from ringfence_server.ledger.commands import Lease
 from ringfence_server.ledger.work import StoreUnavailable
-from tests.committer.conftest import Desk
+from tests.committer.conftest import Desk, hold_one, reserve
 from tests.committer.memory import Caller, MemoryStore, key
 from tests.watch.virtual import run
-
-
-def reserve(quantity: int, lease: Lease = DEFAULT_LEASE) -> Command:
-    """An order of lamps."""
-    return Reserve((ReserveLine("1", key("LAMP"), "", quantity, None),), "", lease, False, False)
 
 
 @pytest.fixture
 def limits() -> CommitterLimits:
     """A queue of ten lines."""
     return CommitterLimits(max_queued_lines=10)
-
-
-async def hold_one(desk: Desk) -> None:
-    """A transaction is under way; what comes now has to wait."""
-    desk.store.hold()
-    desk.caller.submit(0, reserve(1))
-    await desk.store.entered.wait()
 
 
 async def test_a_full_queue_refuses(desk: Desk) -> None:
@@ -108,7 +96,7 @@ async def test_draining_lets_those_go_who_wait_for_room(desk: Desk) -> None:
 
 async def test_a_sweep_ends_what_is_due(desk: Desk) -> None:
     """Leases that are over give their units back though nobody asks, and listeners hear of it."""
-    await desk.caller.submit(1, reserve(10, Lease(ttl=60_000_000)))
+    await desk.caller.submit(1, reserve(10, lease=Lease(ttl=60_000_000)))
     desk.store.now += 60_000_000
     committed = await desk.committer.sweep()
     assert desk.store.free("LAMP") == 100

@@ -33,7 +33,7 @@ class Duel:
     def compare(self) -> None:
         """Conserved in the model by construction, in the system by its own check, and the same in both."""
         self.system.verify()
-        assert _with_units(self.system.balances()) == _with_units(self.model.balances())
+        assert with_units(self.system.balances()) == with_units(self.model.balances())
         for number in range(len(self.model.orders)):
             assert self.system.order(number) == self.model.order(number)
 
@@ -51,5 +51,6 @@ def _judged(answered: Answer, expected: Answer) -> Answer:
     return replace(answered, shortages=tuple(shortages))
 
 
-def _with_units(balances: Balances) -> Balances:
+def with_units(balances: Balances) -> Balances:
+    """Those in which there is anything."""
     return {name: balance for name, balance in balances.items() if any(balance)}

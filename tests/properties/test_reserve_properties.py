@@ -10,6 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
+from tests.properties.duel import with_units
 from tests.properties.ledger_system import LedgerSystem
 from tests.properties.profiles import TIMEOUT_SECONDS, searching
 from tests.properties.promises import can_be_filled, chain
@@ -19,7 +20,6 @@ from tests.properties.system import (
     PATHS,
     SKUS,
     Allocate,
-    Balances,
     Cancel,
     Consume,
     Done,
@@ -71,10 +71,6 @@ def _lines(places: tuple[str, ...] = LOCATIONS) -> SearchStrategy[Line]:
 
 def _orders(places: tuple[str, ...] = LOCATIONS) -> SearchStrategy[tuple[Line, ...]]:
     return st.lists(_lines(places), min_size=1, max_size=4).map(tuple)
-
-
-def _units(balances: Balances) -> Balances:
-    return {name: balance for name, balance in balances.items() if any(balance)}
 
 
 def _without(system: LedgerSystem, line: Line, *, split: bool) -> Done | Refused:
@@ -160,12 +156,12 @@ def test_a_request_that_asks_what_was_available_succeeds(
     assume(fitting)
     again = system.apply(Reserve(fitting))
     assert isinstance(again, Done)
-    after = _units(system.balances())
+    after = with_units(system.balances())
     system.apply(Cancel(system.orders - 1))
     partial = system.apply(Reserve(lines, partial=True))
     assert isinstance(partial, Done)
     assert not partial.full
-    assert _units(system.balances()) == after
+    assert with_units(system.balances()) == after
 
 
 @given(shop=_shops(st.just(Rules(fallback=EVERYONE_MAY_BORROW))), lines=_orders((*LOCATIONS, "")))
@@ -221,7 +217,7 @@ def test_what_is_reserved_and_taken_back_restores_every_balance(
 ) -> None:
     """Exactly, pool by pool: by Cancel, by the end of the lease, and by Cancel after the sale."""
     system, _ = shop
-    before, measures = _units(system.balances()), system.measures()
+    before, measures = with_units(system.balances()), system.measures()
     answer = system.apply(Reserve(lines, partial=True, split=True))
     assume(isinstance(answer, Done))
     order = system.orders - 1
@@ -231,7 +227,7 @@ def test_what_is_reserved_and_taken_back_restores_every_balance(
         assert isinstance(system.apply(Consume(order)), Done)
     if end != "expire":
         assert isinstance(system.apply(Cancel(order)), Done)
-    assert _units(system.balances()) == before
+    assert with_units(system.balances()) == before
     assert system.measures() == measures
 
 

@@ -20,6 +20,8 @@ from ringfence_server.rpc.handlers import serve_all
 from ringfence_server.rpc.services import Counts, RpcLimits, Services
 from ringfence_server.watch import Hub
 from tests.committer.memory import Caller, MemoryStore, key
+from tests.rpc.querying import Shop, open_shop
+from tests.rpc.tilling import Tilled, tills_served
 
 
 class Served(NamedTuple):
@@ -82,3 +84,17 @@ async def served(limits: CommitterLimits, rpc_limits: RpcLimits) -> AsyncIterato
     store.let_go()
     await server.stop(0)
     await committer.drain()
+
+
+@pytest.fixture
+async def shop() -> AsyncIterator[Shop]:
+    """A whole server, and nothing in its ledger."""
+    async with open_shop() as shop:
+        yield shop
+
+
+@pytest.fixture
+async def tilled() -> AsyncIterator[Tilled]:
+    """100 lamps at two stores with tills."""
+    async with tills_served() as found:
+        yield found

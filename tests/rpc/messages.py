@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import uuid
-from collections.abc import Callable
 from typing import Any, TypeVar
 
 import grpc.aio
@@ -74,13 +72,6 @@ def status_of(error: grpc.aio.AioRpcError) -> Status:
     return status
 
 
-async def eventually(condition: Callable[[], bool]) -> None:
-    """Returns when the condition holds; fails after five seconds."""
-    async with asyncio.timeout(60):
-        while not condition():  # noqa: ASYNC110  # nothing tells when: it is another task's doing
-            await asyncio.sleep(0.002)
-
-
 __all__ = [
     "BadRequest",
     "ErrorInfo",
@@ -88,7 +79,6 @@ __all__ = [
     "RetryInfo",
     "Status",
     "detail",
-    "eventually",
     "figure",
     "line",
     "new_id",

@@ -11,6 +11,7 @@ import grpc.aio
 import pytest
 from google.protobuf.duration_pb2 import Duration
 
+from ringfence.testing import assert_eventually_async
 from ringfence.v1 import allocation_service_pb2 as pb
 from ringfence.v1 import allocation_service_pb2_grpc, errors_pb2, policy_service_pb2, stock_service_pb2
 from ringfence_server.committer import CommitterLimits
@@ -26,7 +27,6 @@ from tests.rpc.messages import (
     RetryInfo,
     Status,
     detail,
-    eventually,
     figure,
     line,
     new_id,
@@ -213,17 +213,17 @@ async def test_a_deadline_that_passes_before_the_decision_means_not_executed(ser
     request = reserve(line(10))
     held = await hold_one(served)
     waiting = asyncio.ensure_future(_call(served.allocation.Reserve(request, timeout=2)))
-    await eventually(lambda: served.committer.queued_lines == 1)
+    await assert_eventually_async(lambda: served.committer.queued_lines == 1)
     deadline = next(iter(served.committer._queues[0]._groups.values()))[0].deadline
     assert deadline is not None
     with pytest.raises(grpc.aio.AioRpcError) as raised:
         await waiting
     assert raised.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
     # A deadline travels as a span: the server's ends later than the caller's by the time the request took.
-    await eventually(lambda: asyncio.get_running_loop().time() > deadline)
+    await assert_eventually_async(lambda: asyncio.get_running_loop().time() > deadline)
     served.store.let_go()
     await held
-    await eventually(lambda: served.store.batches == [1, 1])
+    await assert_eventually_async(lambda: served.store.batches == [1, 1])
     assert served.store.free("LAMP") == 99
     assert not (await served.allocation.Reserve(request)).replayed
 
@@ -260,7 +260,7 @@ class TestOverload:
         request = reserve(line(1))
         held = await hold_one(served)
         queued = asyncio.ensure_future(_call(served.allocation.Reserve(reserve(*[line()] * 5))))
-        await eventually(lambda: served.committer.queued_lines == 5)
+        await assert_eventually_async(lambda: served.committer.queued_lines == 5)
         status = await refused(served.allocation.Reserve(request))
         assert (status.code, reason(status)) == (8, "OVERLOADED")
         assert detail(status, RetryInfo).retry_delay.ToNanoseconds() > 0

@@ -55,7 +55,7 @@ def told(refusal: Refusal) -> Status:
     return Status.FromString(refusal_status(refusal))
 
 
-EVERY = [
+EVERY: list[tuple[Refusal, int, str, Any]] = [
     (Invalid((Violation("lines[3].quantity", "OUT_OF_RANGE", "1 to 10^12"),)), 3, "OUT_OF_RANGE", BadRequest),
     (Insufficient((SHORT,)), 9, "INSUFFICIENT_QUANTITY", errors_pb2.InsufficientQuantity),
     (LeaseExpired(OVER, "a"), 9, "LEASE_EXPIRED", errors_pb2.ReservationRefusal),

@@ -11,6 +11,7 @@ import grpc
 import grpc.aio
 import pytest
 
+from ringfence.testing import assert_eventually_async
 from ringfence.v1 import allocation_service_pb2 as pb
 from ringfence.v1 import stock_service_pb2
 from ringfence_server.committer import CommitterLimits
@@ -20,7 +21,6 @@ from ringfence_server.rpc.status import ROOM_IN_TRAILER
 from tests.rpc.conftest import Served
 from tests.rpc.messages import (
     Status,
-    eventually,
     figure,
     line,
     new_id,
@@ -126,7 +126,7 @@ async def test_answers_are_grouped_as_they_are_committed(served: Served) -> None
     async with one_held(served) as call:
         for _ in range(3):
             await call.write(message(reserve(), reserve()))
-        await eventually(lambda: served.committer.queued_lines == 6)
+        await assert_eventually_async(lambda: served.committer.queued_lines == 6)
         served.store.let_go()
         await call.done_writing()
         assert [len(response.outcomes) async for response in call] == [1, 6]
@@ -139,7 +139,7 @@ async def test_many_messages_are_in_flight(served: Served) -> None:
         other = served.allocation.Execute()
         await other.write(message(reserve(), reserve()))
         await call.write(message(reserve()))
-        await eventually(lambda: served.committer.queued_lines == 3)
+        await assert_eventually_async(lambda: served.committer.queued_lines == 3)
         served.store.let_go()
         for each in (call, other):
             await each.done_writing()
@@ -192,7 +192,7 @@ async def test_a_stream_ends_when_everything_is_answered(served: Served) -> None
     async with one_held(served) as call:
         await call.write(message(*(reserve() for _ in range(20))))
         await call.done_writing()
-        await eventually(lambda: served.committer.queued_lines == 20)
+        await assert_eventually_async(lambda: served.committer.queued_lines == 20)
         served.store.let_go()
         assert len(await answered(call)) == 21
     assert await call.code() is grpc.StatusCode.OK
@@ -246,9 +246,9 @@ async def test_a_stream_that_is_cancelled_undoes_nothing(served: Served) -> None
     kept = reserve(line(10))
     async with one_held(served) as call:
         await call.write(message(kept))
-        await eventually(lambda: served.committer.queued_lines == 1)
+        await assert_eventually_async(lambda: served.committer.queued_lines == 1)
         call.cancel()
-        await eventually(lambda: not stream_tasks())
+        await assert_eventually_async(lambda: not stream_tasks())
     assert (await served.allocation.Reserve(kept)).replayed
     assert served.store.free("LAMP") == 89
 
@@ -261,14 +261,14 @@ def stream_tasks() -> list[str]:
 async def test_a_stream_that_ended_leaves_nothing_behind(served: Served) -> None:
     """No task waits for a server to drain that a thousand streams have left."""
     await run(served, message(reserve()))
-    await eventually(lambda: not stream_tasks())
+    await assert_eventually_async(lambda: not stream_tasks())
 
 
 async def test_a_draining_server_finishes_what_it_took(served: Served) -> None:
     """Then the stream ends with UNAVAILABLE, DRAINING: the rest may be sent to another server."""
     async with one_held(served) as call:
         await call.write(message(reserve(), reserve()))
-        await eventually(lambda: served.committer.queued_lines == 2)
+        await assert_eventually_async(lambda: served.committer.queued_lines == 2)
         served.services.draining.set()
         drained = asyncio.ensure_future(served.committer.drain())
         served.store.let_go()
@@ -282,7 +282,7 @@ async def test_a_stream_of_a_draining_server_that_was_half_closed_ends_well(serv
     """It has all its answers: there is nothing to send again."""
     async with one_held(served) as call:
         await call.done_writing()
-        await eventually(lambda: "execute-reader" not in stream_tasks())
+        await assert_eventually_async(lambda: "execute-reader" not in stream_tasks())
         served.services.draining.set()
         await asyncio.sleep(0)
         served.store.let_go()
@@ -334,7 +334,7 @@ class TestBackPressure:
         async with one_held(served) as call:
             for _ in range(10):
                 await call.write(message(reserve()))
-            await eventually(lambda: served.committer.queued_lines == 3)
+            await assert_eventually_async(lambda: served.committer.queued_lines == 3)
             for _ in range(20):
                 await asyncio.sleep(0.002)
                 assert served.committer.queued_lines == 3
@@ -361,7 +361,7 @@ class TestFullQueue:
         """And leaves the event loop to the others meanwhile."""
         async with one_held(served) as call:
             await call.write(message(reserve(*[line()] * 4), reserve(*[line()] * 9), reserve(*[line()] * 9)))
-            await eventually(lambda: served.committer.queued_lines == 4)
+            await assert_eventually_async(lambda: served.committer.queued_lines == 4)
             served.store.let_go()
             await call.done_writing()
             assert kinds(await answered(call)) == ["reserve"] * 4

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
@@ -18,7 +17,7 @@ from ringfence.v1 import order_feed_service_pb2 as feed
 from ringfence_server.rpc.identity import identity_of
 from ringfence_server.rpc.order_feed import _Stream
 from tests.rpc.messages import new_id, reason, status_of, stock_key
-from tests.rpc.tilling import Tilled, tills_served
+from tests.rpc.tilling import Tilled
 
 RECORDED = feed.ORDER_REPLY_RESULT_RECORDED
 DUPLICATE = feed.ORDER_REPLY_RESULT_DUPLICATE
@@ -26,13 +25,6 @@ REFUSED = feed.ORDER_REPLY_RESULT_REFUSED
 ORDER = feed.ORDER_EVENT_KIND_ORDER
 CANCELLATION = feed.ORDER_EVENT_KIND_CANCELLATION
 RECEIVED: dict[str, Any] = {"received": {"document_number": "D-1"}}
-
-
-@pytest.fixture
-async def tilled() -> AsyncIterator[Tilled]:
-    """100 lamps at two stores with tills."""
-    async with tills_served() as found:
-        yield found
 
 
 class TestHandingOver:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
@@ -16,18 +15,11 @@ from ringfence.v1 import order_feed_service_pb2 as feed
 from ringfence_server.ledger.work import StoreUnavailable
 from tests.committer.memory import events_of
 from tests.rpc.messages import reason, status_of, violations
-from tests.rpc.tilling import AdapterStream, Tilled, tills_served
+from tests.rpc.tilling import AdapterStream, Tilled
 
 RECORDED = feed.ORDER_REPLY_RESULT_RECORDED
 CANCELLATION = feed.ORDER_EVENT_KIND_CANCELLATION
 RECEIVED: dict[str, Any] = {"received": {"document_number": "D-1"}}
-
-
-@pytest.fixture
-async def tilled() -> AsyncIterator[Tilled]:
-    """100 lamps at two stores with tills."""
-    async with tills_served() as found:
-        yield found
 
 
 class TestCancellations:

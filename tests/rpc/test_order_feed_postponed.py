@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -11,7 +10,7 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 
 from ringfence.v1 import order_feed_service_pb2 as feed
-from tests.rpc.tilling import Tilled, tills_served
+from tests.rpc.tilling import Tilled
 
 RECORDED = feed.ORDER_REPLY_RESULT_RECORDED
 DUPLICATE = feed.ORDER_REPLY_RESULT_DUPLICATE
@@ -24,13 +23,6 @@ RECEIVED: dict[str, Any] = {"received": {"document_number": "D-1"}}
 def later(seconds: int) -> dict[str, Any]:
     """The reply that postpones."""
     return {"postponed": {"retry_after": Duration(seconds=seconds)}}
-
-
-@pytest.fixture
-async def tilled() -> AsyncIterator[Tilled]:
-    """100 lamps at two stores with tills."""
-    async with tills_served() as found:
-        yield found
 
 
 async def test_postponed_events_hold_up_no_newer_ones(tilled: Tilled) -> None:

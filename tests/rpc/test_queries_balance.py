@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -28,12 +28,6 @@ SKU, LOCATION, GROUP, LEVEL, DIMENSION = (
     pb.ROLL_UP_BY_LEVEL,
     pb.ROLL_UP_BY_DIMENSION,
 )
-
-
-@pytest.fixture
-async def shop() -> AsyncIterator[Shop]:
-    async with open_shop() as shop:
-        yield shop
 
 
 async def pages(shop: Shop, size: int, **fields: Any) -> list[pb.Balance]:

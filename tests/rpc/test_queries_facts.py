@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
-import pytest
 from google.rpc import code_pb2
 
 from ringfence.v1 import ledger_service_pb2, policy_service_pb2, stock_service_pb2
 from tests.rpc.messages import new_id, reason, stock_key, violations
-from tests.rpc.querying import Shop, open_shop, refusal
-
-
-@pytest.fixture
-async def shop() -> AsyncIterator[Shop]:
-    async with open_shop() as shop:
-        yield shop
-
+from tests.rpc.querying import Shop, refusal
 
 # --- stock -----------------------------------------------------------------------------------------------------------
 

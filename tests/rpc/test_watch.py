@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc.aio
@@ -15,7 +14,7 @@ from ringfence.v1 import common_pb2, policy_service_pb2
 from ringfence_server.ledger.policy import Policy
 from ringfence_server.rpc import watch as watch_module
 from tests.rpc.messages import status_of, violations
-from tests.rpc.querying import Shop, open_shop, refusal
+from tests.rpc.querying import Shop, refusal
 
 SNAPSHOT, SNAPSHOT_END, CHANGES, RESET = (
     pb.WATCH_EVENT_SNAPSHOT,
@@ -24,12 +23,6 @@ SNAPSHOT, SNAPSHOT_END, CHANGES, RESET = (
     pb.WATCH_EVENT_RESET,
 )
 STORES = pb.BalanceFilter(location_groups=["stores"])
-
-
-@pytest.fixture
-async def shop() -> AsyncIterator[Shop]:
-    async with open_shop() as shop:
-        yield shop
 
 
 def locations(**groups: list[str]) -> list[policy_service_pb2.Location]:

@@ -12,7 +12,7 @@ from google.protobuf.duration_pb2 import Duration
 from ringfence.v1 import allocation_service_pb2, common_pb2, policy_service_pb2
 from ringfence.v1 import balance_pb2 as pb
 from tests.rpc.messages import new_id, stock_key
-from tests.rpc.querying import Shop, open_shop
+from tests.rpc.querying import Shop
 from tests.rpc.test_watch import CHANGES, RESET, SNAPSHOT_END, locations, next_message
 
 WEB = pb.BalanceFilter(path="web")
@@ -20,12 +20,6 @@ WEB_ALONE = pb.BalanceFilter(path="web", exact_path=True)
 LEVEL = pb.RollUp(by=pb.ROLL_UP_BY_LEVEL, level=1)
 BORROWS = policy_service_pb2.PathRule(path="web", fallback=common_pb2.FALLBACK_ANCESTORS)
 BORROWS_NOT = policy_service_pb2.PathRule(path="web", fallback=common_pb2.FALLBACK_NONE)
-
-
-@pytest.fixture
-async def shop() -> AsyncIterator[Shop]:
-    async with open_shop() as shop:
-        yield shop
 
 
 class Mirror:

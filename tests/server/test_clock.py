@@ -7,7 +7,6 @@ import logging
 import re
 import time
 import urllib.request
-from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import grpc.aio
 import pytest
 
+from ringfence.testing import assert_eventually_async
 from ringfence.v1 import allocation_service_pb2_grpc, balance_pb2, stock_service_pb2, stock_service_pb2_grpc
 from ringfence_server.app import Server
 from ringfence_server.clock import RemoteClock, SystemClock
@@ -134,12 +134,6 @@ def test_what_drifts_slowly_is_followed() -> None:
     assert hands.clock.jumps == 0
 
 
-async def _eventually(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(60):
-        while not condition():  # noqa: ASYNC110  # nothing tells when: it is another task's doing
-            await asyncio.sleep(0.002)
-
-
 async def test_a_jump_is_told_of_though_nobody_asks(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -152,9 +146,9 @@ async def test_a_jump_is_told_of_though_nobody_asks(
     )
     await asyncio.sleep(0)
     hands.jump(-HOUR)
-    await _eventually(lambda: caplog.messages)
+    await assert_eventually_async(lambda: caplog.messages)
     hands.clock.accept()
-    await _eventually(lambda: len(caplog.messages) > 1)
+    await assert_eventually_async(lambda: len(caplog.messages) > 1)
     watching.cancel()
     assert caplog.messages == [
         "the wall clock jumped by -3600.0 s against the monotonic one: no lease ends by it until the new time is "
@@ -223,7 +217,7 @@ async def test_a_jump_of_the_database_s_clock_is_told_and_counted(
             # To the database nothing happened: its clock is an hour behind what passed here.
             jumped = HOUR
             await post()
-            await _eventually(lambda: caplog.messages)
+            await assert_eventually_async(lambda: caplog.messages)
             assert await metrics() == [
                 "ringfence_clock_jumps_total 0.0",
                 "ringfence_clock_in_doubt 0.0",
@@ -232,7 +226,7 @@ async def test_a_jump_of_the_database_s_clock_is_told_and_counted(
             ]
             assert server.accept_clock()
             assert not server.accept_clock()
-            await _eventually(lambda: len(caplog.messages) > 1)
+            await assert_eventually_async(lambda: len(caplog.messages) > 1)
     finally:
         await server.stop(0)
     told, ended = caplog.messages

@@ -10,13 +10,14 @@ import grpc.aio
 import pytest
 from grpc_health.v1 import health_pb2
 
+from ringfence.testing import assert_eventually_async
 from ringfence.v1 import (
     allocation_service_pb2,
     balance_pb2,
 )
 from ringfence_server.config import ServerConfig
 from ringfence_server.store.sqlite import SqliteStore
-from tests.rpc.messages import eventually, reason, reserve, status_of
+from tests.rpc.messages import reason, reserve, status_of
 from tests.server.serving import serving
 
 
@@ -41,7 +42,7 @@ async def test_stopping_commits_and_answers_what_was_taken(on_file: ServerConfig
         await client.post(1_000)
         requests = [reserve() for _ in range(50)]
         calls = [asyncio.ensure_future(_outcome(client.allocation.Reserve(request))) for request in requests]
-        await eventually(lambda: server.services.counts.commands["Reserve", "accepted"] > 0)
+        await assert_eventually_async(lambda: server.services.counts.commands["Reserve", "accepted"] > 0)
         await server.stop(60)
         outcomes = await asyncio.gather(*calls)
     assert set(outcomes) <= {"done", "DRAINING", ""}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import pytest
 
+from ringfence.testing import assert_eventually_async
 from ringfence_server import upkeep
 from ringfence_server.clock import ManualClock
 from ringfence_server.ledger.work import Committed, StoreUnavailable
@@ -69,17 +70,10 @@ async def sweeping() -> AsyncIterator[Desk]:
     task.cancel()
 
 
-async def eventually(condition: Callable[[], bool]) -> None:
-    """Returns when the condition holds; fails after a minute."""
-    async with asyncio.timeout(60):
-        while not condition():  # noqa: ASYNC110  # nothing tells when: it is another task's doing
-            await asyncio.sleep(0.002)
-
-
 async def looked(desk: Desk) -> None:
     """The sweeper has looked at the leases as they are now."""
     before = desk.looks
-    await eventually(lambda: desk.looks > before)
+    await assert_eventually_async(lambda: desk.looks > before)
 
 
 @in_virtual_time
@@ -92,7 +86,7 @@ async def test_a_lease_is_ended_when_its_instant_has_come() -> None:
         await asyncio.sleep(0)
         assert desk.sweeps == []
         desk.clock.advance(timedelta(microseconds=1))
-        await eventually(lambda: desk.sweeps == [end])
+        await assert_eventually_async(lambda: desk.sweeps == [end])
 
 
 @in_virtual_time
@@ -104,7 +98,7 @@ async def test_a_shorter_lease_that_comes_later_is_ended_first() -> None:
         end = desk.lease(MINUTE)
         await looked(desk)
         desk.clock.advance(MINUTE)
-        await eventually(lambda: desk.sweeps == [end])
+        await assert_eventually_async(lambda: desk.sweeps == [end])
         assert len(desk.leases) == 1
 
 
@@ -115,7 +109,7 @@ async def test_what_was_due_before_the_start_is_ended_at_once() -> None:
     desk.lease(MINUTE)
     desk.clock.advance(2 * MINUTE)
     task = asyncio.create_task(desk.sweeper.run())
-    await eventually(lambda: desk.leases == [])
+    await assert_eventually_async(lambda: desk.leases == [])
     task.cancel()
 
 
@@ -123,11 +117,11 @@ async def test_what_was_due_before_the_start_is_ended_at_once() -> None:
 async def test_an_idle_server_asks_the_store_nothing() -> None:
     """No lease, no write: nothing to look for; and none before a lease's end."""
     async with sweeping() as desk:
-        await eventually(lambda: desk.looks == 1)
+        await assert_eventually_async(lambda: desk.looks == 1)
         await asyncio.sleep(0.6)
         assert desk.looks == 1
         desk.lease(MINUTE)
-        await eventually(lambda: desk.looks == 2)
+        await assert_eventually_async(lambda: desk.looks == 2)
         await asyncio.sleep(0.6)
         assert desk.looks <= 3
 
@@ -151,7 +145,7 @@ async def test_leases_that_end_all_the_time_are_ended_in_bunches() -> None:
             desk.lease(timedelta(microseconds=1))
             desk.clock.advance(timedelta(microseconds=1))
             await asyncio.sleep(0.002)
-        await eventually(lambda: desk.leases == [])
+        await assert_eventually_async(lambda: desk.leases == [])
         assert len(desk.sweeps) <= 8
 
 
@@ -164,7 +158,7 @@ async def test_a_fault_is_survived(fault: Exception) -> None:
     desk.lease(MINUTE)
     desk.clock.advance(MINUTE)
     task = asyncio.create_task(desk.sweeper.run())
-    await eventually(lambda: desk.leases == [])
+    await assert_eventually_async(lambda: desk.leases == [])
     assert desk.looks <= 4
     task.cancel()
 
@@ -198,7 +192,7 @@ async def test_forgetting_goes_on_after_a_fault() -> None:
     desk = Desk()
     desk.faults = [StoreUnavailable("disk full"), ValueError("a fault of ours")]
     task = asyncio.create_task(prune_forever(desk))
-    await eventually(lambda: desk.prunings >= 4)
+    await assert_eventually_async(lambda: desk.prunings >= 4)
     task.cancel()
 
 

@@ -12,9 +12,11 @@ from ringfence.testing import PostgresServer
 from ringfence_server.clock import ManualClock
 from ringfence_server.store import sqlite
 from ringfence_server.store.instants import SharedInstants
+from ringfence_server.store.reader import Reader
 from tests.ledger.world import figure
 from tests.store import citus
 from tests.store.desk import Desk, post
+from tests.store.reading import reading
 from tests.store.two_slots import HIGH, LOW
 
 _numbers = itertools.count()
@@ -74,3 +76,10 @@ async def desks(postgres_place: str) -> AsyncIterator[tuple[Desk, Desk]]:
     ):
         await one.send(post(figure(10, "on_hand", sku=LOW), figure(10, "on_hand", sku=HIGH)))
         yield one, other
+
+
+@pytest.fixture
+async def reader(desk: Desk) -> AsyncIterator[Reader]:
+    """Reads what the test's desk writes."""
+    async with reading(desk) as reader:
+        yield reader

@@ -49,12 +49,6 @@ async def desk(place: Path | str) -> AsyncIterator[Desk]:
         yield desk
 
 
-@pytest.fixture
-async def reader(desk: Desk) -> AsyncIterator[Reader]:
-    async with reading(desk) as reader:
-        yield reader
-
-
 # --- single keys -----------------------------------------------------------------------------------------------------
 
 

@@ -39,12 +39,6 @@ async def desk(place: Path | str) -> AsyncIterator[Desk]:
 
 
 @pytest.fixture
-async def reader(desk: Desk) -> AsyncIterator[Reader]:
-    async with reading(desk) as reader:
-        yield reader
-
-
-@pytest.fixture
 async def day(desk: Desk) -> Day:
     """Two bikes' keys, quotas, eight orders, some sold, some cancelled, some over."""
     day = Day()

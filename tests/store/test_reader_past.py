@@ -18,7 +18,7 @@ from tests.properties.profiles import LONG, TIMEOUT_SECONDS
 from tests.properties.random_days import play_a_day
 from tests.store.desk import ORGANIZATION, Desk, post, reserve
 from tests.store.past_system import PastSystem
-from tests.store.reading import EVERYTHING, all_keys, free, reading
+from tests.store.reading import EVERYTHING, all_keys, free
 
 SECOND = 1_000_000
 
@@ -29,12 +29,6 @@ async def desk(place: Path | str) -> AsyncIterator[Desk]:
     async with Desk(place) as desk:
         await desk.send(post(figure(10, "on_hand", position=3)))
         yield desk
-
-
-@pytest.fixture
-async def reader(desk: Desk) -> AsyncIterator[Reader]:
-    async with reading(desk) as reader:
-        yield reader
 
 
 async def test_read_time_t_asked_later_equals_what_a_read_at_t_answered_though_the_sweeper_ran_after_t(

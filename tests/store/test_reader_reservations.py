@@ -17,7 +17,6 @@ from ringfence_server.store import read_reservations
 from ringfence_server.store.reader import Reader
 from tests.ledger.world import BIKE, NORTH, SOUTH, figure, key, line
 from tests.store.desk import CALLER, ORGANIZATION, Desk, post, reserve
-from tests.store.reading import reading
 
 SECOND = 1_000_000
 LAMP = "LAMP"
@@ -33,12 +32,6 @@ async def desk(place: Path | str) -> AsyncIterator[Desk]:
         ]
         await desk.send(post(*figures))
         yield desk
-
-
-@pytest.fixture
-async def reader(desk: Desk) -> AsyncIterator[Reader]:
-    async with reading(desk) as reader:
-        yield reader
 
 
 async def listed(reader: Reader, query: ReservationQuery, most: int = 100) -> list[Reservation]:

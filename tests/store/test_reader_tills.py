@@ -63,12 +63,6 @@ async def desk(place: Path | str) -> AsyncIterator[Desk]:
         yield desk
 
 
-@pytest.fixture
-async def reader(desk: Desk) -> AsyncIterator[Reader]:
-    async with reading(desk) as reader:
-        yield reader
-
-
 async def stuck(reader: Reader, progress: TillProgress, most: int = 2, **filters: Any) -> list[Reservation]:
     """All pages."""
     query = ReservationQuery(ORGANIZATION, till_progress=progress, **filters)

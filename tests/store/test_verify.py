@@ -19,7 +19,6 @@ from ringfence_server.store import verify
 from ringfence_server.store.reader import Reader
 from tests.ledger.world import BIKE, BORROWING, NORTH, SOUTH, figure, key, line, quota
 from tests.store.desk import ORGANIZATION, Desk, post, reserve
-from tests.store.reading import reading
 
 SECOND = 1_000_000
 LAMP = "LAMP"
@@ -45,12 +44,6 @@ async def desk(place: Path | str) -> AsyncIterator[Desk]:
         other = figure(7, "on_hand")._replace(key=key()._replace(organization="other"))
         await desk.send(post(other), organization="other")
         yield desk
-
-
-@pytest.fixture
-async def reader(desk: Desk) -> AsyncIterator[Reader]:
-    async with reading(desk) as reader:
-        yield reader
 
 
 async def verdict(reader: Reader, sku: str = "", organization: str = ORGANIZATION) -> VerifyProgress:
