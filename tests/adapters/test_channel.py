@@ -21,8 +21,8 @@ from ringfence.adapters import (
     Shown,
 )
 from tests.adapters.conftest import QUARTER, Clock
+from tests.adapters.crashing import Crash, CrashAt
 from tests.adapters.service import TillService
-from tests.adapters.test_crashes import Crash, CrashAt
 
 
 class Shop(ChannelAdapter):
@@ -138,6 +138,36 @@ def test_availability_at_the_shops_own_pace(service: TillService, make_channel: 
     runner.step()
     assert shop.times_shown == 2
     assert [one.quantity for one in service.published] == [10, 8]
+
+
+def test_a_clock_that_goes_back_stops_nothing(service: TillService, make_channel: MakeChannel, clock: Clock) -> None:
+    """Nothing waits until it is where it was: orders for five minutes at most, what is shown for its interval."""
+    shop = Shop()
+    runner = make_channel(shop)
+    runner.step()
+    clock.advance(-timedelta(days=300))
+    runner.step()
+    shop.place("A-1", OrderStage.PLACED)
+    service.sell("LAMP", "berlin", 1, "1")
+    clock.advance(QUARTER)
+    runner.step()
+    assert list(shop.results) == [("A-1", "placed")]
+    assert shop.shown["LAMP"] < 10
+
+
+def test_a_failure_is_counted_where_it_belongs(
+    service: TillService, make_channel: MakeChannel, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A shop that cannot show what is available has its orders taken all the same."""
+
+    class Full(Shop):
+        def publish(self, shown: Sequence[Shown]) -> None:
+            raise OSError("the shop's disk is full")
+
+    runner = make_channel(Full())
+    runner.step()
+    assert (runner.counters.publish_failures, runner.counters.feed_failures) == (1, 0)
+    assert "the shop's disk is full" in caplog.text
 
 
 @pytest.mark.parametrize("number", range(1, 16))

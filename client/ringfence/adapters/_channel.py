@@ -184,9 +184,12 @@ class ChannelRunner:
     def step(self) -> timedelta:
         """Does everything that is due; gives the time until something is due again."""
         now = self._clock()
+        schedule = self.config.publish
+        self._orders_due = self.config.orders.soon_enough(self._orders_due, now)
         if now >= self._orders_due:
             self._orders_due = self._attempt(self._take_orders, self._backoff, now, self.config.orders)
-        schedule = self.config.publish
+        if schedule is not None:
+            self._publish_due = schedule.soon_enough(self._publish_due, now)
         if schedule is not None and now >= self._publish_due:
             self._publish_due = self._attempt(lambda: self._publish(schedule), self._publish_backoff, now, schedule)
         due = self._orders_due if schedule is None else min(self._orders_due, self._publish_due)
@@ -210,7 +213,6 @@ class ChannelRunner:
         except Exception as error:
             pause = backoff.failed()
             _log.warning("the channel failed, again in %.0f s: %s", pause.total_seconds(), error)
-            self.counters.feed_failures += 1
             return now + pause
         backoff.succeeded()
         return schedule.next_after(now)
@@ -223,11 +225,19 @@ class ChannelRunner:
                 if self._make_balances is not None
                 else WatchedBalances(self._client, chosen, min_interval=schedule.interval)
             )
-        self._published.publish(self._balances)
+        try:
+            self._published.publish(self._balances)
+        except Exception:
+            self.counters.publish_failures += 1
+            raise
 
     def _take_orders(self) -> None:
-        for order in self._adapter.orders():
-            self._one(order)
+        try:
+            for order in self._adapter.orders():
+                self._one(order)
+        except Exception:
+            self.counters.feed_failures += 1
+            raise
         self._forget()
 
     def _one(self, order: ChannelOrder) -> None:

@@ -58,19 +58,28 @@ class WatchedBalances:
     """Watches the balances in a thread of its own and keeps the newest of each that changed."""
 
     def __init__(self, client: Client, filter: BalanceFilter, *, min_interval: timedelta) -> None:
-        self._watch: Watch = client.watch(filter, min_interval=min_interval)
+        self._client = client
+        self._filter = filter
+        self._min_interval = min_interval
         self._newest: dict[tuple[StockKey, str], Balance] = {}
         self._lock = threading.Lock()
         self._failure: RingfenceError | None = None
+        self._begin()
+
+    def _begin(self) -> None:
+        self._watch: Watch = self._client.watch(self._filter, min_interval=self._min_interval)
         self._thread = threading.Thread(target=self._run, name="ringfence-publish", daemon=True)
         self._thread.start()
 
     def changed(self) -> Iterable[Balance]:
-        """What changed since the last call, once each. Raises what ended the watch for good."""
+        """What changed since the last call, once each. Raises what ended the watch, such as Unavailable if the service
+        was away when it began; who asks again has another one."""
         with self._lock:
-            if self._failure is not None:
-                raise self._failure
+            failure, self._failure = self._failure, None
             taken, self._newest = self._newest, {}
+        if failure is not None:
+            self._begin()
+            raise failure
         return taken.values()
 
     def close(self) -> None:

@@ -114,43 +114,14 @@ class PosRunner:
         self._make_balances = balances
         self._feed: OrderFeed | None = None
         self._metrics_fault = ""
-        self._read_backoff, self._feed_backoff, self._publish_backoff, order_backoff = (
-            Backoff(random_fraction=random_fraction) for _ in range(4)
-        )
+        self._random_fraction = random_fraction
+        self._read_backoff, self._feed_backoff, self._publish_backoff = (self._backoff() for _ in range(3))
         now = clock()
         self._states: list[StateFile] = []
         try:
-            self._reads = self._opened(
-                "reads",
-                lambda state: ReadDesk(
-                    adapter,
-                    client,
-                    state,
-                    source=config.source,
-                    name=config.name,
-                    counters=self.counters,
-                    checkpoint=checkpoint,
-                ),
-            )
-            self._orders = self._opened(
-                "orders",
-                lambda state: OrderDesk(
-                    adapter, state, counters=self.counters, clock=clock, backoff=order_backoff, checkpoint=checkpoint
-                ),
-            )
-            self._published = self._opened(
-                "published",
-                lambda state: PublishDesk(
-                    adapter.publish,
-                    client,
-                    state,
-                    publisher=config.name,
-                    quantity=config.quantity,
-                    counters=self.counters,
-                    clock=clock,
-                    checkpoint=checkpoint,
-                ),
-            )
+            self._reads = self._opened("reads", self._read_desk)
+            self._orders = self._opened("orders", self._order_desk)
+            self._published = self._opened("published", self._publish_desk)
             self._unproven = self._states[0].fresh and not config.start_anew
             self._prove_due = now
             self._prove(now)
@@ -160,6 +131,42 @@ class PosRunner:
         self._read_due = now
         self._publish_due = now
         self._feed_due = now
+
+    def _backoff(self) -> Backoff:
+        return Backoff(random_fraction=self._random_fraction)
+
+    def _read_desk(self, state: StateFile) -> ReadDesk:
+        return ReadDesk(
+            self._adapter,
+            self._client,
+            state,
+            source=self.config.source,
+            name=self.config.name,
+            counters=self.counters,
+            checkpoint=self._checkpoint,
+        )
+
+    def _order_desk(self, state: StateFile) -> OrderDesk:
+        return OrderDesk(
+            self._adapter,
+            state,
+            counters=self.counters,
+            clock=self._clock,
+            backoff=self._backoff(),
+            checkpoint=self._checkpoint,
+        )
+
+    def _publish_desk(self, state: StateFile) -> PublishDesk:
+        return PublishDesk(
+            self._adapter.publish,
+            self._client,
+            state,
+            publisher=self.config.name,
+            quantity=self.config.quantity,
+            counters=self.counters,
+            clock=self._clock,
+            checkpoint=self._checkpoint,
+        )
 
     def run(self) -> None:
         """Works until `stop`. Raises RingfenceError when the service refuses for good, such as PermissionDenied."""
@@ -311,12 +318,10 @@ class PosRunner:
             self._metrics_fault = str(error)
 
     def _notice_clock(self, now: datetime) -> None:
-        """A clock that goes back must not leave everything undone until it is where it was: nothing is ever due later
-        than its interval, or its longest pause, from now."""
-        self._read_due = min(self._read_due, now + max(self.config.read.interval, LONGEST_PAUSE))
+        self._read_due = self.config.read.soon_enough(self._read_due, now)
         self._feed_due = min(self._feed_due, now + LONGEST_PAUSE)
         if self.config.publish is not None:
-            self._publish_due = min(self._publish_due, now + max(self.config.publish.interval, LONGEST_PAUSE))
+            self._publish_due = self.config.publish.soon_enough(self._publish_due, now)
 
     def _opened(self, name: str, make: Callable[[StateFile], D]) -> D:
         """What works on one file of the state."""

@@ -51,6 +51,11 @@ class Schedule:
             return done + self.interval
         return _EPOCH + ((done - _EPOCH) // self.interval + 1) * self.interval
 
+    def soon_enough(self, due: datetime, now: datetime) -> datetime:
+        """When it is due as far as the clock can be trusted: one that was set back must not leave everything undone
+        until it is where it was, so nothing is due later than its interval, or the longest pause, from now."""
+        return min(due, now + max(self.interval, LONGEST_PAUSE))
+
 
 class Backoff:
     """Pauses after failures in a row: doubling, bounded, drawn from the upper half so that adapters do not come back
