@@ -9,27 +9,10 @@ import pytest
 
 from ringfence.adapters import PosRunner
 from tests.adapters.conftest import QUARTER, Clock, MakeRunner
+from tests.adapters.crashing import Crash, CrashAt
 from tests.adapters.service import TillService
 from tests.adapters.till import Till, TillAdapter
 from tests.client.scripted import wait_for
-
-
-class Crash(BaseException):
-    """The program ends here."""
-
-
-class CrashAt:
-    """A checkpoint that ends the program when it is passed for the `number`-th time; 0 never."""
-
-    def __init__(self, number: int) -> None:
-        self.left = number
-        self.passed: list[str] = []
-
-    def __call__(self, step: str) -> None:
-        self.passed.append(step)
-        self.left -= 1
-        if self.left == 0:
-            raise Crash(step)
 
 
 class Day:

@@ -16,8 +16,8 @@ import pytest
 from ringfence.adapters import AdapterError, PosRunner, ReadReport
 from ringfence.adapters.csv_folder import CsvFolder, CsvFolderConfig, ExportPosition
 from tests.adapters.conftest import QUARTER, Clock, MakeRunner, step_until
+from tests.adapters.crashing import Crash, CrashAt
 from tests.adapters.service import TillService
-from tests.adapters.test_crashes import Crash, CrashAt
 from tests.client.scripted import wait_for
 
 

@@ -15,8 +15,8 @@ import pytest
 from ringfence.adapters import AdapterError
 from ringfence.adapters.sql_tables import SqlTables, SqlTablesConfig
 from tests.adapters.conftest import QUARTER, Clock, MakeRunner, step_until
+from tests.adapters.crashing import Crash, CrashAt
 from tests.adapters.service import TillService
-from tests.adapters.test_crashes import Crash, CrashAt
 from tests.client.scripted import wait_for
 
 SCHEMA = """

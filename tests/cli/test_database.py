@@ -25,7 +25,7 @@ from ringfence.testing import PostgresServer, RingfenceServer
 from ringfence_server.ledger.policy import Policy as LedgerPolicy
 from ringfence_server.store.schema import metadata
 from tests.faults.reckoning import look_into
-from tests.server.test_serve import run
+from tests.server.program import run
 from tests.store.audit import audit
 
 pytestmark = pytest.mark.postgres

@@ -15,8 +15,8 @@ import pytest
 
 from ringfence.testing import PostgresServer, assert_eventually
 from tests.faults.shoppers import Seen
+from tests.faults.shopping import SHOPPERS, shopping
 from tests.faults.small_disk import NoSmallDisk, SmallDisk
-from tests.faults.test_postgres_away import SHOPPERS, shopping
 
 pytestmark = pytest.mark.timeout(400)
 

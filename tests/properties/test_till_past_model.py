@@ -15,7 +15,7 @@ from ringfence_server.store.reader import Reader, sqlite_reader
 from tests.ledger.engine import CALLER, ORGANIZATION
 from tests.ledger.world import TILLS
 from tests.properties.profiles import TIMEOUT_SECONDS, searching
-from tests.properties.test_till_model import TillMachine
+from tests.properties.till_machine import TillMachine
 from tests.store.past_system import Seen, seen
 from tests.store.stored_world import StoredWorld
 

@@ -7,7 +7,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from tests.ledger.world import TILLS
 from tests.properties.profiles import TIMEOUT_SECONDS, searching
-from tests.properties.test_till_model import TillMachine
+from tests.properties.till_machine import TillMachine
 from tests.store.stored_world import StoredWorld
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import grpc.aio
@@ -10,37 +9,14 @@ import pytest
 from google.rpc import code_pb2
 
 from ringfence.v1 import balance_pb2 as pb
-from ringfence.v1 import common_pb2, policy_service_pb2
+from ringfence.v1 import policy_service_pb2
 from ringfence_server.ledger.policy import Policy
 from ringfence_server.rpc import watch as watch_module
 from tests.rpc.messages import status_of, violations
 from tests.rpc.querying import Shop, refusal
+from tests.rpc.watching import CHANGES, RESET, SNAPSHOT, SNAPSHOT_END, locations, next_message
 
-SNAPSHOT, SNAPSHOT_END, CHANGES, RESET = (
-    pb.WATCH_EVENT_SNAPSHOT,
-    pb.WATCH_EVENT_SNAPSHOT_END,
-    pb.WATCH_EVENT_CHANGES,
-    pb.WATCH_EVENT_RESET,
-)
 STORES = pb.BalanceFilter(location_groups=["stores"])
-
-
-def locations(**groups: list[str]) -> list[policy_service_pb2.Location]:
-    """Locations in these groups."""
-    return [
-        policy_service_pb2.Location(name=name, kind=common_pb2.LOCATION_KIND_OWNED, groups=of)
-        for name, of in groups.items()
-    ]
-
-
-async def next_message(watch: Any) -> pb.WatchBalancesResponse:
-    """The next message that is no checkpoint; fails when none comes in ten seconds."""
-    async with asyncio.timeout(60):
-        while True:
-            message = await watch.read()
-            assert message is not grpc.aio.EOF
-            if message.event != pb.WATCH_EVENT_CHECKPOINT:
-                return message  # type: ignore[no-any-return]
 
 
 async def first_state(watch: Any) -> tuple[set[str], str]:

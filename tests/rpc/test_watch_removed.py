@@ -13,7 +13,7 @@ from ringfence.v1 import allocation_service_pb2, common_pb2, policy_service_pb2
 from ringfence.v1 import balance_pb2 as pb
 from tests.rpc.messages import new_id, stock_key
 from tests.rpc.querying import Shop
-from tests.rpc.test_watch import CHANGES, RESET, SNAPSHOT_END, locations, next_message
+from tests.rpc.watching import CHANGES, RESET, SNAPSHOT_END, locations, next_message
 
 WEB = pb.BalanceFilter(path="web")
 WEB_ALONE = pb.BalanceFilter(path="web", exact_path=True)

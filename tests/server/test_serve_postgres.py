@@ -12,7 +12,7 @@ import pytest
 
 from ringfence import Client, Line, StockFigure
 from ringfence.testing import PostgresServer, assert_eventually
-from tests.server.test_serve import address, run, serving, stop
+from tests.server.program import address, run, serving, stop
 
 pytestmark = pytest.mark.postgres
 

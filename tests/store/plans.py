@@ -1,9 +1,9 @@
-"""How PostgreSQL would find the rows of a statement."""
+"""How a database would find the rows of a statement."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import Connection
@@ -42,3 +42,17 @@ def walks(plans: dict[str, str]) -> dict[str, str]:
         return "Seq Scan" in plan or "Disabled: true" in plan or (by_index and not _KEYED.search(plan))
 
     return {text: plan for text, plan in plans.items() if walked(plan)}
+
+
+def sqlite_plan(connection: Connection, text: str, parameters: Any) -> list[str]:
+    """The steps by which SQLite finds the rows of a statement with these values."""
+    return [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", parameters)]
+
+
+def sqlite_walks(plan: Sequence[str]) -> list[str]:
+    """The steps of a plan that look at more than a list of values, or than the rows of a key."""
+    harmless = re.compile(
+        r"(SCAN|SEARCH|MATERIALIZE|CO-ROUTINE) (wanted\w*|given)$|SCAN (CONSTANT ROW|\d+ CONSTANT ROWS)$"
+        r"|SEARCH \w+ USING .*\(slot=\? AND |SETUP$|RECURSIVE STEP$|(CORRELATED SCALAR|LIST) SUBQUERY \d+$"
+    )
+    return [step for step in plan if not harmless.match(step)]

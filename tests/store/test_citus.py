@@ -22,9 +22,9 @@ from tests.properties.store_system import StoreSystem
 from tests.store.audit import audit
 from tests.store.desk import ORGANIZATION, Desk, post, reserve
 from tests.store.every_read import read_tills, sent_to_read
+from tests.store.everything import KEYS, POLICY, do_everything, look_after, sku
 from tests.store.past_system import PastSystem
 from tests.store.reading import reader_of, reading
-from tests.store.test_postgres_distributed import KEYS, POLICY, _do_everything, _look_after, sku
 from tests.store.till_story import till_story
 from tests.store.watching import watched
 
@@ -45,14 +45,14 @@ async def desk(citus_place: str) -> AsyncIterator[Desk]:
 async def test_every_command_and_what_the_server_does_by_itself(desk: Desk) -> None:
     """Sold, swept, verified and forgotten, all of it by statements that Citus takes."""
     assert desk.postgres.distributed
-    await _do_everything(desk)
+    await do_everything(desk)
     desk.look(lambda connection: audit(connection, replace(POLICY, revision=2, formula_revision=2)))
     async with reading(desk) as reader:
         (*_, last) = [found async for found in reader.verify(ORGANIZATION)]
         assert (last.done, last.flaws) == (True, ())
         assert desk.rows("SELECT count(*) FROM stock") == [(last.keys_checked,)]
     assert desk.rows("SELECT count(*) > 0 FROM request_outcome") == [(True,)]
-    await _look_after(desk)
+    await look_after(desk)
     assert desk.rows("SELECT count(*) FROM request_outcome") == [(0,)]
 
 

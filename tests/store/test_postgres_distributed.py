@@ -5,50 +5,27 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from ringfence_server.ledger.commands import (
     Allocate,
-    Cancel,
-    CancelReason,
-    Command,
-    Consume,
-    ConsumeDirect,
-    LineQuantity,
-    Reallocate,
     SetPolicy,
-    Unallocate,
-    UpdateReservation,
 )
-from ringfence_server.ledger.policy import Fallback, Location, PathRule, Policy
 from ringfence_server.ledger.work import StoreUnavailable
 from ringfence_server.store import schema
 from ringfence_server.store.distribute import distribute, distribute_statements
-from tests.ledger.world import SOUTH, back, figure, line, quota, shift
+from tests.ledger.world import SOUTH, figure, line, quota
 from tests.patience import PATIENT
 from tests.store.audit import audit
-from tests.store.busy_tills import SKUS, busy_tills
 from tests.store.desk import Desk, post, reserve
-from tests.store.till_story import TILL_LOCATIONS, till_story
+from tests.store.everything import KEYS, POLICY, do_everything, look_after, sku
 from tests.store.watching import watched
 
 pytestmark = pytest.mark.postgres
 
-POLICY = Policy(
-    path_rules=(PathRule("", fallback=Fallback.ANCESTORS),),
-    locations=(Location("north"), Location("south"), *TILL_LOCATIONS),
-    location_order=("north", "south"),
-    allow_split=True,
-)
-KEYS = 40
 SECOND = 1_000_000
-
-
-def sku(number: int) -> str:
-    return f"BIKE-{number % KEYS:03}"
 
 
 @pytest.fixture
@@ -60,42 +37,6 @@ async def desk(postgres_place: str) -> AsyncIterator[Desk]:
             await desk.send(post(*(figure(100, "on_hand", sku=sku(n), location=location) for n in range(KEYS))))
         await desk.send(Allocate(tuple(quota("web", 50, sku=sku(n)) for n in range(KEYS))))
         yield desk
-
-
-async def _do_everything(desk: Desk) -> None:
-    """Every command, in batches over many slots, refusals and repeats and leases that end among them."""
-    lines = [line("web", 1, sku=sku(number)) for number in range(20)]
-    orders = await desk.send_all([reserve(*lines, ttl=SECOND)] * 3 + [reserve(line("web", 2, sku=sku(7), location=""))])
-    ids = [order.reservation_id() for order in orders]
-    commands: list[Command] = [
-        Consume(ids[0], (), False, None, "O-1", b""),
-        UpdateReservation(ids[1], 0, (LineQuantity("1", 3),), None, None),
-        Cancel(ids[3], (), CancelReason.CUSTOMER, ""),
-        ConsumeDirect((line("web", 1, sku=sku(9), line_id="1"),), "", False, "O-2", b""),
-        Allocate((quota("app", 5, sku=sku(3)), quota("app", 5, sku=sku(4)))),
-        Reallocate((shift("web", "app", 1, sku=sku(3)),)),
-        Unallocate((back("web", 1, sku=sku(5)),)),
-        post(figure(90, "on_hand", sku=sku(8)), figure(90, "inbound", sku=sku(9))),
-        reserve(line("none", 10**9, sku=sku(1))),
-        reserve(line("none", 10**9, sku=sku(2))),
-        reserve(line("none", 10**9, sku=sku(3))),
-    ]
-    answered = await desk.send_all(commands)
-    assert [each.answer.failure for each in answered] == [None] * len(commands)
-    await desk.send(commands[0], request_id=answered[0].request_id)
-    await busy_tills(desk, [f"LAMP-{number:03}" for number in range(SKUS)])
-    await till_story(desk)
-    desk.clock.advance(timedelta(seconds=2))
-    await desk.send(reserve(line("web", 1, sku=sku(2))))
-    await desk.committer.sweep()
-
-
-async def _look_after(desk: Desk) -> None:
-    """All that a server does by itself, until nothing is left to forget."""
-    await desk.postgres.next_due()
-    await desk.postgres.stale_keys(0, 10)
-    desk.clock.advance(timedelta(days=400))
-    await desk.prune()
 
 
 def _slots_named(text: str, parameters: Any) -> set[Any]:
@@ -131,8 +72,8 @@ async def test_every_statement_names_one_slot(desk: Desk) -> None:
 
     assert desk.postgres._engine is not None
     with watched(desk.postgres._engine.sync_engine, note):
-        await _do_everything(desk)
-        await _look_after(desk)
+        await do_everything(desk)
+        await look_after(desk)
     statements = [each for each in sent if each[0] not in ("BEGIN", "COMMIT", "ROLLBACK")]
     assert {text.split()[0] for text, _ in statements} == {"SELECT", "WITH", "INSERT", "UPDATE", "DELETE"}
     written = {text.split()[2] for text, _ in statements if text.startswith("INSERT")}
@@ -166,14 +107,14 @@ async def test_locks_are_taken_in_the_order_of_slots(desk: Desk) -> None:
 
     assert desk.postgres._engine is not None
     with watched(desk.postgres._engine.sync_engine, note):
-        await _do_everything(desk)
+        await do_everything(desk)
     assert max(map(len, taken)) > 10
     assert all(slots == sorted(set(slots)) for slots in taken)
 
 
 async def test_what_is_sold_is_the_same(desk: Desk) -> None:
     """The books add up, and every row lies where it is looked for."""
-    await _do_everything(desk)
+    await do_everything(desk)
     desk.look(lambda connection: audit(connection, replace(POLICY, revision=2, formula_revision=2)))
 
 

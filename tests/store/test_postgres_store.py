@@ -33,10 +33,10 @@ from ringfence_server.store.roles import refuse_unseen_roles
 from ringfence_server.store.suitable import unsuitable
 from tests.ledger.world import figure, line, quota
 from tests.patience import PATIENT
+from tests.store.broken_rows import BROKEN
 from tests.store.desk import Desk, post, reserve
 from tests.store.gates import intercepted
 from tests.store.plans import postgres_plans, walks
-from tests.store.test_write_durability import BROKEN
 from tests.store.watching import watched
 
 pytestmark = pytest.mark.postgres

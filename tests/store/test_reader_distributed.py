@@ -16,8 +16,8 @@ from ringfence_server.store.postgres_lanes import PostgresLanes
 from tests.ledger.world import NORTH, figure, line, quota
 from tests.store.desk import ORGANIZATION, Desk, post, reserve
 from tests.store.every_read import read_tills, sent_to_read
+from tests.store.everything import POLICY
 from tests.store.reading import reading, statements
-from tests.store.test_postgres_distributed import POLICY
 from tests.store.till_story import till_story
 from tests.store.watching import watched
 

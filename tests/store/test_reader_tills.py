@@ -34,9 +34,8 @@ from ringfence_server.store import read_reservations, read_till
 from ringfence_server.store.reader import Reader
 from tests.ledger.world import BIKE, booked, key
 from tests.store.desk import ORGANIZATION, Desk
-from tests.store.plans import postgres_plans, walks
+from tests.store.plans import postgres_plans, sqlite_plan, sqlite_walks, walks
 from tests.store.reading import all_keys, engine_of, reading
-from tests.store.test_statements import _plan, _walks
 from tests.store.till_story import (
     EAST,
     LAMP,
@@ -265,8 +264,8 @@ async def test_no_read_of_the_till_side_walks_a_table(desk: Desk, reader: Reader
         assert walks(postgres_plans(desk, texts)) == {}
         return
     with desk.connection() as connection:
-        plans = {text: _plan(connection, text, sent[text]) for text in texts}
-    assert {text: _walks(plan) for text, plan in plans.items() if _walks(plan)} == {}
+        plans = {text: sqlite_plan(connection, text, sent[text]) for text in texts}
+    assert {text: sqlite_walks(plan) for text, plan in plans.items() if sqlite_walks(plan)} == {}
 
 
 async def test_verify_finds_what_a_till_does_not_owe(desk: Desk) -> None:

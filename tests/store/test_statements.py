@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy import Engine, func, select
 from sqlalchemy.dialects import sqlite
 
 from ringfence_server.ledger.commands import (
@@ -39,6 +39,7 @@ from ringfence_server.store.statements import SIZES, joined_select, keyed_select
 from tests.ledger.world import SOUTH, back, figure, line, quota, shift
 from tests.store.audit import audit
 from tests.store.desk import Desk, post, reserve
+from tests.store.plans import sqlite_plan, sqlite_walks
 from tests.store.till_story import TILL_LOCATIONS, till_story
 from tests.store.watching import watched
 
@@ -252,19 +253,6 @@ READ_WHOLE = (
 ONE_ROW = ("FROM slot_state", "UPDATE slot_state", "SELECT min(feed.revision)", "SELECT policy.revision")
 
 
-def _walks(plan: Sequence[str]) -> list[str]:
-    """The steps of a plan that look at more than a list of values, or than the rows of a key."""
-    harmless = re.compile(
-        r"(SCAN|SEARCH|MATERIALIZE|CO-ROUTINE) (wanted\w*|given)$|SCAN (CONSTANT ROW|\d+ CONSTANT ROWS)$"
-        r"|SEARCH \w+ USING .*\(slot=\? AND |SETUP$|RECURSIVE STEP$|(CORRELATED SCALAR|LIST) SUBQUERY \d+$"
-    )
-    return [step for step in plan if not harmless.match(step)]
-
-
-def _plan(connection: Connection, text: str, parameters: Any) -> list[str]:
-    return [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", parameters)]
-
-
 @pytest.mark.parametrize("statistics", ["none", "of a young database", "of other keys"])
 async def test_no_statement_walks_a_table(sent: dict[str, Any], tmp_path: Path, statistics: str) -> None:
     """Each finds its rows by a key or an index, by more than the slot, which is the same for all; even in the seconds
@@ -278,8 +266,8 @@ async def test_no_statement_walks_a_table(sent: dict[str, Any], tmp_path: Path, 
             connection.commit()
     assert bool(desk.rows("SELECT * FROM sqlite_master WHERE name = 'sqlite_stat1'")) == (statistics != "none")
     with desk.connection() as connection:
-        plans = {text: _plan(connection, text, values) for text, values in sent.items()}
-    walks = {text: _walks(plan) for text, plan in plans.items() if not any(part in text for part in ONE_ROW)}
+        plans = {text: sqlite_plan(connection, text, values) for text, values in sent.items()}
+    walks = {text: sqlite_walks(plan) for text, plan in plans.items() if not any(part in text for part in ONE_ROW)}
     assert {text: steps for text, steps in walks.items() if steps and not text.startswith(READ_WHOLE)} == {}
     assert sum(text.startswith(READ_WHOLE) for text in walks) == len(READ_WHOLE)
     due = next(plan for text, plan in plans.items() if "expire_time <= " in text)
@@ -303,7 +291,7 @@ async def test_a_list_of_keys_of_any_length_is_looked_up(tmp_path: Path, size: i
             assert isinstance(select, ListSelect)
             assert list(select._by_size) == [size]
             values = (0, *[b"r"] * size) if key == b"r" else (*[*key] * size, 0)
-            assert _walks(_plan(connection, select._by_size[size].sql, values)) == []
+            assert sqlite_walks(sqlite_plan(connection, select._by_size[size].sql, values)) == []
 
 
 async def test_packed_rows_are_the_same_rows(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from ringfence_server.ledger.outcomes import Cancelled, Decision, Reserved
 from ringfence_server.ledger.work import BatchRejected
 from ringfence_server.store.errors import translated
 from tests.ledger.world import figure, line
+from tests.store.broken_rows import BROKEN
 from tests.store.desk import CALLER, ORGANIZATION, Desk, post, reserve
 
 HOLD = reserve(line("", 1))
@@ -114,20 +115,6 @@ async def test_an_answer_is_given_when_its_effect_is_in_the_file_and_not_before(
     before = len(desk.rows("SELECT * FROM entry"))
     await watched.send()
     assert watched.seen == {"decided": (before, "database is locked"), "answered": (before + 1, "free")}
-
-
-BROKEN = {
-    "promised_not_negative": "UPDATE stock SET promised = -1",
-    "free_not_negative": "UPDATE pool SET pool_id = 5, free = -1",
-    "held_not_negative": "UPDATE pool SET held = -1",
-    "unsettled_not_negative": "UPDATE pool SET unsettled = -1",
-    "granted_accounted": "UPDATE part SET granted = granted + 1",
-    "not_negative": "UPDATE part SET held = held - 2, cancelled = cancelled + 2",
-    "ck_part_not_negative": "UPDATE part SET expired = -1, cancelled = 1",
-    "quantity_positive": "UPDATE entry SET quantity = 0",
-    "uq_stock": "UPDATE stock SET sku = 'BIKE'",
-    "pool.path": "UPDATE pool SET path = NULL",
-}
 
 
 @pytest.mark.parametrize("name", list(BROKEN))
