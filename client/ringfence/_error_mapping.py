@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeAlias
 
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
@@ -165,72 +165,98 @@ def _build(
     kind: type[e.RingfenceError], message: str, details: dict[str, Any], context: e.ErrorContext
 ) -> e.RingfenceError:
     """An exception of `kind` with the fields that its detail fills."""
-    if issubclass(kind, e.InsufficientQuantity):
-        shortages = [_shortage(found) for found in _items(details, "ringfence.v1.InsufficientQuantity", "shortages")]
-        return kind(_listed("not enough", shortages, context) or message, shortages=shortages, **context)
-    if issubclass(kind, (e.LeaseExpired, e.NotHeld, e.NotRejected)):
-        refusal: Any = details.get("ringfence.v1.ReservationRefusal")
-        if refusal is None:
-            return kind(message, **context)
-        return kind(
-            message,
-            reservation=_parse.reservation(refusal.reservation) if refusal.HasField("reservation") else None,
-            line_id=refusal.line_id,
-            requested=refusal.requested,
-            available=refusal.available,
-            **context,
-        )
-    if issubclass(kind, e.QuotaInUse):
-        quotas = [
-            e.OrphanedQuota(_parse.stock_key(found.key), found.path, found.allocated, found.held, found.unsettled)
-            for found in _items(details, "ringfence.v1.QuotasInUse", "quotas")
-        ]
-        return kind(_listed(message, quotas, context) or message, quotas=quotas, **context)
-    if issubclass(kind, e.SettlementInUse):
-        locations = [
-            e.UnsettledLocation(
-                found.location,
-                found.unsettled,
-                found.keys,
-                found.sales,
-                LOCATION_KIND[found.kind] if found.kind else None,
-                found.settlement_measure,
-                found.source,
-            )
-            for found in _items(details, "ringfence.v1.SettlementsInUse", "locations")
-        ]
-        return kind(_listed(message, locations, context) or message, locations=locations, **context)
-    if issubclass(kind, e.OrderReferenceInUse):
-        known = context.get("metadata", {})
-        return kind(
-            message,
-            order_reference=known.get("order_reference", ""),
-            reservation_id=known.get("reservation_id", ""),
-            **context,
-        )
-    if issubclass(kind, e.NotFound):
-        resource: Any = details.get("google.rpc.ResourceInfo")
-        if resource is None:
-            return kind(message, **context)
-        return kind(message, resource_type=resource.resource_type, resource_name=resource.resource_name, **context)
-    if issubclass(kind, (e.RevisionMismatch, e.ValueMismatch)):
-        found: Any = details.get("ringfence.v1.Mismatch")
-        if found is None:
-            return kind(message, **context)
-        return kind(
-            f"{message} ({found.field}: expected {found.expected}, is {found.current})",
-            field=found.field,
-            expected=found.expected,
-            current=found.current,
-            **context,
-        )
-    if issubclass(kind, (e.InvalidArgument, e.QuantityOverflow)):
-        violations = [
-            e.FieldViolation(found.field, found.description, found.reason)
-            for found in _items(details, "google.rpc.BadRequest", "field_violations")
-        ]
-        return kind(_rules_broken(message, violations, context), violations=violations, **context)
+    for kinds, read in _DETAILS_OF:
+        if issubclass(kind, kinds):
+            text, fields = read(message, details, context)
+            return kind(text, **fields, **context)
     return kind(message, **context)
+
+
+_Read: TypeAlias = tuple[str, dict[str, Any]]
+"""What an exception says, and its fields."""
+
+
+def _insufficient(message: str, details: dict[str, Any], context: e.ErrorContext) -> _Read:
+    shortages = [_shortage(found) for found in _items(details, "ringfence.v1.InsufficientQuantity", "shortages")]
+    return _listed("not enough", shortages, context) or message, {"shortages": shortages}
+
+
+def _reservation_refused(message: str, details: dict[str, Any], context: e.ErrorContext) -> _Read:
+    refusal: Any = details.get("ringfence.v1.ReservationRefusal")
+    if refusal is None:
+        return message, {}
+    return message, {
+        "reservation": _parse.reservation(refusal.reservation) if refusal.HasField("reservation") else None,
+        "line_id": refusal.line_id,
+        "requested": refusal.requested,
+        "available": refusal.available,
+    }
+
+
+def _quota_in_use(message: str, details: dict[str, Any], context: e.ErrorContext) -> _Read:
+    quotas = [
+        e.OrphanedQuota(_parse.stock_key(found.key), found.path, found.allocated, found.held, found.unsettled)
+        for found in _items(details, "ringfence.v1.QuotasInUse", "quotas")
+    ]
+    return _listed(message, quotas, context) or message, {"quotas": quotas}
+
+
+def _settlement_in_use(message: str, details: dict[str, Any], context: e.ErrorContext) -> _Read:
+    locations = [
+        e.UnsettledLocation(
+            found.location,
+            found.unsettled,
+            found.keys,
+            found.sales,
+            LOCATION_KIND[found.kind] if found.kind else None,
+            found.settlement_measure,
+            found.source,
+        )
+        for found in _items(details, "ringfence.v1.SettlementsInUse", "locations")
+    ]
+    return _listed(message, locations, context) or message, {"locations": locations}
+
+
+def _order_reference_in_use(message: str, details: dict[str, Any], context: e.ErrorContext) -> _Read:
+    known = context.get("metadata", {})
+    return message, {name: known.get(name, "") for name in ("order_reference", "reservation_id")}
+
+
+def _not_found(message: str, details: dict[str, Any], context: e.ErrorContext) -> _Read:
+    resource: Any = details.get("google.rpc.ResourceInfo")
+    if resource is None:
+        return message, {}
+    return message, {"resource_type": resource.resource_type, "resource_name": resource.resource_name}
+
+
+def _mismatch(message: str, details: dict[str, Any], context: e.ErrorContext) -> _Read:
+    found: Any = details.get("ringfence.v1.Mismatch")
+    if found is None:
+        return message, {}
+    fields = {"field": found.field, "expected": found.expected, "current": found.current}
+    return f"{message} ({found.field}: expected {found.expected}, is {found.current})", fields
+
+
+def _rules_of_fields(message: str, details: dict[str, Any], context: e.ErrorContext) -> _Read:
+    violations = [
+        e.FieldViolation(found.field, found.description, found.reason)
+        for found in _items(details, "google.rpc.BadRequest", "field_violations")
+    ]
+    return _rules_broken(message, violations, context), {"violations": violations}
+
+
+_DETAILS_OF: tuple[
+    tuple[tuple[type[e.RingfenceError], ...], Callable[[str, dict[str, Any], e.ErrorContext], _Read]], ...
+] = (
+    ((e.InsufficientQuantity,), _insufficient),
+    ((e.LeaseExpired, e.NotHeld, e.NotRejected), _reservation_refused),
+    ((e.QuotaInUse,), _quota_in_use),
+    ((e.SettlementInUse,), _settlement_in_use),
+    ((e.OrderReferenceInUse,), _order_reference_in_use),
+    ((e.NotFound,), _not_found),
+    ((e.RevisionMismatch, e.ValueMismatch), _mismatch),
+    ((e.InvalidArgument, e.QuantityOverflow), _rules_of_fields),
+)
 
 
 def _shortage(message: errors_pb2.Shortage) -> e.Shortage:

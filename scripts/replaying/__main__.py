@@ -118,19 +118,7 @@ async def _replay_against(
             except RingfenceError as error:
                 raise NotRun(f"{target}: {type(error).__name__}: {error}") from error
         try:
-            with display.bar("replaying", invoices.lines) as bar, killer or contextlib.nullcontext():
-
-                def remark() -> str:
-                    kills = "" if killer is None else f", {killer.done} kills"
-                    return f"{tally.refused:,} refused{kills}"
-
-                def progress() -> None:
-                    bar.at(tally.file_lines, remark())
-                    if killer is not None:
-                        killer.at(tally.invoices)
-
-                await replay.run(invoices, progress)
-                bar.finish(tally.file_lines, remark())
+            await _run(replay, invoices, tally, display, killer)
             if killer is not None:
                 target = f"{options.servers} servers on PostgreSQL, killed {killer.done} times"
                 print(f"scripts/replay: {target}", file=sys.stderr)
@@ -158,6 +146,22 @@ async def _replay_against(
         verify=verify,
         seconds=replay.seconds,
     )
+
+
+async def _run(replay: Replay, invoices: Invoices, tally: Tally, display: Display, killer: Killer | None) -> None:
+    with display.bar("replaying", invoices.lines) as bar, killer or contextlib.nullcontext():
+
+        def remark() -> str:
+            kills = "" if killer is None else f", {killer.done} kills"
+            return f"{tally.refused:,} refused{kills}"
+
+        def progress() -> None:
+            bar.at(tally.file_lines, remark())
+            if killer is not None:
+                killer.at(tally.invoices)
+
+        await replay.run(invoices, progress)
+        bar.finish(tally.file_lines, remark())
 
 
 async def _check(client: AsyncClient, tally: Tally, audit: Audit, display: Display) -> None:

@@ -14,6 +14,8 @@ from .session import DimensionOption, JsonOption, Session, client_command
 if TYPE_CHECKING:
     from ringfence import Entry, Pager, Place, Reservation
 
+    from .output import Column
+
 T = TypeVar("T")
 
 LimitOption = Annotated[int, typer.Option(min=0, metavar="N", help="At most N, the newest; 0: all.")]
@@ -94,19 +96,7 @@ def reservations(
         if as_json:
             write_json_of("reservations", pager, limit)
             return
-        from .output import Column
-
-        columns = [
-            Column("reservation"),
-            Column("state"),
-            Column("owner"),
-            Column("lines", numeric=True),
-            *(Column(name, numeric=True) for name in ("requested", "granted", "held")),
-            Column("create time"),
-            Column("expire time"),
-            Column("order reference"),
-        ]
-        write_newest(columns, pager, _reservation_cells, limit)
+        write_newest(_reservation_columns(), pager, _reservation_cells, limit)
 
 
 def ledger(
@@ -171,6 +161,21 @@ def _show(found: Reservation, as_json: bool) -> None:
         from .views import write_reservation
 
         write_reservation(found)
+
+
+def _reservation_columns() -> list[Column]:
+    from .output import Column
+
+    return [
+        Column("reservation"),
+        Column("state"),
+        Column("owner"),
+        Column("lines", numeric=True),
+        *(Column(name, numeric=True) for name in ("requested", "granted", "held")),
+        Column("create time"),
+        Column("expire time"),
+        Column("order reference"),
+    ]
 
 
 def _reservation_cells(found: Reservation) -> list[Any]:

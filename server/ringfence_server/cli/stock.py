@@ -11,6 +11,8 @@ from .failures import BAD_INPUT, INTERRUPTED, REFUSED
 from .session import DimensionOption, JsonOption, RequestIdOption, Session, client_command
 
 if TYPE_CHECKING:
+    from ringfence import PostStockResult
+
     from .stock_import import Report
 
 _SourceOption = Annotated[
@@ -134,40 +136,47 @@ def post(
     )
     with session.client() as client:
         result = client.post_stock(figure, source=source, request_id=request_id)
-    conflict = any(outcome.result == "conflict" for outcome in result.outcomes)
     if as_json:
         from .output import write_json
         from .plain import plain
 
         write_json({"request_id": result.request_id, **plain(result.raw)})
     else:
-        from .output import Column, write_note, write_table
-        from .views import dimensions_of, key_cells, key_columns, note_replay
-
-        note_replay(result.replayed)
-        dimensions = dimensions_of(outcome.key for outcome in result.outcomes)
-        numbers = ("value", "position", "supply")
-        write_table(
-            [
-                *key_columns(dimensions),
-                Column("measure"),
-                Column("result"),
-                *(Column(name, numeric=True) for name in numbers),
-            ],
-            (
-                [
-                    *key_cells(outcome.key, dimensions),
-                    outcome.measure,
-                    outcome.result.value,
-                    *(getattr(outcome, name) for name in numbers),
-                ]
-                for outcome in result.outcomes
-            ),
-        )
-        if conflict:
-            write_note("conflict: this position is known with another value, which stays; give a newer --position")
-    if conflict:
+        _write_outcomes(result)
+    if _in_conflict(result):
         raise typer.Exit(REFUSED)
+
+
+def _in_conflict(result: PostStockResult) -> bool:
+    return any(outcome.result == "conflict" for outcome in result.outcomes)
+
+
+def _write_outcomes(result: PostStockResult) -> None:
+    from .output import Column, write_note, write_table
+    from .views import dimensions_of, key_cells, key_columns, note_replay
+
+    note_replay(result.replayed)
+    dimensions = dimensions_of(outcome.key for outcome in result.outcomes)
+    numbers = ("value", "position", "supply")
+    write_table(
+        [
+            *key_columns(dimensions),
+            Column("measure"),
+            Column("result"),
+            *(Column(name, numeric=True) for name in numbers),
+        ],
+        (
+            [
+                *key_cells(outcome.key, dimensions),
+                outcome.measure,
+                outcome.result.value,
+                *(getattr(outcome, name) for name in numbers),
+            ]
+            for outcome in result.outcomes
+        ),
+    )
+    if _in_conflict(result):
+        write_note("conflict: this position is known with another value, which stays; give a newer --position")
 
 
 def show(

@@ -18,7 +18,7 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from sqlalchemy import Boolean, Table, make_url
 
@@ -35,6 +35,8 @@ _PIECE: Final = 5_000
 """Rows in memory at a time."""
 
 SqlRow = tuple[Any, ...]
+_TableRows: TypeAlias = tuple[Table, Iterator[list[SqlRow]]]
+"""A table, and its rows in pieces."""
 Progress = Callable[[str, int, int], None]
 """Told the table, the rows of it that are copied, and how many it has."""
 
@@ -147,69 +149,51 @@ class _Copy:
 
     # --- where each row goes -------------------------------------------------------------------------------------
 
-    def _tables(self) -> Iterator[tuple[Table, Iterator[list[SqlRow]]]]:
+    def _tables(self) -> Iterator[_TableRows]:
         """Every table but slot_state, with its rows as they are to be stored."""
-        slots = self._slots
-        by_stock = {"stock_id": self._stock_number}
-        yield schema.policy, self._rows(schema.policy, lambda row: 0)
-        yield (
-            schema.stock,
-            self._rows(
-                schema.stock,
-                self._slot_of_row,
-                {**by_stock, "last_sequence": self._number},
-            ),
-        )
-        for table in (schema.pool, schema.measure):
-            yield table, self._rows(table, self._slot_of_row, by_stock)
-        yield (
-            schema.fact,
-            self._rows(
-                schema.fact,
-                self._slot_of_row,
-                {**by_stock, "sequence": self._number},
-            ),
-        )
-        yield (
-            schema.entry,
-            self._rows(
-                schema.entry,
-                self._slot_of_row,
-                {**by_stock, "sequence": self._number, "previous_sequence": self._number},
-                # The entry before it of its reservation may be one of another stock, and so of another slot.
-                {"reservation_previous": _STOCK_OF_ENTRY.format("reservation_previous")},
-            ),
-        )
-        yield (
-            schema.reservation,
-            self._rows(
-                schema.reservation,
-                lambda row: slots.of_id(row["reservation_id"]),
-                {},
-                {"last_sequence": _STOCK_OF_ENTRY.format("last_sequence"), "part_slots": _STOCKS_OF_PARTS},
-            ),
-        )
-        yield schema.part, self._rows(schema.part, self._slot_of_row, by_stock)
-        yield (
-            schema.request_outcome,
-            self._rows(
-                schema.request_outcome,
-                lambda row: slots.of_id(row["request_id"]),
-                {"first_sequence": self._bound, "last_sequence": self._bound},
-            ),
-        )
-        yield schema.caller, self._rows(schema.caller, lambda row: slots.of_scope(row["scope"]))
-        yield (
-            schema.order_reference,
-            self._rows(
-                schema.order_reference,
-                lambda row: slots.of_reference((row["organization"], row["caller"], row["order_reference"])),
-            ),
-        )
+        yield self._rows(schema.policy, lambda row: 0)
+        yield from self._stocks_and_ledger()
+        yield from self._orders()
         yield from self._tills()
         yield schema.feed, self._feed()
 
-    def _tills(self) -> Iterator[tuple[Table, Iterator[list[SqlRow]]]]:
+    def _stocks_and_ledger(self) -> Iterator[_TableRows]:
+        number = self._number
+        by_stock = {"stock_id": self._stock_number}
+        yield self._rows(schema.stock, self._slot_of_row, {**by_stock, "last_sequence": number})
+        for table in (schema.pool, schema.measure):
+            yield self._rows(table, self._slot_of_row, by_stock)
+        yield self._rows(schema.fact, self._slot_of_row, {**by_stock, "sequence": number})
+        yield self._rows(
+            schema.entry,
+            self._slot_of_row,
+            {**by_stock, "sequence": number, "previous_sequence": number},
+            # The entry before it of its reservation may be one of another stock, and so of another slot.
+            {"reservation_previous": _STOCK_OF_ENTRY.format("reservation_previous")},
+        )
+
+    def _orders(self) -> Iterator[_TableRows]:
+        """What is found by an id lies in a slot of the id."""
+        slots = self._slots
+
+        def slot_of_reference(row: sqlite3.Row) -> int:
+            return slots.of_reference((row["organization"], row["caller"], row["order_reference"]))
+
+        yield self._rows(
+            schema.reservation,
+            lambda row: slots.of_id(row["reservation_id"]),
+            lookups={"last_sequence": _STOCK_OF_ENTRY.format("last_sequence"), "part_slots": _STOCKS_OF_PARTS},
+        )
+        yield self._rows(schema.part, self._slot_of_row, {"stock_id": self._stock_number})
+        yield self._rows(
+            schema.request_outcome,
+            lambda row: slots.of_id(row["request_id"]),
+            {"first_sequence": self._bound, "last_sequence": self._bound},
+        )
+        yield self._rows(schema.caller, lambda row: slots.of_scope(row["scope"]))
+        yield self._rows(schema.order_reference, slot_of_reference)
+
+    def _tills(self) -> Iterator[_TableRows]:
         """The till side: what belongs to a part lies beside it. An event keeps its id, which adapters know."""
         slots = self._slots
         of_part = {"part_stock": _STOCK_OF_PART}
@@ -217,33 +201,21 @@ class _Copy:
         def slot_of_part(row: sqlite3.Row) -> int:
             return self._slot_of(row["part_stock"])
 
+        def slot_of_count(row: sqlite3.Row) -> int:
+            return slots.of_count((row["organization"], row["source"], row["count_id"]))
+
+        def slot_of_sku(row: sqlite3.Row) -> int:
+            return slots.of_sku(row["organization"], row["sku"])
+
         def awaiting(stock_id: int | None, slot: int) -> int | None:
             return None if stock_id is None else self._stock_number(stock_id, slot)
 
-        yield (
-            schema.till_sale,
-            self._rows(schema.till_sale, slot_of_part, {"awaiting_stock_id": awaiting}, also=of_part),
-        )
-        yield schema.booking, self._rows(schema.booking, slot_of_part, also=of_part)
-        yield (
-            schema.order_event,
-            self._rows(schema.order_event, slot_of_part, {"sequence": self._number}, also=of_part),
-        )
-        yield (
-            schema.count_session,
-            self._rows(
-                schema.count_session, lambda row: slots.of_count((row["organization"], row["source"], row["count_id"]))
-            ),
-        )
-        yield (
-            schema.discrepancy,
-            self._rows(
-                schema.discrepancy,
-                lambda row: slots.of_sku(row["organization"], row["sku"]),
-                {"sequence": self._number},
-            ),
-        )
-        yield schema.published, self._rows(schema.published, self._slot_of_row, {"stock_id": self._stock_number})
+        yield self._rows(schema.till_sale, slot_of_part, {"awaiting_stock_id": awaiting}, also=of_part)
+        yield self._rows(schema.booking, slot_of_part, also=of_part)
+        yield self._rows(schema.order_event, slot_of_part, {"sequence": self._number}, also=of_part)
+        yield self._rows(schema.count_session, slot_of_count)
+        yield self._rows(schema.discrepancy, slot_of_sku, {"sequence": self._number})
+        yield self._rows(schema.published, self._slot_of_row, {"stock_id": self._stock_number})
 
     def _rows(
         self,
@@ -253,8 +225,8 @@ class _Copy:
         lookups: Mapping[str, str] | None = None,
         *,
         also: Mapping[str, str] | None = None,
-    ) -> Iterator[list[SqlRow]]:
-        """A table's rows in pieces. ``numbers`` says how columns become those of the row's slot; ``lookups`` are
+    ) -> _TableRows:
+        """A table with its rows in pieces. ``numbers`` says how columns become those of the row's slot; ``lookups`` are
         columns whose slot or slots another query tells. ``also``: what ``slot_of`` needs besides, by another query."""
         numbers, lookups = numbers or {}, lookups or {}
         names = [column.name for column in table.c]
@@ -262,15 +234,19 @@ class _Copy:
         selected += [f"({query}) AS {name}_stocks" for name, query in lookups.items()]
         selected += [f"({query}) AS {name}" for name, query in (also or {}).items()]
         makers = [_maker(column.name, isinstance(column.type, Boolean), numbers, lookups) for column in table.c]
-        cursor = self._source.cursor()
-        cursor.row_factory = sqlite3.Row
-        cursor.execute(f"SELECT {', '.join(selected)} FROM {table.name} AS t")
-        while found := cursor.fetchmany(_PIECE):
-            piece = []
-            for row in found:
-                slot = slot_of(row)
-                piece.append(tuple(maker(self, row, slot) for maker in makers))
-            yield piece
+
+        def pieces() -> Iterator[list[SqlRow]]:
+            cursor = self._source.cursor()
+            cursor.row_factory = sqlite3.Row
+            cursor.execute(f"SELECT {', '.join(selected)} FROM {table.name} AS t")
+            while found := cursor.fetchmany(_PIECE):
+                piece = []
+                for row in found:
+                    slot = slot_of(row)
+                    piece.append(tuple(maker(self, row, slot) for maker in makers))
+                yield piece
+
+        return table, pieces()
 
     def _feed(self) -> Iterator[list[SqlRow]]:
         """Each group commit's row, taken apart into one for each slot that it changed."""

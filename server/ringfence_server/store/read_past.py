@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Column, SmallInteger, and_, bindparam, func, select, true
+from sqlalchemy import CTE, BigInteger, Column, SmallInteger, and_, bindparam, func, select, true
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.sql.expression import FromClause
 
@@ -74,39 +74,9 @@ class Past:
     def _entries(self, connection: DriverConnection, stocks: Sequence[Stock]) -> Iterable[tuple[int, int, PastEntry]]:
         """Entries of these stocks recorded after the instant, each stock's newest first, with the number of the entry
         before."""
-        stock, entry, part = schema.stock, schema.entry, schema.part
-        columns = [
-            entry.c.slot,
-            entry.c.sequence,
-            entry.c.stock_id,
-            entry.c.previous_sequence,
-            entry.c.kind,
-            entry.c.quantity,
-            entry.c.from_place,
-            entry.c.from_pool,
-            entry.c.to_place,
-            entry.c.to_pool,
-            entry.c.measure,
-            entry.c.effective_time,
-            entry.c.reservation_id,
-            entry.c.part_number,
-        ]
-        for table, wanted, slot in _of_stocks(connection, stock, stocks):
-            # Said again of each table: Citus does not follow a slot from row to row.
-            entry_here, part_here = _in_slot(entry, slot), _in_slot(part, slot)
-            chain = (
-                select(*columns)
-                .select_from(table)
-                .join(entry, and_(entry.c.slot == stock.c.slot, entry.c.sequence == stock.c.last_sequence))
-                .where(wanted, entry.c.record_time > self.instant)
-                .cte("chain", recursive=True)
-            )
-            chain = chain.union_all(
-                select(*columns)
-                .select_from(chain)
-                .join(entry, and_(entry.c.slot == chain.c.slot, entry.c.sequence == chain.c.previous_sequence))
-                .where(entry_here, entry.c.record_time > self.instant)
-            )
+        part = schema.part
+        for table, wanted, slot in _of_stocks(connection, schema.stock, stocks):
+            chain = self._chain(table, wanted, slot)
             query = select(
                 chain.c.stock_id,
                 chain.c.previous_sequence,
@@ -123,7 +93,7 @@ class Past:
             ).outerjoin(
                 part,
                 and_(
-                    part_here,
+                    _in_slot(part, slot),
                     part.c.slot == chain.c.slot,
                     part.c.reservation_id == chain.c.reservation_id,
                     part.c.part_number == chain.c.part_number,
@@ -133,6 +103,40 @@ class Past:
                 query = query.order_by(chain.c.sequence.desc())
             for stock_id, previous, *rest in connection.execute(query, execution_options={"yield_per": _ROWS_AT_ONCE}):
                 yield stock_id, previous, PastEntry(*rest)
+
+    def _chain(self, table: FromClause, wanted: Any, slot: int | None) -> CTE:
+        """Of each stock the newest entry, the one before it, and so on, back to the instant."""
+        stock, entry = schema.stock, schema.entry
+        columns = [
+            entry.c.slot,
+            entry.c.sequence,
+            entry.c.stock_id,
+            entry.c.previous_sequence,
+            entry.c.kind,
+            entry.c.quantity,
+            entry.c.from_place,
+            entry.c.from_pool,
+            entry.c.to_place,
+            entry.c.to_pool,
+            entry.c.measure,
+            entry.c.effective_time,
+            entry.c.reservation_id,
+            entry.c.part_number,
+        ]
+        newest = (
+            select(*columns)
+            .select_from(table)
+            .join(entry, and_(entry.c.slot == stock.c.slot, entry.c.sequence == stock.c.last_sequence))
+            .where(wanted, entry.c.record_time > self.instant)
+            .cte("chain", recursive=True)
+        )
+        # The slot is said again of each table: Citus does not follow it from row to row.
+        return newest.union_all(
+            select(*columns)
+            .select_from(newest)
+            .join(entry, and_(entry.c.slot == newest.c.slot, entry.c.sequence == newest.c.previous_sequence))
+            .where(_in_slot(entry, slot), entry.c.record_time > self.instant)
+        )
 
     def _facts(self, connection: DriverConnection, stocks: Sequence[Stock]) -> dict[int, list[PastFact]]:
         """Facts of these stocks recorded after the instant."""
