@@ -11,7 +11,7 @@ from ringfence_server.ledger.feed import is_waiting
 from ringfence_server.ledger.journal import Batch
 from ringfence_server.ledger.names import COMMON, StockKey
 from ringfence_server.ledger.needs import Needs, after_counts, after_reservations, needs_of, part_paths
-from ringfence_server.ledger.outcomes import REFUSALS, Decision, OpenSales, QuotaInUse, Refusal
+from ringfence_server.ledger.outcomes import Decision, OpenSales, QuotaInUse, Refusal
 from ringfence_server.ledger.policy import MINUTE, Policy
 from ringfence_server.ledger.policy_change import set_policy
 from ringfence_server.ledger.state import MeasureValue, Part, Pool, Reservation, Stock
@@ -112,7 +112,7 @@ class Engine:
         finally:
             self._unload(hidden)
         after = self._check(before, request_id)
-        if isinstance(decision, REFUSALS):
+        if isinstance(decision, Refusal):
             assert after == before, "a refusal changes nothing"
             unchanged = (self.batch.sequence, self.batch.new_order_references, self.batch.new_policies)
             assert state == unchanged, "a refusal writes nothing"
@@ -145,7 +145,7 @@ class Engine:
     def effect(self, kind: type[R], command: Command, *, caller: str = CALLER) -> R:
         """Decides a command that has to succeed. Raises Refused when it does not."""
         decision = self.decide(command, caller=caller)
-        if isinstance(decision, REFUSALS):
+        if isinstance(decision, Refusal):
             raise Refused(decision)
         assert isinstance(decision, kind)
         return decision

@@ -13,7 +13,7 @@ from ringfence_server.ledger.idempotency import (
     time_of,
     too_old,
 )
-from ringfence_server.ledger.outcomes import REFUSALS, UNSTORED, Invalid, RequestIdReused, RequestTooOld
+from ringfence_server.ledger.outcomes import REFUSAL_TYPES, UNSTORED_TYPES, Invalid, RequestIdReused, RequestTooOld
 from ringfence_server.ledger.policy import DAY, HOUR
 from tests.ledger.engine import START
 
@@ -102,8 +102,8 @@ def test_an_outcome_whose_id_is_of_the_future_is_kept_until_that_is_past(refusal
 
 def test_what_is_no_outcome_is_not_stored() -> None:
     """INVALID_ARGUMENT in all its forms: the same id may be sent again, corrected. A business refusal is kept."""
-    assert set(UNSTORED) == {Invalid, RequestIdReused, RequestTooOld}
-    assert set(UNSTORED) < set(REFUSALS)
+    assert {Invalid, RequestIdReused, RequestTooOld} == UNSTORED_TYPES
+    assert UNSTORED_TYPES < REFUSAL_TYPES
 
 
 def test_request_ids_belong_to_their_caller() -> None:

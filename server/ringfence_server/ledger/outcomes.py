@@ -6,7 +6,7 @@ Effects refer to the live objects of the batch; the edge encodes them before the
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias, get_args
 
 from .names import StockKey
 from .policy import Location, Policy
@@ -413,27 +413,9 @@ Refusal: TypeAlias = (
     | RequestTooOld
 )
 
-UNSTORED = (Invalid, RequestIdReused, RequestTooOld)
+# To be looked up by a decision's type: most decisions are effects, and would be asked for every class.
+REFUSAL_TYPES = frozenset(get_args(Refusal))
+UNSTORED_TYPES = frozenset((Invalid, RequestIdReused, RequestTooOld))
 """Refusals that are no outcome of the request: the same id may be sent again, corrected."""
-REFUSALS = (
-    Insufficient,
-    Invalid,
-    LeaseExpired,
-    NotHeld,
-    NotRejected,
-    ReservationNotFound,
-    StockNotFound,
-    RevisionMismatch,
-    ValueMismatch,
-    Overflow,
-    OrderReferenceInUse,
-    QuotasInUse,
-    SettlementsInUse,
-    RequestIdReused,
-    RequestTooOld,
-)
-REFUSAL_TYPES = frozenset(REFUSALS)
-UNSTORED_TYPES = frozenset(UNSTORED)
-"""The same, to be looked up by a decision's type: most decisions are effects, and would be asked for every class."""
 
 Decision: TypeAlias = Effect | Refusal

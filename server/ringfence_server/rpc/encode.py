@@ -10,13 +10,13 @@ from ringfence.v1 import allocation_service_pb2 as pb
 from ringfence.v1 import common_pb2, policy_service_pb2
 from ringfence_server.committer import Stamp
 from ringfence_server.ledger.outcomes import (
-    REFUSALS,
     Cancelled,
     Consumed,
     Decision,
     PolicySet,
     PoolsChanged,
     Reassigned,
+    Refusal,
     Reserved,
     Updated,
 )
@@ -141,6 +141,6 @@ def set_policy(decision: Decision, stamp: Stamp) -> bytes:
 
 def refused(decision: Decision) -> bytes:
     """The google.rpc.Status of a refusal."""
-    if isinstance(decision, REFUSALS):
+    if isinstance(decision, Refusal):
         return refusal_status(decision)
     raise AssertionError(f"{type(decision).__name__} is not what this command comes to")
