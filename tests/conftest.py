@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
-from ringfence.testing import PostgresServer, pytest_plugin
+from ringfence.testing import PostgresServer
 from ringfence_server.store.migrate import upgrade_postgres
 from tests.patience import PATIENT
 from tests.properties.profiles import LONG
@@ -57,6 +57,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
     """A running PostgreSQL. It does not wait for the disk: its data outlast its processes, but no power cut."""
+    # Not above: pytest is to be the first who imports a plugin that it is told of.
+    from ringfence.testing import pytest_plugin
+
     yield from pytest_plugin.running(fsync="off", full_page_writes="off")
 
 

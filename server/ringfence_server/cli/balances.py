@@ -55,7 +55,6 @@ _BOUNDS = {
     "CAP": "the path's sales_cap",
 }
 _EXPLAINED_PAGE = 100
-_PAGE = 1_000
 _NOTHING = "nothing matches; a key that no source ever posted is absent, not zero"
 
 
@@ -101,10 +100,8 @@ def balance(
     named = named_dimensions(wanted, kept)
     with session.client() as client:
         dimensions = () if as_json and not named else dimension_names(client, named)
-        size = _EXPLAINED_PAGE if explain else _PAGE
-        pager = client.query_balance(
-            wanted, roll_up=kept, read_time=read_time, explain=explain, page_size=min(limit, size) if limit else size
-        )
+        size = inputs.page_size(limit, _EXPLAINED_PAGE) if explain else inputs.page_size(limit)
+        pager = client.query_balance(wanted, roll_up=kept, read_time=read_time, explain=explain, page_size=size)
         if as_json:
             _write_json(pager, limit)
         elif explain:
@@ -125,14 +122,13 @@ def named_dimensions(wanted: BalanceFilter, kept: Iterable[RollUp]) -> list[str]
 
 
 def _write_table(pager: Pager[Balance], view: BalanceView, limit: int, *, wide: bool) -> None:
-    from .output import Limited, write_note, write_table
+    from .output import Limited, write_cut, write_note, write_table
 
     short = _Short()
     items = Limited(pager, limit)
     if not write_table(view.columns, (view.cells(found) for found in short.counted(items))):
         write_note(_NOTHING)
-    if items.cut:
-        write_note(f"these are the first {limit}; --limit 0 shows all")
+    write_cut(items, f"first {limit}")
     short.tell(wide)
 
 
@@ -178,7 +174,7 @@ def _state(page: Page[Balance]) -> dict[str, Any]:
 
 
 def _write_explained(pager: Pager[Balance], view: BalanceView, limit: int) -> None:
-    from .output import Limited, write_note, write_table
+    from .output import Limited, write_cut, write_note, write_table
 
     count = 0
     items = Limited(pager, limit)
@@ -190,8 +186,8 @@ def _write_explained(pager: Pager[Balance], view: BalanceView, limit: int) -> No
         _write_why(found)
     if not count:
         write_note(_NOTHING)
-    elif items.cut:
-        write_note(f"these are the first {limit}; --limit 0 shows all")
+    else:
+        write_cut(items, f"first {limit}")
 
 
 def _write_why(found: Balance) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import inputs
-from .lists import PAGE, BeforeOption, LimitOption, SinceOption, write_json_of, write_newest
+from .lists import BeforeOption, LimitOption, SinceOption, write_json_of, write_newest
 from .session import JsonOption, Session, client_command
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def discrepancies(
             sku=sku,
             record_time_from=inputs.past_instant(since, "--since") if since else None,
             record_time_until=inputs.past_instant(before, "--before") if before else None,
-            page_size=min(limit, PAGE) if limit else PAGE,
+            page_size=inputs.page_size(limit),
         )
         if as_json:
             write_json_of("discrepancies", pager, limit)

@@ -49,6 +49,11 @@ def quantity(text: str, name: str = "a quantity") -> int:
     return units
 
 
+def page_size(limit: int, most: int = 1_000) -> int:
+    """How many items to ask the service for at a time, where `limit` of them are shown; 0 is all."""
+    return min(limit, most) if limit else most
+
+
 def span(text: str, name: str, *, bare_seconds: bool = False) -> timedelta:
     """A span such as "15m", "1h30m" or "1.5s"; above zero. With `bare_seconds` a number alone is seconds."""
     stripped = text.strip().lower()

@@ -23,7 +23,6 @@ SinceOption = Annotated[
     str | None, typer.Option(metavar="TIME", help="From this instant on: 2026-01-31T12:00:00Z, or 2h ago: 2h.")
 ]
 BeforeOption = Annotated[str | None, typer.Option(metavar="TIME", help="Before this instant, or before 2h ago: 2h.")]
-PAGE = 1_000
 _TIMED = ("not_sent", "not_received", "not_settled")
 
 
@@ -92,7 +91,7 @@ def reservations(
                 raise BadInput("a reservation by its id, or filters, not both")
             _show(client.get_reservation(reservation), as_json)
             return
-        pager = client.list_reservations(**filters, page_size=min(limit, PAGE) if limit else PAGE)
+        pager = client.list_reservations(**filters, page_size=inputs.page_size(limit))
         if as_json:
             write_json_of("reservations", pager, limit)
             return
@@ -132,7 +131,7 @@ def ledger(
             request_id=request,
             record_time_from=inputs.past_instant(since, "--since") if since else None,
             record_time_until=inputs.past_instant(before, "--before") if before else None,
-            page_size=min(limit, PAGE) if limit else PAGE,
+            page_size=inputs.page_size(limit),
         )
         if as_json:
             write_json_of("entries", pager, limit)
@@ -226,13 +225,13 @@ def _place_text(place: Place, path: str) -> str:
 
 def write_newest(columns: Any, pager: Pager[T], cells: Callable[[T], list[Any]], limit: int) -> None:
     """A list as a table; says on stderr when it is cut."""
-    from .output import Limited, write_note, write_table
+    from .output import Limited, write_cut, write_note, write_table
 
     items = Limited(pager, limit)
     if not write_table(columns, (cells(item) for item in items)):
         write_note("nothing matches")
-    elif items.cut:
-        write_note(f"these are the newest {limit}; --limit 0 shows all")
+    else:
+        write_cut(items, f"newest {limit}")
 
 
 def write_json_of(name: str, pager: Pager[Any], limit: int) -> None:

@@ -65,6 +65,12 @@ def write_note(text: str) -> None:
     print(f"ringfence: {printable(text)}", file=sys.stderr)
 
 
+def write_cut(items: Limited[Any], shown: str) -> None:
+    """Says, if something was left out, that `shown` is not all."""
+    if items.cut:
+        write_note(f"these are the {shown}; --limit 0 shows all")
+
+
 def write_json(document: Any) -> None:
     """Writes one JSON document."""
     print(json.dumps(document, indent=2, ensure_ascii=False))

@@ -22,7 +22,6 @@ _MeasureOption = Annotated[
     str,
     typer.Option(metavar="NAME", help="The measure, such as on_hand; left out: the one that the location settles by."),
 ]
-_PAGE = 1_000
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -193,10 +192,8 @@ def show(
     Example: ringfence stock show LAMP --location berlin
     """
     with session.client() as client:
-        pager = client.list_stock(
-            skus=skus or (), locations=location or (), page_size=min(limit, _PAGE) if limit else _PAGE
-        )
-        from .output import Column, Limited, time_text, write_note, write_table
+        pager = client.list_stock(skus=skus or (), locations=location or (), page_size=inputs.page_size(limit))
+        from .output import Column, Limited, time_text, write_cut, write_note, write_table
 
         items = Limited(pager, limit)
         if as_json:
@@ -232,8 +229,8 @@ def show(
         )
         if not write_table(columns, rows):
             write_note("nothing matches; a key that no source ever posted is absent, not zero")
-        elif items.cut:
-            write_note(f"these are the first {limit} keys; --limit 0 shows all")
+        else:
+            write_cut(items, f"first {limit} keys")
 
 
 def _told(report: Report) -> str:
