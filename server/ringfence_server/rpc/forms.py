@@ -7,7 +7,7 @@ a request with faults never becomes a command. A request that is right costs loo
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from functools import lru_cache
 from typing import Any, Final, TypeVar
@@ -33,6 +33,7 @@ EnumType = TypeVar("EnumType", bound=IntEnum)
 
 MOST_DIMENSIONS: Final = 8
 NO_ID: Final = b""
+_MOST_MEMBERS: Final = 100
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _CONTROL_BUT_BREAKS: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _QUANTITY_TEXT: Final = "1 to 10^12 base units"
@@ -181,6 +182,21 @@ def member(
         known = ", ".join(f"{value.name} ({value.value})" for value in kind if value.value)
         faults.append(Violation(field, "UNKNOWN_VALUE", f"one of {known}; got {number}"))
         return unset
+
+
+def members(kind: type[EnumType], numbers: Sequence[int], field: str, faults: list[Violation]) -> frozenset[EnumType]:
+    """The values of an enum that a filter names, at most 100; none of them is no filter."""
+    if len(numbers) > _MOST_MEMBERS:
+        faults.append(Violation(field, "TOO_MANY", f"at most {_MOST_MEMBERS}; got {len(numbers)}"))
+        return frozenset()
+    found: set[EnumType] = set()
+    for place, number in enumerate(numbers):
+        one = member(kind, number, f"{field}[{place}]", faults)
+        if one is not None:
+            found.add(one)
+        elif not number:
+            faults.append(Violation(f"{field}[{place}]", "REQUIRED", f"a value; leave {field} empty for all"))
+    return frozenset(found)
 
 
 def line_quantities(lines: Any, faults: list[Violation], *, zero_is_all: bool) -> tuple[LineQuantity, ...]:

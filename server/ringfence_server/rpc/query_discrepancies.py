@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from ringfence.v1 import stock_service_pb2 as pb
 from ringfence_server.ledger.outcomes import Invalid, Violation
@@ -18,8 +18,6 @@ from .render import Fields, key_fields, uuid_text
 from .services import Services
 from .times import time_fields
 from .tokens import page_position, page_token
-
-_MOST_KINDS: Final = 100
 
 
 class ListDiscrepancies:
@@ -48,21 +46,11 @@ class ListDiscrepancies:
 
 
 def _query_of(request: pb.ListDiscrepanciesRequest, organization: str, faults: list[Violation]) -> DiscrepancyQuery:
-    kinds: set[DiscrepancyKind] = set()
-    if len(request.kinds) > _MOST_KINDS:
-        faults.append(Violation("kinds", "TOO_MANY", f"at most {_MOST_KINDS}; got {len(request.kinds)}"))
-    else:
-        for number, kind in enumerate(request.kinds):
-            member = forms.member(DiscrepancyKind, kind, f"kinds[{number}]", faults)
-            if member is not None:
-                kinds.add(member)
-            elif not kind:
-                faults.append(Violation(f"kinds[{number}]", "REQUIRED", "a kind; leave the list empty for all"))
     forms.sku(request.sku, "sku", faults)
     return DiscrepancyQuery(
         organization,
         names_of(request.locations, "locations", faults),
-        frozenset(kinds),
+        forms.members(DiscrepancyKind, request.kinds, "kinds", faults),
         request.sku,
         bound(request, "record_time_from", faults),
         bound(request, "record_time_until", faults),

@@ -19,7 +19,6 @@ from .services import Services
 from .times import span_of, time_fields
 from .tokens import page_position, page_token
 
-_MOST_STATES = 100
 _LONGEST_STUCK = 365 * DAY
 _TIMED = (TillProgress.NOT_SENT, TillProgress.NOT_RECEIVED, TillProgress.NOT_SETTLED)
 
@@ -74,23 +73,13 @@ class ListReservations:
 
 
 def _query_of(request: pb.ListReservationsRequest, organization: str, faults: list[Violation]) -> ReservationQuery:
-    states: set[ReservationState] = set()
-    if len(request.states) > _MOST_STATES:
-        faults.append(Violation("states", "TOO_MANY", f"at most {_MOST_STATES}"))
-    else:
-        for number, state in enumerate(request.states):
-            member = forms.member(ReservationState, state, f"states[{number}]", faults)
-            if member is not None:
-                states.add(member)
-            elif not state:
-                faults.append(Violation(f"states[{number}]", "REQUIRED", "a state; leave the list empty for all"))
     forms.sku(request.sku, "sku", faults)
     if request.location:
         forms.name(request.location, "location", faults)
     progress = forms.member(TillProgress, request.till_progress, "till_progress", faults)
     return ReservationQuery(
         organization,
-        frozenset(states),
+        forms.members(ReservationState, request.states, "states", faults),
         forms.label(request.owner, "owner", faults),
         request.sku,
         request.location,
