@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from ringfence import Line
 from ringfence.adapters import (
+    AdapterError,
     ChannelAdapter,
     ChannelConfig,
     ChannelOrder,
@@ -138,6 +140,32 @@ def test_availability_at_the_shops_own_pace(service: TillService, make_channel: 
     runner.step()
     assert shop.times_shown == 2
     assert [one.quantity for one in service.published] == [10, 8]
+
+
+@pytest.mark.parametrize("orders", [[1], {"A-1": {}}, {"A-1": {"reservation_id": "", "stages": []}}])
+def test_a_state_that_no_adapter_saved_is_refused(make_channel: MakeChannel, tmp_path: Path, orders: Any) -> None:
+    """With what to do; and the directory is free again when it was put right."""
+    (tmp_path / "shop").mkdir()
+    file = tmp_path / "shop" / "channel.json"
+    file.write_text(json.dumps({"version": 1, "orders": orders}))
+    with pytest.raises(AdapterError, match="cannot be read as the adapter's state"):
+        make_channel(Shop())
+    file.unlink()
+    make_channel(Shop())
+
+
+def test_a_state_is_one_shops(service: TillService, make_channel: MakeChannel, tmp_path: Path) -> None:
+    """Another adapter's directory is refused when it has remembered anything."""
+    shop = Shop()
+    runner = make_channel(shop)
+    shop.place("A-1", OrderStage.PLACED)
+    runner.step()
+    runner.close()
+    with (
+        service.client() as client,
+        pytest.raises(AdapterError, match="the state of the adapter 'shop', not of 'other'"),
+    ):
+        ChannelRunner(Shop(), client, ChannelConfig(name="other", state=tmp_path / "shop"))
 
 
 def test_a_clock_that_goes_back_stops_nothing(service: TillService, make_channel: MakeChannel, clock: Clock) -> None:

@@ -23,7 +23,7 @@ from ringfence._results import CancelResult
 from ringfence.adapters._metrics import Counters
 from ringfence.adapters._publishing import Balances, PublishDesk, Quantity, WatchedBalances
 from ringfence.adapters._schedule import Backoff, Schedule
-from ringfence.adapters._state import StateFile
+from ringfence.adapters._state import StateFile, StateFolder
 from ringfence.adapters._types import AdapterError, Shown
 
 __all__ = ["ChannelAdapter", "ChannelConfig", "ChannelOrder", "ChannelResult", "ChannelRunner", "OrderStage"]
@@ -139,7 +139,8 @@ class ChannelRunner:
         checkpoint: Callable[[str], None] = lambda step: None,
         balances: Callable[[Client, BalanceFilter], Balances] | None = None,
     ) -> None:
-        """Opens and locks the state; AdapterError when another program has it."""
+        """Opens and locks the state; AdapterError when another program has it, when it is another adapter's, or when it
+        cannot be read."""
         self.config = config
         self.counters = Counters()
         self._adapter = adapter
@@ -150,22 +151,28 @@ class ChannelRunner:
         self._checkpoint = checkpoint
         self._make_balances = balances
         self._balances: Balances | None = None
-        self._state = StateFile(config.state / "channel.json")
-        self._published_state = StateFile(config.state / "published.json")
-        self._known: dict[str, dict[str, Any]] = self._state.values.get("orders", {})
         self._backoff = Backoff(random_fraction=random_fraction)
         self._publish_backoff = Backoff(random_fraction=random_fraction)
-        self._published = PublishDesk(
-            adapter.publish,
-            client,
-            self._published_state,
-            publisher=config.name,
-            quantity=config.quantity,
-            counters=self.counters,
-            clock=clock,
-            checkpoint=checkpoint,
-        )
+        self._state = StateFolder(config.state, owner=config.name)
+        try:
+            self._orders_file, self._known = self._state.opened("channel", _known_orders)
+            self._published = self._state.opened("published", self._publish_desk)
+        except BaseException:
+            self._state.close()
+            raise
         self._orders_due = self._publish_due = clock()
+
+    def _publish_desk(self, state: StateFile) -> PublishDesk:
+        return PublishDesk(
+            self._adapter.publish,
+            self._client,
+            state,
+            publisher=self.config.name,
+            quantity=self.config.quantity,
+            counters=self.counters,
+            clock=self._clock,
+            checkpoint=self._checkpoint,
+        )
 
     def run(self) -> None:
         """Works until `stop`. Raises RingfenceError when the service refuses for good, such as PermissionDenied."""
@@ -203,7 +210,6 @@ class ChannelRunner:
             self._balances = None
         self._adapter.close()
         self._state.close()
-        self._published_state.close()
 
     def _attempt(self, work: Callable[[], None], backoff: Backoff, now: datetime, schedule: Schedule) -> datetime:
         try:
@@ -298,7 +304,7 @@ class ChannelRunner:
         self._save()
 
     def _save(self) -> None:
-        self._state.save({"orders": self._known})
+        self._orders_file.save({"orders": self._known})
 
 
 def _plain(order: ChannelOrder) -> dict[str, Any]:
@@ -348,6 +354,15 @@ def _order(plain: dict[str, Any]) -> ChannelOrder:
         allow_split=plain["allow_split"],
         cancel_reason=CancelReason(plain["cancel_reason"]) if plain["cancel_reason"] is not None else None,
     )
+
+
+def _known_orders(state: StateFile) -> tuple[StateFile, dict[str, dict[str, Any]]]:
+    """The orders that are remembered, by their reference, with the file that they are saved in."""
+    known: dict[str, dict[str, Any]] = dict(state.values.get("orders", {}))
+    for order in known.values():
+        if not isinstance(order["reservation_id"], str) or not isinstance(order["stages"], dict):
+            raise TypeError("an order without its stages")
+    return state, known
 
 
 def _command(order: ChannelOrder, reservation_id: str) -> Command[Any]:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TypeVar
 
 from ringfence._balance_types import BalanceFilter
 from ringfence._client import Client
@@ -28,12 +27,10 @@ from ringfence.adapters._pos import PosAdapter
 from ringfence.adapters._publishing import Balances, PublishDesk, Quantity, WatchedBalances
 from ringfence.adapters._reads import ReadDesk
 from ringfence.adapters._schedule import LONGEST_PAUSE, Backoff, Schedule
-from ringfence.adapters._state import StateFile, write_atomically
+from ringfence.adapters._state import StateFile, StateFolder, write_atomically
 from ringfence.adapters._types import AdapterError
 
 __all__ = ["PosRunner", "RunnerConfig"]
-
-D = TypeVar("D")
 
 _log = logging.getLogger("ringfence.adapters")
 
@@ -117,16 +114,16 @@ class PosRunner:
         self._random_fraction = random_fraction
         self._read_backoff, self._feed_backoff, self._publish_backoff = (self._backoff() for _ in range(3))
         now = clock()
-        self._states: list[StateFile] = []
+        self._state = StateFolder(config.state, owner=config.name)
         try:
-            self._reads = self._opened("reads", self._read_desk)
-            self._orders = self._opened("orders", self._order_desk)
-            self._published = self._opened("published", self._publish_desk)
-            self._unproven = self._states[0].fresh and not config.start_anew
+            self._reads = self._state.opened("reads", self._read_desk)
+            self._orders = self._state.opened("orders", self._order_desk)
+            self._published = self._state.opened("published", self._publish_desk)
+            self._unproven = self._state.fresh and not config.start_anew
             self._prove_due = now
             self._prove(now)
         except BaseException:
-            self._close_states()
+            self._state.close()
             raise
         self._read_due = now
         self._publish_due = now
@@ -208,7 +205,7 @@ class PosRunner:
             self._balances.close()
             self._balances = None
         self._adapter.close()
-        self._close_states()
+        self._state.close()
 
     def _idle(self, longest: timedelta) -> None:
         if self._stop.is_set() or longest <= timedelta(0):
@@ -323,15 +320,6 @@ class PosRunner:
         if self.config.publish is not None:
             self._publish_due = self.config.publish.soon_enough(self._publish_due, now)
 
-    def _opened(self, name: str, make: Callable[[StateFile], D]) -> D:
-        """What works on one file of the state."""
-        state = StateFile(self.config.state / f"{name}.json", owner=self.config.name)
-        self._states.append(state)
-        try:
-            return make(state)
-        except (LookupError, TypeError, ValueError, AttributeError) as error:
-            raise state.unreadable(f"its values are none of an adapter's ({type(error).__name__}: {error})") from error
-
     def _prove(self, now: datetime) -> bool:
         """Whether the state may be begun with; False: the service, which knows, is away."""
         if self._unproven and now >= self._prove_due:
@@ -365,7 +353,3 @@ class PosRunner:
         feed, self._feed = self._feed, None
         if feed is not None:
             feed.close()
-
-    def _close_states(self) -> None:
-        for state in self._states:
-            state.close()

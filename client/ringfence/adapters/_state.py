@@ -1,17 +1,19 @@
-"""What an adapter remembers over a crash: one JSON file, replaced atomically."""
+"""What an adapter remembers over a crash: JSON files, each replaced atomically."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 from ringfence.adapters._types import AdapterError
 
-__all__ = ["StateFile", "write_atomically"]
+__all__ = ["StateFile", "StateFolder", "write_atomically"]
+
+D = TypeVar("D")
 
 _VERSION = 1
 
@@ -115,6 +117,35 @@ class StateFile:
             f"{self.path} cannot be read as the adapter's state: {why}. Restore it as it was after the last run, or go "
             "live anew (stop selling, drain, post): move the directory away and start with --start-anew"
         )
+
+
+class StateFolder:
+    """The files of one adapter's state, in a directory that is its alone."""
+
+    def __init__(self, path: Path, *, owner: str) -> None:
+        self._path = path
+        self._owner = owner
+        self._files: list[StateFile] = []
+
+    def opened(self, name: str, make: Callable[[StateFile], D]) -> D:
+        """What `make` makes of the file of that name. AdapterError as of StateFile, and when what the file holds is
+        nothing that an adapter saved."""
+        state = StateFile(self._path / f"{name}.json", owner=self._owner)
+        self._files.append(state)
+        try:
+            return make(state)
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            raise state.unreadable(f"its values are none of an adapter's ({type(error).__name__}: {error})") from error
+
+    @property
+    def fresh(self) -> bool:
+        """Whether nothing was ever saved in the file that was opened first."""
+        return self._files[0].fresh
+
+    def close(self) -> None:
+        """Gives all of them back. Closing twice is nothing."""
+        for state in self._files:
+            state.close()
 
 
 def _locked(path: Path) -> int | None:
