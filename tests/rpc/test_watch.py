@@ -12,6 +12,7 @@ from ringfence.v1 import balance_pb2 as pb
 from ringfence.v1 import policy_service_pb2
 from ringfence_server.ledger.policy import Policy
 from ringfence_server.rpc import watch as watch_module
+from ringfence_server.rpc.watch_rows import pause_after
 from tests.rpc.messages import status_of, violations
 from tests.rpc.querying import Shop, refusal
 from tests.rpc.watching import CHANGES, RESET, SNAPSHOT, SNAPSHOT_END, locations, next_message
@@ -176,3 +177,9 @@ async def test_a_server_that_drains_ends_a_watch_within_its_first_state(
     messages = [message async for message in watch]
     assert [message.event for message in messages] == [SNAPSHOT, SNAPSHOT, pb.WATCH_EVENT_RESUME]
     assert messages[-1].resume_token == ""
+
+
+def test_a_roll_up_that_was_slow_to_read_is_read_seldom_but_heard_of() -> None:
+    """A tenth of the time at most is spent reading; but when the machine stood still for a minute in the midst of it,
+    the watcher does not wait for ten."""
+    assert [pause_after(seconds) for seconds in (0.0, 0.5, 60.0)] == [0.0, 5.0, 30.0]

@@ -26,7 +26,7 @@ from .render import key_fields
 from .services import Services
 from .times import time_fields
 from .tokens import revisions_of_watch, watch_token
-from .watch_rows import KEYS_A_READ, WatchedRows
+from .watch_rows import KEYS_A_READ, WatchedRows, pause_after
 from .watch_spec import Spec, spec_of, watch_digest
 
 _MOST_A_MESSAGE: Final = 500
@@ -37,8 +37,6 @@ _FLOOR_SECONDS: Final = 0.02
 _UNSEEN_SECONDS: Final = 0.0004
 """What a delivery costs beside what is measured: gRPC's own threads, and waking up. A message of a stream of the bare
 echo costs 125 microseconds."""
-_SCAN_SHARE: Final = 10
-"""A watched roll-up that has to scan spends at most one part in this many of the time scanning."""
 _SECOND: Final = 1_000_000
 
 Response = balance_pb2.WatchBalancesResponse
@@ -176,8 +174,8 @@ class _Watcher:
 
     async def _pace(self, loop: asyncio.AbstractEventLoop, delivered: float, delivered_at: int) -> None:
         """Waits until the watcher's own interval is over; a draining server does not wait for it."""
-        scan_seconds = self._rows.scan_seconds if self._rows is not None else 0.0
-        floor = delivered + max(_FLOOR_SECONDS, _SCAN_SHARE * scan_seconds) - loop.time()
+        pause = pause_after(self._rows.scan_seconds) if self._rows is not None else 0.0
+        floor = delivered + max(_FLOOR_SECONDS, pause) - loop.time()
         if self._spec.min_interval > _FLOOR_SECONDS * _SECOND:
             await self._hub.unless_closed(self._clock.sleep_until(delivered_at + self._spec.min_interval))
         if floor > 0:

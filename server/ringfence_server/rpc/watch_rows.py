@@ -24,6 +24,10 @@ from .watch_spec import Spec
 KEYS_A_READ: Final = 200
 """Stock keys that a watch reads at a time."""
 _MOST_ROWS: Final = 10_000
+_SCAN_SHARE: Final = 10
+"""A watched roll-up spends at most one part in this many of the time reading its rows."""
+_LONGEST_PAUSE_SECONDS: Final = 30.0
+"""For that. What made a reading slower still, a machine that stood still for a minute say, is over by then."""
 
 Judge: TypeAlias = Callable[[Policy], None]
 """Asked with the policy of every read; raises when what was read is not to be sent."""
@@ -114,6 +118,11 @@ class WatchedRows:
             raise Refused(Invalid((Violation("roll_up", "TOO_MANY", text),)))
         self.scan_seconds = loop.time() - started
         return [(sums.key_of(row), row) for row in rows]
+
+
+def pause_after(scan_seconds: float) -> float:
+    """How many seconds to wait after a reading of rows that took so many."""
+    return min(_SCAN_SHARE * scan_seconds, _LONGEST_PAUSE_SECONDS)
 
 
 def _differs(before: Balance | None, row: Balance) -> bool:
