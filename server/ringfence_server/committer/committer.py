@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import math
 from collections import deque
@@ -184,7 +183,9 @@ class Committer:
 
     def _rouse(self, lane: int) -> None:
         self._resting = False
-        self._wakes[lane].set()
+        wake = self._wakes[lane]
+        if not wake.is_set():
+            wake.set()
 
     async def _run(self, lane: int) -> None:
         loop = asyncio.get_running_loop()
@@ -348,9 +349,11 @@ def _fail_blocked(pending: list[Request], blocked: RequestsBlocked, *, all_of_th
 
 def _answer(request: Request, answer: Answer) -> None:
     sink, request.sink = request.sink, _no_one
-    # A sink belongs to a caller who may be gone; its fault must not cost the others their answers.
-    with contextlib.suppress(Exception):
+    try:
         sink(request, answer)
+    except Exception:
+        # A sink belongs to a caller who may be gone; its fault must not cost the others their answers.
+        _log.exception("an answer could not be handed over")
 
 
 def _no_one(request: Request, answer: Answer) -> None:

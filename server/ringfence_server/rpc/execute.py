@@ -274,9 +274,12 @@ class _Stream:
             self._answer(outcome(name, self._kind.error_tag, failure_status(answer.failure, name.decode())))
 
     def _answer(self, outcome: bytes) -> None:
-        self._answers.append(outcome)
+        answers = self._answers
+        answers.append(outcome)
         self._unsent += len(outcome)
-        self._wake.set()
+        if len(answers) == 1:
+            # The writer takes all there are, and looks again before it waits.
+            self._wake.set()
 
     def _stop(self, drained: asyncio.Task[Any]) -> None:
         """The server drains: read no more. A message that is being taken is taken to its end."""
