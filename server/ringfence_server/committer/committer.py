@@ -38,8 +38,9 @@ class CommitterLimits:
 
     max_queued_lines: int = 20_000
     """Lines waiting; beyond it a new command is refused with OVERLOADED."""
-    max_batch_commands: int = 512
-    """Commands of one transaction; beyond 512 nothing was gained when measured."""
+    max_batch_commands: int = 1_024
+    """Commands of one transaction: 8 % more than with 512 where there are always as many, by turns. Whoever calls
+    beside them waits for two such batches at most, a fifth of a second."""
     max_batch_lines: int = 4_096
     """Lines of one transaction, unless a single command has more."""
     store_patience_seconds: float = 1.0
