@@ -24,10 +24,8 @@ from ringfence_server.ledger.commands import (
 )
 from ringfence_server.ledger.names import StockKey
 from ringfence_server.ledger.policy import Fallback
-from ringfence_server.rpc import parse_lines
-from ringfence_server.rpc.identity import identity_of
 from tests.rpc.messages import line, new_id, reserve
-from tests.rpc.parsing import IDENTITY, command, faults, parsed, rules
+from tests.rpc.parsing import command, faults, parsed, rules
 
 RESERVATION = "0199a000-0000-7000-8000-00000000ABCD"
 RESERVATION_ID = bytes.fromhex("0199a000000070008000" + "00000000abcd")
@@ -51,46 +49,6 @@ def cancel(**fields: Any) -> pb.CancelRequest:
 def some(line_id: str, quantity: int = 0) -> common_pb2.LineQuantity:
     """A quantity of a reservation's line."""
     return common_pb2.LineQuantity(line_id=line_id, quantity=quantity)
-
-
-class TestRememberedLines:
-    """Lines that were right once are not judged again."""
-
-    def test_a_line_is_its_own_organizations(self) -> None:
-        """The same message of another one names another stock key."""
-        other = identity_of((("ringfence-organization", "umbrella"), ("ringfence-caller", "shop")))
-        for _ in range(2):
-            for identity, organization in ((IDENTITY, "acme"), (other, "umbrella")):
-                found = parsed(reserve(line(1, "BIKE")), identity).command
-                assert isinstance(found, Reserve)
-                assert found.lines[0].key.organization == organization
-
-    def test_a_line_without_an_id_is_called_by_its_place(self) -> None:
-        """Wherever the same message stood before."""
-        for count in (1, 3, 2, 3):
-            found = command(reserve(*[line(1, "BIKE") for _ in range(count)]))
-            assert [each.line_id for each in found.lines] == [str(place) for place in range(1, count + 1)]
-
-    def test_a_line_that_is_wrong_is_wrong_every_time(self) -> None:
-        """Also beside lines that are right, which are right by themselves afterwards."""
-        for _ in range(2):
-            assert rules(reserve(line(1, "BIKE"), line(0, "LAMP"))) == {"lines[1].quantity": "OUT_OF_RANGE"}
-            assert rules(reserve(line(0, "LAMP"), line(1, "BIKE"))) == {"lines[0].quantity": "OUT_OF_RANGE"}
-            assert command(reserve(line(1, "BIKE"))).lines[0].quantity == 1
-
-    def test_only_so_many_short_ones_are_remembered(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Whatever callers send, it takes no more memory."""
-        monkeypatch.setattr(parse_lines, "_MOST_REMEMBERED", 5)
-        parse_lines._right.clear()
-        for number in range(23):
-            command(
-                reserve(
-                    line(1, f"BIKE-{number}"),
-                    line(1, "LAMP", line_id=f"{number}" + 60 * "x", path="/".join([60 * "y"] * 3)),
-                )
-            )
-            assert 1 <= len(parse_lines._right) <= 5
-        assert max(len(message) for _, _, message in parse_lines._right) <= 256
 
 
 class TestReserve:
